@@ -1,0 +1,67 @@
+using System.Net;
+using System.Security.Cryptography.X509Certificates;
+using Sallyport.Protocol.Errors;
+using Sallyport.Protocol.Identities;
+
+namespace Sallyport.Hub.Access;
+
+public enum PrincipalKind
+{
+    Device,
+    Module,
+    Policy,
+}
+
+/// <summary>Who was let in, and for what. Immutable. Holds no secret.</summary>
+/// <param name="Name">The device, <c>device/module</c> or policy.</param>
+/// <param name="Rights">What it holds.</param>
+/// <param name="Expires">When the token ends; <see cref="DateTimeOffset.MaxValue"/> for certificates.</param>
+/// <param name="AuthMethod">The JSON of <c>iothub-connection-auth-method</c>.</param>
+/// <param name="CredentialFingerprint">The first 16 hex digits of the SHA-256 of the decoded MAC of the token; empty for certificates.</param>
+public sealed record Principal(PrincipalKind Kind, string Name, Rights Rights, DateTimeOffset Expires, string AuthMethod, string CredentialFingerprint);
+
+/// <summary>From where somebody speaks, for refusals, limits and audit.</summary>
+/// <param name="Address">The peer's address and port; null inside the process.</param>
+/// <param name="Protocol"><c>mqtt</c>, <c>mqtt-ws</c>, <c>https</c>, ….</param>
+public readonly record struct Peer(IPEndPoint? Address, string Protocol);
+
+/// <summary>
+/// What a device showed: the token as sent (password field, Authorization header) and the certificate of its TLS session. Never printed.
+/// </summary>
+public readonly record struct DeviceCredential(string? Token, X509Certificate2? Certificate)
+{
+    public override string ToString() => Token is null ? Certificate is null ? "nothing" : "certificate" : "token";
+}
+
+/// <summary>Let in (<see cref="Principal"/>), or refused with the wire's terse <see cref="Error"/> and the exact reason for log and audit.</summary>
+/// <param name="Reason">In words, without any secret; for the audit trail and diagnosis, not for the wire.</param>
+public sealed record Admission(Principal? Principal, HubError? Error, string Reason)
+{
+    /// <summary>The generation id of the identity let in; stamped on its messages.</summary>
+    public string GenerationId { get; init; } = "";
+
+    public bool IsAdmitted => Principal is not null;
+
+    public static Admission Refuse(HubError error, string reason) => new(null, error, reason);
+}
+
+/// <summary>
+/// The one port behind which devices are authenticated: the hub asks its registry; a field gateway will answer from a replica.
+/// Thread-safe. Completes synchronously when the identity is cached.
+/// </summary>
+public interface IDeviceAuthentication
+{
+    /// <param name="hostName">The host the client says it speaks to, without port.</param>
+    ValueTask<Admission> AuthenticateAsync(Identity identity, string hostName, DeviceCredential credential, Peer peer, CancellationToken cancel);
+}
+
+/// <summary>Authenticates those who call REST with a policy's token. Thread-safe.</summary>
+public interface IServiceAuthentication
+{
+    /// <summary>Decides whether the bearer of the token may do something on a resource.</summary>
+    /// <param name="authorization">The Authorization header as sent; null when absent.</param>
+    /// <param name="hostName">The Host header, without port.</param>
+    /// <param name="resource">The path asked for, for example <c>devices/d1</c>; the token's <c>sr</c> must be a segment-wise prefix of host and path.</param>
+    /// <param name="needed">All of these rights are needed.</param>
+    ValueTask<Admission> AuthenticateAsync(string? authorization, string hostName, string resource, Rights needed, Peer peer, CancellationToken cancel);
+}

@@ -1,0 +1,76 @@
+using System.Collections.Concurrent;
+using Sallyport.Protocol.Errors;
+using Sallyport.Protocol.Identities;
+
+namespace Sallyport.Hub.Devices;
+
+/// <summary>
+/// Which identities are connected: one link each, across protocols. Decides take-over: the newer connection wins, exactly once.
+/// Thread-safe.
+/// </summary>
+public sealed class ConnectedDevices(TimeProvider time)
+{
+    private readonly ConcurrentDictionary<Identity, Entry> _links = new();
+
+    public int Count => _links.Count;
+
+    /// <summary>Told of each identity that comes (true) or goes (false), on the thread of the head. Must not block.</summary>
+    public event Action<Identity, bool, DateTimeOffset>? Changed;
+
+    /// <summary>Makes <paramref name="link"/> the identity's one link; the one before it is closed.</summary>
+    public void Attach(IDeviceLink link)
+    {
+        var now = time.GetUtcNow();
+        while (true)
+        {
+            if (_links.TryGetValue(link.Identity, out var older))
+            {
+                if (!_links.TryUpdate(link.Identity, new Entry(link, now), older))
+                    continue;
+
+                older.Link.Close(HubErrors.ConnectionForcefullyClosedOnNewConnection, $"the same identity connected again from {link.Peer.Address}");
+                return;
+            }
+
+            if (!_links.TryAdd(link.Identity, new Entry(link, now)))
+                continue;
+
+            Changed?.Invoke(link.Identity, true, now);
+            return;
+        }
+    }
+
+    /// <summary>Forgets the link, unless a newer one has taken over.</summary>
+    public void Detach(IDeviceLink link)
+    {
+        if (_links.TryGetValue(link.Identity, out var entry) && ReferenceEquals(entry.Link, link)
+            && _links.TryRemove(KeyValuePair.Create(link.Identity, entry)))
+        {
+            Changed?.Invoke(link.Identity, false, time.GetUtcNow());
+        }
+    }
+
+    public bool IsConnected(Identity identity) => _links.ContainsKey(identity);
+
+    /// <summary>When the present link came; null when not connected.</summary>
+    public DateTimeOffset? ConnectedSince(Identity identity) => _links.TryGetValue(identity, out var entry) ? entry.Since : null;
+
+    /// <summary>Ends the identity's link, if there is one: it was disabled, deleted or got new keys.</summary>
+    public void Close(Identity identity, HubError error, string reason)
+    {
+        if (_links.TryGetValue(identity, out var entry))
+            entry.Link.Close(error, reason);
+    }
+
+    /// <summary>Ends the links of a device and of all its modules.</summary>
+    public void CloseDevice(string deviceId, HubError error, string reason)
+    {
+        foreach (var (identity, entry) in _links)
+        {
+            if (identity.DeviceId == deviceId)
+                entry.Link.Close(error, reason);
+        }
+    }
+
+    private readonly record struct Entry(IDeviceLink Link, DateTimeOffset Since);
+}

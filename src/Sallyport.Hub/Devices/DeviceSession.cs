@@ -1,0 +1,43 @@
+using System.Buffers;
+using Sallyport.Hub.Access;
+using Sallyport.Hub.Telemetry;
+using Sallyport.Protocol.Identities;
+using Sallyport.Protocol.Messages;
+using Sallyport.Storage.EventLog;
+
+namespace Sallyport.Hub.Devices;
+
+/// <summary>
+/// What a device may do. One per identity session; used by the one loop that owns the connection.
+/// </summary>
+public sealed class DeviceSession
+{
+    private readonly Ingest _ingest;
+
+    /// <param name="modelId">The <c>model-id</c> given at connect; null when none.</param>
+    public DeviceSession(Identity identity, Principal principal, string generationId, string? modelId, Ingest ingest)
+    {
+        _ingest = ingest;
+        Identity = identity;
+        Principal = principal;
+        Stamp = ingest.StampOf(identity, principal, generationId, modelId);
+    }
+
+    public Identity Identity { get; }
+
+    public Principal Principal { get; }
+
+    /// <summary>What the hub stamps on every message of this session, encoded once.</summary>
+    public SessionStamp Stamp { get; }
+
+    /// <summary>
+    /// Encodes one telemetry message into <paramref name="batch"/>; it is taken in by <see cref="FlushAsync"/>.
+    /// </summary>
+    /// <returns>What is wrong with the message; <see cref="TelemetryOutcome.Accepted"/> when nothing is. The batch is unchanged unless accepted.</returns>
+    public TelemetryOutcome SendTelemetry(MessageProperties properties, in ReadOnlySequence<byte> payload, RecordBatch batch) =>
+        _ingest.Encode(Stamp, properties, payload, batch);
+
+    /// <summary>Appends what the batch holds; see <see cref="IEventLog.AppendAsync"/>.</summary>
+    public ValueTask<AppendResult> FlushAsync(RecordBatch batch, ICommitListener? listener, CancellationToken cancel) =>
+        _ingest.AppendAsync(Stamp, batch, listener, cancel);
+}

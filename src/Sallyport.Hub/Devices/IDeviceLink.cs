@@ -1,0 +1,19 @@
+using Sallyport.Protocol.Errors;
+using Sallyport.Protocol.Identities;
+
+namespace Sallyport.Hub.Devices;
+
+/// <summary>
+/// One identity's live session in a head, not its socket: a pooled or gateway connection carries many.
+/// Capabilities (commands, methods, desired properties) join here as the hub gets them. Thread-safe.
+/// </summary>
+public interface IDeviceLink
+{
+    Identity Identity { get; }
+
+    /// <summary><c>mqtt</c>, <c>mqtt-ws</c>, …, and the peer's address, for logs and diagnosis.</summary>
+    Access.Peer Peer { get; }
+
+    /// <summary>Ends this session only, with the protocol's way of saying so. Returns at once; may be called more than once.</summary>
+    void Close(HubError error, string reason);
+}

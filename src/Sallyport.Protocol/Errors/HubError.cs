@@ -1,0 +1,39 @@
+namespace Sallyport.Protocol.Errors;
+
+/// <summary>
+/// One refusal as every head says it: Azure's numeric code and name, the HTTP status, the AMQP condition and what MQTT does.
+/// The catalogue is <see cref="HubErrors"/>; <c>docs/errors.md</c> is written from it by a test.
+/// </summary>
+/// <param name="Code">Azure IoT Hub's six digits, for example 401003.</param>
+/// <param name="Name">Azure's name for it, for example <c>IotHubUnauthorized</c>; goes into <c>iothub-errorcode</c> and the body.</param>
+/// <param name="HttpStatus">The status of an HTTP answer.</param>
+/// <param name="AmqpCondition">The symbol in an AMQP error.</param>
+/// <param name="MqttOutcome">What an MQTT 3.1.1 client sees, in words.</param>
+/// <param name="Meaning">What happened and what to do, in a sentence.</param>
+public sealed record HubError(int Code, string Name, int HttpStatus, string AmqpCondition, string MqttOutcome, string Meaning);
+
+/// <summary>Every refusal there is. Names and codes are Azure IoT Hub's (troubleshoot-error-codes), ours only where it has none.</summary>
+public static class HubErrors
+{
+    public static readonly HubError ArgumentInvalid = new(400004, "ArgumentInvalid", 400, "com.microsoft:argument-error", "connection closed", "A value in the request is not valid; the message names it.");
+    public static readonly HubError FormatError = new(400006, "IotHubFormatError", 400, "com.microsoft:argument-error", "connection closed", "The request could not be parsed; the message says where.");
+    public static readonly HubError ConnectionForcefullyClosedOnNewConnection = new(400027, "ConnectionForcefullyClosedOnNewConnection", 400, "amqp:link:stolen", "connection closed", "The same identity connected again; the newer connection wins.");
+    public static readonly HubError IotHubNotFound = new(401001, "IotHubNotFound", 401, "com.microsoft:iot-hub-not-found-error", "CONNACK 5", "The host in the credential is not a name of this hub; add it with --host.");
+    public static readonly HubError UnauthorizedAccess = new(401002, "IotHubUnauthorizedAccess", 401, "amqp:unauthorized-access", "CONNACK 5", "The credential is valid but does not hold the right that this needs.");
+    public static readonly HubError Unauthorized = new(401003, "IotHubUnauthorized", 401, "amqp:unauthorized-access", "CONNACK 5", "The credential was refused; renew the token or certificate and reconnect.");
+    public static readonly HubError QuotaExceeded = new(403002, "IotHubQuotaExceeded", 403, "com.microsoft:quota-exceeded", "no PUBACK, then connection closed", "The hub takes no more telemetry now: its disk is full or held back at its bound.");
+    public static readonly HubError DeviceNotFound = new(404001, "DeviceNotFound", 404, "amqp:not-found", "CONNACK 5", "There is no such device, or it is disabled.");
+    public static readonly HubError ModuleNotFound = new(404010, "ModuleNotFound", 404, "amqp:not-found", "CONNACK 5", "There is no such module on the device.");
+    public static readonly HubError NotFound = new(404000, "NotFound", 404, "amqp:not-found", "connection closed", "There is no such resource.");
+    public static readonly HubError DeviceAlreadyExists = new(409001, "DeviceAlreadyExists", 409, "com.microsoft:device-already-exists", "does not occur", "A device of that id is registered already; send If-Match to update it.");
+    public static readonly HubError ModuleAlreadyExists = new(409301, "ModuleAlreadyExistsOnDevice", 409, "com.microsoft:device-already-exists", "does not occur", "A module of that id is registered already; send If-Match to update it.");
+    public static readonly HubError Conflict = new(409000, "Conflict", 409, "com.microsoft:argument-error", "does not occur", "A resource of that name exists already.");
+    public static readonly HubError PreconditionFailed = new(412001, "PreconditionFailed", 412, "com.microsoft:precondition-failed", "does not occur", "The ETag in If-Match is not the current one; read again and retry.");
+    public static readonly HubError MessageTooLarge = new(413001, "MessageTooLarge", 413, "amqp:link:message-size-exceeded", "connection closed", "A device-to-cloud message or batch is larger than 256 KB.");
+    public static readonly HubError TooManyDevices = new(403009, "TooManyDevices", 403, "amqp:resource-limit-exceeded", "does not occur", "The hub holds as many devices as it may.");
+    public static readonly HubError TooManyModules = new(413003, "TooManyModulesOnDevice", 413, "amqp:resource-limit-exceeded", "does not occur", "The device has as many modules as it may (50).");
+    public static readonly HubError Throttled = new(429001, "ThrottlingException", 429, "com.microsoft:device-container-throttled", "reading stops; connection closed after 20 s", "More requests than the limit allows; retry later.");
+    public static readonly HubError ServerError = new(500001, "ServerError", 500, "amqp:internal-error", "connection closed", "The hub failed; its log has the correlation id.");
+    public static readonly HubError NotImplemented = new(501000, "NotImplemented", 501, "amqp:not-implemented", "twin requests: status 501", "This hub does not have the feature yet.");
+    public static readonly HubError ServiceUnavailable = new(503001, "ServiceUnavailable", 503, "com.microsoft:timeout", "CONNACK 3", "The hub is starting, stopping or at a bound; retry.");
+}

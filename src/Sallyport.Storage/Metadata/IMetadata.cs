@@ -1,0 +1,167 @@
+namespace Sallyport.Storage.Metadata;
+
+/// <summary>
+/// The metadata store: one writer that groups commits, any number of snapshot readers. The stores below
+/// (one narrow interface a promise) take the transaction, so that one act over several of them is all or nothing.
+/// </summary>
+/// <remarks>Thread-safe.</remarks>
+public interface IMetadata : IAsyncDisposable
+{
+    IIdentityStore Identities { get; }
+    IPolicyStore Policies { get; }
+    ISubscriptionStore Subscriptions { get; }
+    ICheckpointStore Checkpoints { get; }
+    IConnectionStore Connections { get; }
+    IOutboxStore Outbox { get; }
+
+    /// <summary>
+    /// Runs <paramref name="act"/> on the writer and completes when it is on disk. What it throws comes back to the caller and
+    /// undoes its changes only. Acts run one after the other, many per commit: keep them short, no I/O in them.
+    /// </summary>
+    ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, CancellationToken cancel = default);
+
+    /// <summary>Runs <paramref name="look"/> on a snapshot of what is committed.</summary>
+    T Read<T>(Func<MetadataTransaction, T> look);
+}
+
+/// <summary>A transaction of the store that made it; opaque to everybody else. Never kept beyond the call that gave it.</summary>
+public abstract class MetadataTransaction;
+
+/// <summary>Devices and modules.</summary>
+public interface IIdentityStore
+{
+    IdentityRecord? Find(MetadataTransaction tx, string deviceId, string? moduleId);
+
+    /// <summary>Inserts or replaces. Deleting a device deletes its modules.</summary>
+    void Put(MetadataTransaction tx, IdentityRecord record);
+
+    bool Delete(MetadataTransaction tx, string deviceId, string? moduleId);
+
+    /// <summary>Devices in the order of their ids (ordinal), after <paramref name="after"/>.</summary>
+    IReadOnlyList<IdentityRecord> ListDevices(MetadataTransaction tx, string? after, int top);
+
+    IReadOnlyList<IdentityRecord> ListModules(MetadataTransaction tx, string deviceId);
+
+    (long Total, long Enabled) CountDevices(MetadataTransaction tx);
+
+    /// <summary>Writes back last activity and connection state, which live in memory in between; at most every 30 s. Identities that are gone are passed over.</summary>
+    void PutActivity(MetadataTransaction tx, IReadOnlyList<IdentityActivity> activities);
+}
+
+/// <summary>A registered device or module, with its keys in the clear: the store encrypts them at rest. Never printed.</summary>
+public sealed record IdentityRecord
+{
+    public required string DeviceId { get; init; }
+    public string? ModuleId { get; init; }
+
+    /// <summary>New with every creation, so that data of a deleted namesake is told apart.</summary>
+    public required string GenerationId { get; init; }
+
+    /// <summary>Grows with each change; shown as base64 (<c>AAAAAAAAAAc=</c>).</summary>
+    public required long ETag { get; init; }
+
+    public bool Enabled { get; init; } = true;
+    public string? StatusReason { get; init; }
+    public DateTimeOffset? StatusUpdatedTime { get; init; }
+    public IdentityAuthentication Authentication { get; init; }
+    public string? PrimaryKey { get; init; }
+    public string? SecondaryKey { get; init; }
+    public string? PrimaryThumbprint { get; init; }
+    public string? SecondaryThumbprint { get; init; }
+    public bool IotEdge { get; init; }
+    public string? DeviceScope { get; init; }
+    public IReadOnlyList<string> ParentScopes { get; init; } = [];
+    public string? ManagedBy { get; init; }
+    public DateTimeOffset? LastActivityTime { get; init; }
+    public DateTimeOffset? ConnectionStateUpdatedTime { get; init; }
+
+    /// <summary>Names the identity, never its keys.</summary>
+    public override string ToString() => ModuleId is null ? DeviceId : $"{DeviceId}/{ModuleId}";
+}
+
+/// <summary>Numbers are stored: frozen.</summary>
+public enum IdentityAuthentication : byte
+{
+    Sas = 0,
+    SelfSigned = 1,
+    CertificateAuthority = 2,
+    None = 3,
+}
+
+public readonly record struct IdentityActivity(string DeviceId, string? ModuleId, DateTimeOffset? LastActivityTime, DateTimeOffset? ConnectionStateUpdatedTime);
+
+/// <summary>Shared access policies.</summary>
+public interface IPolicyStore
+{
+    PolicyRecord? Find(MetadataTransaction tx, string name);
+    IReadOnlyList<PolicyRecord> List(MetadataTransaction tx);
+    void Put(MetadataTransaction tx, PolicyRecord record);
+    bool Delete(MetadataTransaction tx, string name);
+}
+
+/// <summary>A shared access policy with its keys (base64) in the clear: the store encrypts them at rest. Never printed.</summary>
+/// <param name="Rights">A bit set whose numbers are frozen (<c>Hub/Access/Rights</c>).</param>
+public sealed record PolicyRecord(string Name, long Rights, string PrimaryKey, string SecondaryKey, long Generation, DateTimeOffset CreatedTime)
+{
+    public override string ToString() => Name;
+}
+
+/// <summary>What MQTT sessions with clean session 0 have subscribed to; survives reconnects and restarts.</summary>
+public interface ISubscriptionStore
+{
+    IReadOnlyList<SubscriptionRecord>? Find(MetadataTransaction tx, string deviceId, string? moduleId, string generationId);
+
+    /// <summary>Replaces all of them; an empty list is a session without subscriptions.</summary>
+    void Put(MetadataTransaction tx, string deviceId, string? moduleId, string generationId, IReadOnlyList<SubscriptionRecord> subscriptions);
+
+    /// <summary>Ends the session.</summary>
+    void Delete(MetadataTransaction tx, string deviceId, string? moduleId);
+}
+
+public readonly record struct SubscriptionRecord(string Filter, byte QoS);
+
+/// <summary>How far readers have come: consumer groups' named positions and connections.</summary>
+public interface ICheckpointStore
+{
+    /// <summary>Next sequence number per partition; empty when never written.</summary>
+    IReadOnlyDictionary<int, long> Find(MetadataTransaction tx, string scope, string name);
+
+    void Put(MetadataTransaction tx, string scope, string name, int partition, long next);
+
+    void Delete(MetadataTransaction tx, string scope, string name);
+}
+
+/// <summary>Service connections: where telemetry is sent.</summary>
+public interface IConnectionStore
+{
+    ConnectionRecord? Find(MetadataTransaction tx, string name);
+    IReadOnlyList<ConnectionRecord> List(MetadataTransaction tx);
+    void Put(MetadataTransaction tx, ConnectionRecord record);
+    bool Delete(MetadataTransaction tx, string name);
+}
+
+/// <param name="Kind">For example <c>sql</c>.</param>
+/// <param name="Settings">JSON without secrets.</param>
+/// <param name="Secret">The connection string, encrypted at rest. Never printed.</param>
+/// <param name="CreatorRights">The rights of whoever created it; it runs with no more.</param>
+/// <param name="Epoch">Grows with each owner that starts it, so that a stalled old owner cannot commit.</param>
+public sealed record ConnectionRecord(
+    string Name, string Kind, string Settings, string Secret, bool Paused, string Creator, long CreatorRights, long Epoch, DateTimeOffset CreatedTime)
+{
+    public override string ToString() => $"{Kind} {Name}";
+}
+
+/// <summary>Events to append that were decided in a metadata transaction; one relay appends and then deletes them.</summary>
+public interface IOutboxStore
+{
+    void Add(MetadataTransaction tx, OutboxRecord record);
+
+    /// <summary>The oldest ones, in the order they were added.</summary>
+    IReadOnlyList<OutboxRecord> Peek(MetadataTransaction tx, int top);
+
+    void Delete(MetadataTransaction tx, IReadOnlyList<Guid> ids);
+}
+
+/// <param name="Id">The idempotency id of the appended record: a second append of it is dropped at recovery.</param>
+/// <param name="Message">AMQP sections, starting with <see cref="Protocol.Amqp.HubAnnotations"/>.</param>
+public sealed record OutboxRecord(Guid Id, string DeviceId, ushort Stream, byte Source, byte[] Message);
