@@ -1,0 +1,91 @@
+using System.Globalization;
+using System.Text.Json.Nodes;
+
+namespace Sallyport.Client.Service;
+
+// The resources by name; each call is one request. They throw what SendAsync throws.
+public sealed partial class ServiceClient
+{
+    /// <summary>The device with its keys, if the policy may see them.</summary>
+    public Task<JsonObject> GetDeviceAsync(string deviceId, CancellationToken cancel = default) => GetAsync(Device(deviceId), cancel);
+
+    /// <param name="top">1 to 1000.</param>
+    public Task<JsonArray> ListDevicesAsync(int top = 1000, CancellationToken cancel = default) =>
+        ListAsync(string.Create(CultureInfo.InvariantCulture, $"devices?top={top}"), cancel);
+
+    /// <summary>Creates the device; with <paramref name="ifMatch"/> replaces it.</summary>
+    /// <param name="device">Fields as on the wire; <c>deviceId</c> is filled in. Without <c>authentication</c> the hub makes keys.</param>
+    public Task<JsonObject> PutDeviceAsync(string deviceId, JsonObject? device = null, string? ifMatch = null, CancellationToken cancel = default)
+    {
+        var body = device?.DeepClone().AsObject() ?? [];
+        body["deviceId"] = deviceId;
+        return PutAsync(Device(deviceId), body, ifMatch, cancel);
+    }
+
+    public Task DeleteDeviceAsync(string deviceId, string ifMatch = "*", CancellationToken cancel = default) =>
+        SendAsync(HttpMethod.Delete, Device(deviceId), null, ifMatch, cancel);
+
+    public Task<JsonObject> GetModuleAsync(string deviceId, string moduleId, CancellationToken cancel = default) => GetAsync(Module(deviceId, moduleId), cancel);
+
+    public Task<JsonArray> ListModulesAsync(string deviceId, CancellationToken cancel = default) => ListAsync($"{Device(deviceId)}/modules", cancel);
+
+    /// <inheritdoc cref="PutDeviceAsync"/>
+    public Task<JsonObject> PutModuleAsync(string deviceId, string moduleId, JsonObject? module = null, string? ifMatch = null, CancellationToken cancel = default)
+    {
+        var body = module?.DeepClone().AsObject() ?? [];
+        body["deviceId"] = deviceId;
+        body["moduleId"] = moduleId;
+        return PutAsync(Module(deviceId, moduleId), body, ifMatch, cancel);
+    }
+
+    public Task DeleteModuleAsync(string deviceId, string moduleId, string ifMatch = "*", CancellationToken cancel = default) =>
+        SendAsync(HttpMethod.Delete, Module(deviceId, moduleId), null, ifMatch, cancel);
+
+    public Task<JsonArray> ListPoliciesAsync(CancellationToken cancel = default) => ListAsync("manage/v1/policies", cancel);
+
+    public Task<JsonObject> GetPolicyAsync(string name, CancellationToken cancel = default) => GetAsync(Policy(name), cancel);
+
+    public Task<JsonObject> PutPolicyAsync(string name, JsonObject policy, string? ifMatch = null, CancellationToken cancel = default) =>
+        PutAsync(Policy(name), policy, ifMatch, cancel);
+
+    public Task DeletePolicyAsync(string name, CancellationToken cancel = default) => SendAsync(HttpMethod.Delete, Policy(name), cancel: cancel);
+
+    public Task<JsonArray> ListConnectionsAsync(CancellationToken cancel = default) => ListAsync("manage/v1/connections", cancel);
+
+    public Task<JsonObject> GetConnectionAsync(string name, CancellationToken cancel = default) => GetAsync(Connection(name), cancel);
+
+    /// <param name="connection"><c>{kind, connectionString, table, from}</c>, see <c>docs/connections-sql.md</c>.</param>
+    public Task<JsonObject> PutConnectionAsync(string name, JsonObject connection, CancellationToken cancel = default) =>
+        PutAsync(Connection(name), connection, null, cancel);
+
+    public Task DeleteConnectionAsync(string name, CancellationToken cancel = default) => SendAsync(HttpMethod.Delete, Connection(name), cancel: cancel);
+
+    public Task<JsonObject> PauseConnectionAsync(string name, CancellationToken cancel = default) => PostAsync($"{Connection(name)}/pause", cancel);
+
+    public Task<JsonObject> ResumeConnectionAsync(string name, CancellationToken cancel = default) => PostAsync($"{Connection(name)}/resume", cancel);
+
+    /// <summary>Connects to the target once and says whether rows could be written.</summary>
+    public Task<JsonObject> TestConnectionAsync(string name, CancellationToken cancel = default) => PostAsync($"{Connection(name)}/test", cancel);
+
+    private static string Device(string deviceId) => $"devices/{Uri.EscapeDataString(deviceId)}";
+
+    private static string Module(string deviceId, string moduleId) => $"{Device(deviceId)}/modules/{Uri.EscapeDataString(moduleId)}";
+
+    private static string Policy(string name) => $"manage/v1/policies/{Uri.EscapeDataString(name)}";
+
+    private static string Connection(string name) => $"manage/v1/connections/{Uri.EscapeDataString(name)}";
+
+    private async Task<JsonObject> GetAsync(string path, CancellationToken cancel) => Expect<JsonObject>(await SendAsync(HttpMethod.Get, path, cancel: cancel).ConfigureAwait(false), path);
+
+    private async Task<JsonArray> ListAsync(string path, CancellationToken cancel) => Expect<JsonArray>(await SendAsync(HttpMethod.Get, path, cancel: cancel).ConfigureAwait(false), path);
+
+    private async Task<JsonObject> PutAsync(string path, JsonObject body, string? ifMatch, CancellationToken cancel) =>
+        Expect<JsonObject>(await SendAsync(HttpMethod.Put, path, body, ifMatch, cancel).ConfigureAwait(false), path);
+
+    private async Task<JsonObject> PostAsync(string path, CancellationToken cancel) =>
+        Expect<JsonObject>(await SendAsync(HttpMethod.Post, path, cancel: cancel).ConfigureAwait(false), path);
+
+    private static T Expect<T>(JsonNode? answer, string path)
+        where T : JsonNode =>
+        answer as T ?? throw new InvalidDataException($"the hub's answer to {path} is not a JSON {(typeof(T) == typeof(JsonArray) ? "array" : "object")}");
+}

@@ -1,0 +1,154 @@
+using System.Net;
+using System.Net.Http.Headers;
+using System.Runtime.CompilerServices;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Sallyport.Client.Access;
+
+namespace Sallyport.Client.Service;
+
+/// <summary>
+/// Calls a hub's REST surface with a shared access policy; makes and renews its tokens by itself. Resources are JSON as on the
+/// wire, so that a field this client does not know survives reading, changing and writing back. Thread-safe.
+/// </summary>
+public sealed partial class ServiceClient : IDisposable
+{
+    /// <summary>Sent with every request; the hub accepts any.</summary>
+    public const string ApiVersion = "2021-04-12";
+
+    private const int MaxErrorBytes = 64 * 1024;
+
+    private readonly HttpClient _http;
+    private readonly TokenSource _tokens;
+    private readonly TimeSpan _timeout;
+    private readonly TimeProvider _time;
+
+    /// <param name="connectionString">Of a policy: <c>HostName=…;SharedAccessKeyName=…;SharedAccessKey=…</c>.</param>
+    /// <exception cref="FormatException">It is not a policy's connection string.</exception>
+    /// <exception cref="IOException">The CA file cannot be read.</exception>
+    public ServiceClient(string connectionString, ServiceClientOptions? options = null)
+    {
+        options ??= new ServiceClientOptions();
+        ConnectionString = HubConnectionString.Parse(connectionString);
+        if (ConnectionString.PolicyName is null)
+            throw new FormatException("the connection string is of a device; a policy's is needed, with SharedAccessKeyName");
+
+        _timeout = options.Timeout;
+        _time = options.Time;
+        _tokens = new TokenSource(ConnectionString.HostName, ConnectionString.SharedAccessKey, ConnectionString.PolicyName, options.TokenLifetime, options.Time);
+        var handler = new SocketsHttpHandler
+        {
+            SslOptions = ServerTrust.Options(ConnectionString.HostName, options.CaFile),
+            AllowAutoRedirect = false,
+            UseCookies = false,
+            ConnectTimeout = options.Timeout,
+            PooledConnectionLifetime = TimeSpan.FromMinutes(5),
+        };
+        _http = new HttpClient(handler)
+        {
+            BaseAddress = new UriBuilder("https", ConnectionString.HostName, options.Port).Uri,
+            // Streams live longer; each request has its own bound below.
+            Timeout = Timeout.InfiniteTimeSpan,
+        };
+    }
+
+    public HubConnectionString ConnectionString { get; }
+
+    /// <summary>Sends any request and gives the answer's JSON; null when the answer has no body.</summary>
+    /// <param name="path">With query, without leading host: <c>devices/d1</c>. Ids in it must be escaped.</param>
+    /// <param name="ifMatch">An ETag as the hub gave it, or <c>*</c>; null sends none.</param>
+    /// <exception cref="ServiceException">The hub answered with an error.</exception>
+    /// <exception cref="HttpRequestException">The hub could not be reached, or did not prove who it is.</exception>
+    /// <exception cref="TimeoutException">The hub did not answer within <see cref="ServiceClientOptions.Timeout"/>.</exception>
+    public async Task<JsonNode?> SendAsync(HttpMethod method, string path, JsonNode? body = null, string? ifMatch = null, CancellationToken cancel = default)
+    {
+        using var bound = new CancellationTokenSource(_timeout, _time);
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, bound.Token);
+        try
+        {
+            using var request = Request(method, path, body, ifMatch);
+            using var response = await _http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, both.Token).ConfigureAwait(false);
+            await ThrowOnErrorAsync(response, both.Token).ConfigureAwait(false);
+            var content = await response.Content.ReadAsByteArrayAsync(both.Token).ConfigureAwait(false);
+            return content.Length == 0 ? null : JsonNode.Parse(content);
+        }
+        catch (OperationCanceledException) when (bound.IsCancellationRequested && !cancel.IsCancellationRequested)
+        {
+            throw new TimeoutException($"{ConnectionString.HostName} did not answer within {_timeout.TotalSeconds:0} s");
+        }
+    }
+
+    /// <summary>Reads newline-delimited JSON as it comes, until the hub ends it or <paramref name="cancel"/>.</summary>
+    /// <inheritdoc cref="SendAsync" path="/exception"/>
+    public async IAsyncEnumerable<JsonObject> StreamAsync(string path, [EnumeratorCancellation] CancellationToken cancel = default)
+    {
+        using var request = Request(HttpMethod.Get, path, null, null);
+        using var response = await HeadersAsync(request, cancel).ConfigureAwait(false);
+        await ThrowOnErrorAsync(response, cancel).ConfigureAwait(false);
+        var stream = await response.Content.ReadAsStreamAsync(cancel).ConfigureAwait(false);
+        await using var _ = stream.ConfigureAwait(false);
+        using var reader = new StreamReader(stream, Encoding.UTF8);
+        while (await reader.ReadLineAsync(cancel).ConfigureAwait(false) is { } line)
+        {
+            // An empty line keeps the connection alive.
+            if (line.Length > 0)
+                yield return JsonNode.Parse(line)!.AsObject();
+        }
+    }
+
+    public void Dispose() => _http.Dispose();
+
+    private async Task<HttpResponseMessage> HeadersAsync(HttpRequestMessage request, CancellationToken cancel)
+    {
+        using var bound = new CancellationTokenSource(_timeout, _time);
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, bound.Token);
+        try
+        {
+            return await _http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, both.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (bound.IsCancellationRequested && !cancel.IsCancellationRequested)
+        {
+            throw new TimeoutException($"{ConnectionString.HostName} did not answer within {_timeout.TotalSeconds:0} s");
+        }
+    }
+
+    private HttpRequestMessage Request(HttpMethod method, string path, JsonNode? body, string? ifMatch)
+    {
+        var separator = path.Contains('?', StringComparison.Ordinal) ? '&' : '?';
+        var request = new HttpRequestMessage(method, new Uri($"{path}{separator}api-version={ApiVersion}", UriKind.Relative));
+        request.Headers.TryAddWithoutValidation("Authorization", _tokens.Current());
+        request.Headers.UserAgent.Add(new ProductInfoHeaderValue("Sallyport.Client", "0.1"));
+        if (ifMatch is not null)
+            request.Headers.TryAddWithoutValidation("If-Match", ifMatch == "*" || ifMatch.StartsWith('"') ? ifMatch : $"\"{ifMatch}\"");
+        if (body is not null)
+            request.Content = new StringContent(body.ToJsonString(), Encoding.UTF8, "application/json");
+        return request;
+    }
+
+    /// <summary>Errors have the shape of IoT Hub's: <c>{"Message":"ErrorCode:…;text","ExceptionMessage":"Tracking ID:…"}</c>.</summary>
+    private static async Task ThrowOnErrorAsync(HttpResponseMessage response, CancellationToken cancel)
+    {
+        if (response.IsSuccessStatusCode)
+            return;
+
+        await response.Content.LoadIntoBufferAsync(MaxErrorBytes, cancel).ConfigureAwait(false);
+        var text = await response.Content.ReadAsStringAsync(cancel).ConfigureAwait(false);
+        var message = text;
+        try
+        {
+            if (JsonNode.Parse(text) is JsonObject body && (body["Message"] ?? body["message"])?.GetValue<string>() is { } said)
+                message = said;
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
+        {
+            // Not ours (a proxy's page, say): its text is all there is to say.
+            message = text;
+        }
+
+        var code = response.Headers.TryGetValues("iothub-errorcode", out var codes) ? codes.First() : "";
+        if (message.Length == 0)
+            message = response.StatusCode == HttpStatusCode.Unauthorized ? "the hub refused the credential" : $"the hub answered {(int)response.StatusCode}";
+        throw new ServiceException(response.StatusCode, code, message);
+    }
+}

@@ -1,0 +1,19 @@
+namespace Sallyport.Client.Service;
+
+/// <summary>How to reach a hub's REST surface.</summary>
+public sealed record ServiceClientOptions
+{
+    /// <summary>The hub's HTTPS port.</summary>
+    public int Port { get; init; } = 443;
+
+    /// <summary>PEM file with the only roots to trust, as written by <c>sallyport ca export</c>; null for the system's roots.</summary>
+    public string? CaFile { get; init; }
+
+    /// <summary>How long each token lives; renewed by itself. 1 minute to 1 day.</summary>
+    public TimeSpan TokenLifetime { get; init; } = TimeSpan.FromMinutes(5);
+
+    /// <summary>Bound on one request until its answer's headers are there.</summary>
+    public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    public TimeProvider Time { get; init; } = TimeProvider.System;
+}
