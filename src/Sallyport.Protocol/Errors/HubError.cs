@@ -30,7 +30,7 @@ public static class HubErrors
     public static readonly HubError Conflict = new(409000, "Conflict", 409, "com.microsoft:argument-error", "does not occur", "A resource of that name exists already.");
     public static readonly HubError PreconditionFailed = new(412001, "PreconditionFailed", 412, "com.microsoft:precondition-failed", "does not occur", "The ETag in If-Match is not the current one; read again and retry.");
     public static readonly HubError MessageTooLarge = new(413001, "MessageTooLarge", 413, "amqp:link:message-size-exceeded", "connection closed", "A device-to-cloud message or batch is larger than 256 KB.");
-    public static readonly HubError TooManyDevices = new(403009, "TooManyDevices", 403, "amqp:resource-limit-exceeded", "does not occur", "The hub holds as many devices as it may.");
+    public static readonly HubError TooManyDevices = new(413002, "TooManyDevices", 413, "amqp:resource-limit-exceeded", "does not occur", "The hub holds as many devices as it may.");
     public static readonly HubError TooManyModules = new(413003, "TooManyModulesOnDevice", 413, "amqp:resource-limit-exceeded", "does not occur", "The device has as many modules as it may (50).");
     public static readonly HubError Throttled = new(429001, "ThrottlingException", 429, "com.microsoft:device-container-throttled", "reading stops; connection closed after 20 s", "More requests than the limit allows; retry later.");
     public static readonly HubError ServerError = new(500001, "ServerError", 500, "amqp:internal-error", "connection closed", "The hub failed; its log has the correlation id.");
