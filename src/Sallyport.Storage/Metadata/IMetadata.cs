@@ -18,6 +18,8 @@ public interface IMetadata : IAsyncDisposable
     /// Runs <paramref name="act"/> on the writer and completes when it is on disk. What it throws comes back to the caller and
     /// undoes its changes only. Acts run one after the other, many per commit: keep them short, no I/O in them.
     /// </summary>
+    /// <param name="cancel">Gives up while the act waits for its turn; nothing was changed then.</param>
+    /// <exception cref="MetadataWriteException">It could not be made durable; nothing was changed.</exception>
     ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, CancellationToken cancel = default);
 
     /// <summary>Runs <paramref name="look"/> on a snapshot of what is committed.</summary>
@@ -44,7 +46,7 @@ public interface IIdentityStore
 
     (long Total, long Enabled) CountDevices(MetadataTransaction tx);
 
-    /// <summary>Writes back last activity and connection state, which live in memory in between; at most every 30 s. Identities that are gone are passed over.</summary>
+    /// <summary>Writes back last activity and connection state, which live in memory in between; at most every 30 s. A null leaves what is stored; identities that are gone are passed over.</summary>
     void PutActivity(MetadataTransaction tx, IReadOnlyList<IdentityActivity> activities);
 }
 
@@ -111,7 +113,10 @@ public interface ISubscriptionStore
 {
     IReadOnlyList<SubscriptionRecord>? Find(MetadataTransaction tx, string deviceId, string? moduleId, string generationId);
 
-    /// <summary>Replaces all of them; an empty list is a session without subscriptions.</summary>
+    /// <summary>
+    /// Replaces all of them; an empty list is a session without subscriptions. An identity that is gone, or registered anew, is passed over:
+    /// its session ended with it.
+    /// </summary>
     void Put(MetadataTransaction tx, string deviceId, string? moduleId, string generationId, IReadOnlyList<SubscriptionRecord> subscriptions);
 
     /// <summary>Ends the session.</summary>
@@ -154,6 +159,9 @@ public sealed record ConnectionRecord(
 /// <summary>Events to append that were decided in a metadata transaction; one relay appends and then deletes them.</summary>
 public interface IOutboxStore
 {
+    /// <summary>Told after each commit that added events, on the writer's thread: only schedule work, never block or throw.</summary>
+    event Action? Added;
+
     void Add(MetadataTransaction tx, OutboxRecord record);
 
     /// <summary>The oldest ones, in the order they were added.</summary>

@@ -1,0 +1,197 @@
+using Microsoft.Data.Sqlite;
+
+namespace Sallyport.Storage.Metadata;
+
+/// <summary>
+/// The tables of the metadata store and how they became what they are: step n takes a database from version n to n + 1.
+/// A landed step never changes; a change is a new step. Described in <c>docs/formats/metadata.md</c>.
+/// </summary>
+internal static class MetadataSchema
+{
+    /// <summary>"SLPT", in the header of the file: tells <c>file(1)</c> and us whose database it is.</summary>
+    public const int ApplicationId = 0x534C5054;
+
+    public static readonly IReadOnlyList<string> Steps = [Initial];
+
+    private const string Initial = """
+        -- module_id is '' for a device itself, so that a device and its modules are neighbours.
+        CREATE TABLE identity (
+            device_id            TEXT    NOT NULL,
+            module_id            TEXT    NOT NULL,
+            generation_id        TEXT    NOT NULL,
+            etag                 INTEGER NOT NULL,
+            enabled              INTEGER NOT NULL CHECK (enabled IN (0, 1)),
+            status_reason        TEXT,
+            status_updated_time  INTEGER,
+            authentication       INTEGER NOT NULL,
+            primary_key          BLOB,
+            secondary_key        BLOB,
+            primary_thumbprint   TEXT,
+            secondary_thumbprint TEXT,
+            iot_edge             INTEGER NOT NULL CHECK (iot_edge IN (0, 1)),
+            device_scope         TEXT,
+            parent_scopes        TEXT,
+            managed_by           TEXT,
+            PRIMARY KEY (device_id, module_id)
+        ) STRICT, WITHOUT ROWID;
+
+        -- Lists devices without stepping over their modules.
+        CREATE INDEX device ON identity (device_id) WHERE module_id = '';
+
+        -- Written back every 30 s for every active identity: small rows of their own, so that 100,000 of them are
+        -- 5 MB of pages instead of 60.
+        CREATE TABLE activity (
+            device_id                     TEXT NOT NULL,
+            module_id                     TEXT NOT NULL,
+            last_activity_time            INTEGER,
+            connection_state_updated_time INTEGER,
+            PRIMARY KEY (device_id, module_id)
+        ) STRICT, WITHOUT ROWID;
+
+        -- How many devices there are, kept by triggers: counting rows would read them all.
+        CREATE TABLE device_count (
+            enabled INTEGER NOT NULL PRIMARY KEY CHECK (enabled IN (0, 1)),
+            devices INTEGER NOT NULL CHECK (devices >= 0)
+        ) STRICT;
+        INSERT INTO device_count VALUES (0, 0), (1, 0);
+
+        CREATE TRIGGER device_count_insert AFTER INSERT ON identity WHEN new.module_id = ''
+        BEGIN
+            UPDATE device_count SET devices = devices + 1 WHERE enabled = new.enabled;
+        END;
+        CREATE TRIGGER device_count_update AFTER UPDATE OF enabled ON identity WHEN new.module_id = '' AND old.enabled <> new.enabled
+        BEGIN
+            UPDATE device_count SET devices = devices - 1 WHERE enabled = old.enabled;
+            UPDATE device_count SET devices = devices + 1 WHERE enabled = new.enabled;
+        END;
+        CREATE TRIGGER device_count_delete AFTER DELETE ON identity WHEN old.module_id = ''
+        BEGIN
+            UPDATE device_count SET devices = devices - 1 WHERE enabled = old.enabled;
+        END;
+
+        CREATE TABLE policy (
+            name          TEXT    NOT NULL PRIMARY KEY,
+            rights        INTEGER NOT NULL,
+            primary_key   BLOB    NOT NULL,
+            secondary_key BLOB    NOT NULL,
+            generation    INTEGER NOT NULL,
+            created_time  INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+
+        -- One row per MQTT session: a session may exist without subscriptions.
+        CREATE TABLE mqtt_session (
+            device_id     TEXT NOT NULL,
+            module_id     TEXT NOT NULL,
+            generation_id TEXT NOT NULL,
+            subscriptions TEXT NOT NULL,
+            PRIMARY KEY (device_id, module_id)
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE checkpoint (
+            scope     TEXT    NOT NULL,
+            name      TEXT    NOT NULL,
+            partition INTEGER NOT NULL,
+            next      INTEGER NOT NULL,
+            PRIMARY KEY (scope, name, partition)
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE connection (
+            name           TEXT    NOT NULL PRIMARY KEY,
+            kind           TEXT    NOT NULL,
+            settings       TEXT    NOT NULL,
+            secret         BLOB    NOT NULL,
+            paused         INTEGER NOT NULL CHECK (paused IN (0, 1)),
+            creator        TEXT    NOT NULL,
+            creator_rights INTEGER NOT NULL,
+            epoch          INTEGER NOT NULL,
+            created_time   INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+
+        -- AUTOINCREMENT: a position is never used twice, so the order is the order of addition.
+        CREATE TABLE outbox (
+            position  INTEGER PRIMARY KEY AUTOINCREMENT,
+            id        BLOB    NOT NULL UNIQUE,
+            device_id TEXT    NOT NULL,
+            stream    INTEGER NOT NULL,
+            source    INTEGER NOT NULL,
+            message   BLOB    NOT NULL
+        ) STRICT;
+        """;
+
+    /// <summary>
+    /// Brings the database to the newest version: makes it when it is empty, migrates it after a copy when it is older.
+    /// Each step is one transaction; a crash in between leaves a whole database of the version before.
+    /// </summary>
+    /// <returns>The path of the copy; null when none was needed.</returns>
+    /// <exception cref="UnusableDataException">It is not ours, or newer than this program.</exception>
+    public static string? Apply(SqliteConnection connection, string path, IReadOnlyList<string> steps)
+    {
+        var application = Pragma(connection, "application_id");
+        var version = Pragma(connection, "user_version");
+        var isEmpty = Number(connection, "SELECT count(*) FROM sqlite_schema") == 0;
+        if (isEmpty && application == 0 && version == 0)
+        {
+            Advance(connection, steps, 0);
+            return null;
+        }
+
+        if (application != ApplicationId)
+            throw new UnusableDataException($"'{path}' is a database of another program: move it away, or give another directory with --data.");
+        if (version > steps.Count)
+            throw new UnusableDataException($"'{path}' has metadata format {version}, and this Sallyport knows up to {steps.Count}: start the newer Sallyport that wrote it, or restore a backup.");
+        if (version == steps.Count)
+            return null;
+
+        var copy = CopyOf(connection, path, version);
+        Advance(connection, steps, (int)version);
+        return copy;
+    }
+
+    private static void Advance(SqliteConnection connection, IReadOnlyList<string> steps, int version)
+    {
+        for (; version < steps.Count; version++)
+        {
+            using var transaction = connection.BeginTransaction();
+            Execute(connection, steps[version], transaction);
+            Execute(connection, $"PRAGMA application_id = {ApplicationId}; PRAGMA user_version = {version + 1};", transaction);
+            transaction.Commit();
+        }
+    }
+
+    // VACUUM INTO writes a whole, consistent database, with what is still in the write-ahead log.
+    private static string CopyOf(SqliteConnection connection, string path, long version)
+    {
+        var copy = $"{path}.format-{version}";
+        var partial = copy + ".partial";
+        File.Delete(partial);
+        PrivateFile.Create(partial);
+        using (var vacuum = connection.CreateCommand())
+        {
+            vacuum.CommandText = "VACUUM INTO $1";
+            vacuum.Parameters.AddWithValue("$1", partial);
+            vacuum.ExecuteNonQuery();
+        }
+
+        PrivateFile.Sync(partial);
+        File.Move(partial, copy, overwrite: true);
+        Posix.SyncDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
+        return copy;
+    }
+
+    private static long Pragma(SqliteConnection connection, string name) => Number(connection, $"PRAGMA {name}");
+
+    private static long Number(SqliteConnection connection, string sql)
+    {
+        using var command = connection.CreateCommand();
+        command.CommandText = sql;
+        return (long)command.ExecuteScalar()!;
+    }
+
+    private static void Execute(SqliteConnection connection, string sql, SqliteTransaction transaction)
+    {
+        using var command = connection.CreateCommand();
+        command.CommandText = sql;
+        command.Transaction = transaction;
+        command.ExecuteNonQuery();
+    }
+}

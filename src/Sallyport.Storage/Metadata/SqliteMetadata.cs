@@ -1,0 +1,122 @@
+using Microsoft.Data.Sqlite;
+using Microsoft.Extensions.Logging;
+using Sallyport.Storage.Secrets;
+using SQLitePCL;
+
+namespace Sallyport.Storage.Metadata;
+
+/// <summary>
+/// The metadata store in one SQLite file: write-ahead log, a sync per commit (<c>synchronous=FULL</c>), one
+/// <see cref="SqliteWriter"/>, snapshot reads beside it. Thread-safe.
+/// </summary>
+/// <remarks>
+/// Whoever opens it holds the data directory's lock: the file has one owner. A write that fails comes back as
+/// <see cref="MetadataWriteException"/>; see there what follows.
+/// </remarks>
+public sealed class SqliteMetadata : IMetadata
+{
+    private readonly SqliteWriter _writer;
+    private readonly SqliteReaders _readers;
+    private readonly OutboxTable _outbox = new();
+
+    private SqliteMetadata(string path, SqliteConnection writing, SecretBox secrets, TimeProvider time, ILogger log)
+    {
+        Identities = new IdentityTable(secrets);
+        Policies = new PolicyTable(secrets);
+        Connections = new ConnectionTable(secrets);
+        Subscriptions = new SubscriptionTable();
+        Checkpoints = new CheckpointTable();
+        _readers = new SqliteReaders(() => Connect(path, SqliteOpenMode.ReadOnly));
+        _writer = new SqliteWriter(new SqliteSession(writing), time, log, _outbox.TellAdded);
+    }
+
+    public IIdentityStore Identities { get; }
+
+    public IPolicyStore Policies { get; }
+
+    public ISubscriptionStore Subscriptions { get; }
+
+    public ICheckpointStore Checkpoints { get; }
+
+    public IConnectionStore Connections { get; }
+
+    public IOutboxStore Outbox => _outbox;
+
+    /// <summary>Completes, with the reason, when no more changes are taken.</summary>
+    public Task<Exception> Failure => _writer.Failure;
+
+    /// <summary>Opens the store, making or migrating its file. Runs on the caller's thread until the file is ready.</summary>
+    /// <param name="path">The database file; its directory exists.</param>
+    /// <param name="secrets">Seals what is secret; stays the caller's to dispose, after this store.</param>
+    /// <exception cref="UnusableDataException">The file is not ours, newer than this program, damaged, or cannot be opened.</exception>
+    public static Task<SqliteMetadata> OpenAsync(string path, SecretBox secrets, TimeProvider time, ILogger log) =>
+        OpenAsync(path, secrets, time, log, MetadataSchema.Steps);
+
+    /// <inheritdoc cref="OpenAsync(string, SecretBox, TimeProvider, ILogger)"/>
+    /// <param name="steps">The schema's history; tests give a longer or shorter one.</param>
+    internal static Task<SqliteMetadata> OpenAsync(string path, SecretBox secrets, TimeProvider time, ILogger log, IReadOnlyList<string> steps) =>
+        Task.Run(() =>
+        {
+            SqliteConnection? connection = null;
+            try
+            {
+                if (!File.Exists(path))
+                    PrivateFile.Create(path);
+
+                connection = Connect(path, SqliteOpenMode.ReadWrite);
+                var copy = MetadataSchema.Apply(connection, path, steps);
+                if (copy is not null)
+                    log.LogInformation(MetadataEvents.Migrated, "The metadata was migrated to format {Version}; the database as it was is in {Copy}.", steps.Count, copy);
+
+                var metadata = new SqliteMetadata(path, connection, secrets, time, log);
+                connection = null;
+                return metadata;
+            }
+            catch (SqliteException exception) when (exception.SqliteErrorCode is raw.SQLITE_NOTADB or raw.SQLITE_CORRUPT)
+            {
+                throw new UnusableDataException($"'{path}' is damaged or not a metadata database: restore it from a backup.", exception);
+            }
+            catch (Exception exception) when (exception is SqliteException or IOException or UnauthorizedAccessException)
+            {
+                throw new UnusableDataException($"The metadata database '{path}' cannot be opened: {exception.Message}", exception);
+            }
+            finally
+            {
+                connection?.Dispose();
+            }
+        });
+
+    public ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, CancellationToken cancel = default) => _writer.WriteAsync(act, cancel);
+
+    public T Read<T>(Func<MetadataTransaction, T> look) => _readers.Read(look);
+
+    /// <summary>Commits what waits, then closes the file. Later calls are refused.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        // The writer goes last: closing the last connection folds the write-ahead log into the file, which a reader may not.
+        _readers.Dispose();
+        await _writer.StopAsync().ConfigureAwait(false);
+    }
+
+    private static SqliteConnection Connect(string path, SqliteOpenMode mode)
+    {
+        var connection = new SqliteConnection(new SqliteConnectionStringBuilder { DataSource = path, Mode = mode, Pooling = false }.ToString());
+        try
+        {
+            connection.Open();
+            using var pragmas = connection.CreateCommand();
+
+            // Nothing in the schema may call functions with side effects; the log's file shrinks again after a burst.
+            pragmas.CommandText = mode == SqliteOpenMode.ReadOnly
+                ? "PRAGMA trusted_schema = OFF; PRAGMA query_only = ON;"
+                : "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF; PRAGMA journal_size_limit = 67108864;";
+            pragmas.ExecuteNonQuery();
+            return connection;
+        }
+        catch (SqliteException)
+        {
+            connection.Dispose();
+            throw;
+        }
+    }
+}

@@ -1,0 +1,126 @@
+using Sallyport.Storage.Metadata;
+
+namespace Sallyport.Tests.Storage.Metadata;
+
+/// <summary>Policies, subscriptions, checkpoints, connections and the outbox.</summary>
+public abstract class StoresContract : MetadataContract
+{
+    [Fact]
+    public async Task Policies_PutListDelete_RoundTrips()
+    {
+        var service = new PolicyRecord("service", long.MaxValue, "cA==", "cw==", 3, Noon.AddTicks(1));
+        var owner = new PolicyRecord("iothubowner", 5, "cDI=", "czI=", 1, Noon);
+        await WriteAsync(tx =>
+        {
+            Metadata.Policies.Put(tx, service with { Rights = 1, Generation = 2 });
+            Metadata.Policies.Put(tx, service);
+            Metadata.Policies.Put(tx, owner);
+        });
+
+        Assert.Equal(service, Metadata.Read(tx => Metadata.Policies.Find(tx, "service")));
+        Assert.Equal([owner, service], Metadata.Read(tx => Metadata.Policies.List(tx)));
+        Assert.True(await Metadata.WriteAsync(tx => Metadata.Policies.Delete(tx, "service")));
+        Assert.False(await Metadata.WriteAsync(tx => Metadata.Policies.Delete(tx, "service")));
+        Assert.Null(Metadata.Read(tx => Metadata.Policies.Find(tx, "service")));
+    }
+
+    [Fact]
+    public async Task Connections_PutListDelete_RoundTrips()
+    {
+        var lake = new ConnectionRecord("lake", "sql", """{"table":"t"}""", "Host=h;Password=p", true, "policy:iothubowner", 9, 4, Noon.AddTicks(7));
+        await WriteAsync(tx =>
+        {
+            Metadata.Connections.Put(tx, lake with { Epoch = 1, Paused = false });
+            Metadata.Connections.Put(tx, lake);
+            Metadata.Connections.Put(tx, lake with { Name = "a", Secret = "" });
+        });
+
+        Assert.Equal(lake, Metadata.Read(tx => Metadata.Connections.Find(tx, "lake")));
+        Assert.Equal(["a", "lake"], Metadata.Read(tx => Metadata.Connections.List(tx)).Select(c => c.Name));
+        Assert.True(await Metadata.WriteAsync(tx => Metadata.Connections.Delete(tx, "lake")));
+        Assert.False(await Metadata.WriteAsync(tx => Metadata.Connections.Delete(tx, "lake")));
+    }
+
+    [Fact]
+    public async Task Subscriptions_OfASession_SurviveReopeningAndEndWithIt()
+    {
+        var generation = Device("d1").GenerationId;
+        SubscriptionRecord[] two = [new("devices/d1/messages/devicebound/#", 1), new("$iothub/twin/res/#", 0)];
+        await WriteAsync(tx => Metadata.Identities.Put(tx, Device("d1")));
+        Assert.Null(Metadata.Read(tx => Metadata.Subscriptions.Find(tx, "d1", null, generation)));
+
+        await WriteAsync(tx => Metadata.Subscriptions.Put(tx, "d1", null, generation, [new("other", 1)]));
+        await WriteAsync(tx => Metadata.Subscriptions.Put(tx, "d1", null, generation, two));
+        await ReopenAsync();
+        Assert.Equal(two, Metadata.Read(tx => Metadata.Subscriptions.Find(tx, "d1", null, generation)));
+
+        await WriteAsync(tx => Metadata.Subscriptions.Put(tx, "d1", null, generation, []));
+        Assert.Empty(Metadata.Read(tx => Metadata.Subscriptions.Find(tx, "d1", null, generation))!);
+
+        await WriteAsync(tx => Metadata.Subscriptions.Delete(tx, "d1", null));
+        Assert.Null(Metadata.Read(tx => Metadata.Subscriptions.Find(tx, "d1", null, generation)));
+    }
+
+    [Fact]
+    public async Task Subscriptions_OfADeletedNamesake_AreNotInherited()
+    {
+        await WriteAsync(tx =>
+        {
+            Metadata.Identities.Put(tx, Device("d1", generation: "g1"));
+            Metadata.Subscriptions.Put(tx, "d1", null, "g1", [new("f", 1)]);
+            Metadata.Identities.Put(tx, Device("d1", generation: "g2"));
+            Metadata.Subscriptions.Put(tx, "d1", null, "g1", [new("late", 1)]);
+        });
+
+        Assert.Null(Metadata.Read(tx => Metadata.Subscriptions.Find(tx, "d1", null, "g1")));
+        Assert.Null(Metadata.Read(tx => Metadata.Subscriptions.Find(tx, "d1", null, "g2")));
+    }
+
+    [Fact]
+    public async Task Checkpoints_PerScopeNameAndPartition_AreApart()
+    {
+        await WriteAsync(tx =>
+        {
+            Metadata.Checkpoints.Put(tx, "group", "a", 0, 10);
+            Metadata.Checkpoints.Put(tx, "group", "a", 0, 11);
+            Metadata.Checkpoints.Put(tx, "group", "a", 3, long.MaxValue);
+            Metadata.Checkpoints.Put(tx, "connection", "a", 0, 99);
+        });
+
+        Assert.Equal(new Dictionary<int, long> { [0] = 11, [3] = long.MaxValue }, Metadata.Read(tx => Metadata.Checkpoints.Find(tx, "group", "a")));
+        await WriteAsync(tx => Metadata.Checkpoints.Delete(tx, "group", "a"));
+        Assert.Empty(Metadata.Read(tx => Metadata.Checkpoints.Find(tx, "group", "a")));
+        Assert.Equal(99, Metadata.Read(tx => Metadata.Checkpoints.Find(tx, "connection", "a"))[0]);
+    }
+
+    [Fact]
+    public async Task Outbox_PeekAndDelete_InTheOrderOfAddition()
+    {
+        var records = Enumerable.Range(0, 5).Select(i => new OutboxRecord(Guid.NewGuid(), $"d{i}", 2, 3, [(byte)i, 0, 255])).ToArray();
+        foreach (var record in records)
+            await WriteAsync(tx => Metadata.Outbox.Add(tx, record));
+
+        Assert.Equivalent(records[..3], Metadata.Read(tx => Metadata.Outbox.Peek(tx, 3)), strict: true);
+        await WriteAsync(tx => Metadata.Outbox.Delete(tx, [records[0].Id, records[2].Id]));
+        await ReopenAsync();
+        Assert.Equal([records[1].Id, records[3].Id, records[4].Id], Metadata.Read(tx => Metadata.Outbox.Peek(tx, 10)).Select(r => r.Id));
+    }
+
+    [Fact]
+    public async Task Outbox_Added_IsToldAfterTheCommitAndOnlyForAdditions()
+    {
+        var told = new TaskCompletionSource<int>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var count = 0;
+        Metadata.Outbox.Added += () =>
+        {
+            Interlocked.Increment(ref count);
+            told.TrySetResult(Metadata.Read(tx => Metadata.Outbox.Peek(tx, 10)).Count);
+        };
+
+        await WriteAsync(tx => Metadata.Identities.Put(tx, Device("d1")));
+        await WriteAsync(tx => Metadata.Outbox.Add(tx, new(Guid.NewGuid(), "d1", 2, 2, [1])));
+
+        Assert.Equal(1, await told.Task);
+        Assert.Equal(1, count);
+    }
+}
