@@ -35,7 +35,7 @@ public sealed class DeviceSession
     /// </summary>
     /// <returns>What is wrong with the message; <see cref="TelemetryOutcome.Accepted"/> when nothing is. The batch is unchanged unless accepted.</returns>
     public TelemetryOutcome SendTelemetry(MessageProperties properties, in ReadOnlySequence<byte> payload, RecordBatch batch) =>
-        _ingest.Encode(Stamp, properties, payload, batch);
+        Ingest.Encode(Stamp, properties, payload, batch);
 
     /// <summary>Appends what the batch holds; see <see cref="IEventLog.AppendAsync"/>.</summary>
     public ValueTask<AppendResult> FlushAsync(RecordBatch batch, ICommitListener? listener, CancellationToken cancel) =>

@@ -1,45 +1,199 @@
 using System.Buffers;
 using Sallyport.Hub.Access;
+using Sallyport.Protocol.Amqp;
 using Sallyport.Protocol.Identities;
 using Sallyport.Protocol.Messages;
 using Sallyport.Storage.EventLog;
 
 namespace Sallyport.Hub.Telemetry;
 
-public enum TelemetryOutcome
-{
-    Accepted,
-
-    /// <summary>Larger than 256 KB by IoT Hub's way of counting.</summary>
-    TooLarge,
-
-    /// <summary>A property is not allowed, or a bound on properties was reached.</summary>
-    BadProperty,
-}
-
-/// <summary>What the hub stamps on the messages of one session: partition, and the annotations of identity, generation and authentication, encoded once.</summary>
-public sealed class SessionStamp(int partition, byte[] annotations, int annotationElements)
-{
-    public int Partition { get; } = partition;
-
-    /// <summary>AMQP-encoded keys and values that follow the fixed part of <see cref="Protocol.Amqp.HubAnnotations"/>.</summary>
-    public ReadOnlyMemory<byte> Annotations { get; } = annotations;
-
-    public int AnnotationElements { get; } = annotationElements;
-}
-
-/// <summary>Takes telemetry in: stamp, route, encode once, append. Thread-safe.</summary>
+/// <summary>
+/// Takes telemetry in: stamp, route, encode once, append. The stored bytes are described in <c>docs/formats/message.md</c>.
+/// Thread-safe; allocates nothing per message.
+/// </summary>
 public sealed class Ingest(IEventLog log)
 {
     /// <summary>The bound of IoT Hub on a device-to-cloud message or batch: 256 KB.</summary>
     public const int MaxMessageBytes = 262_144;
 
+    /// <summary>The bit of the built-in endpoint <c>events</c> in a record's endpoint set.</summary>
+    public const ulong BuiltInEndpoint = 1;
+
+    // Descriptors and heads of four sections, four names of annotations and six of application properties, and each value's head.
+    private const int FixedOverhead = 1024;
+
+    /// <summary>Encodes what every message of a session has in common.</summary>
+    /// <param name="generationId">Of the identity, see <see cref="Admission.GenerationId"/>.</param>
+    /// <param name="modelId">The <c>model-id</c> given at connect; null when none.</param>
     public SessionStamp StampOf(Identity identity, Principal principal, string generationId, string? modelId) =>
-        throw new NotImplementedException();
+        SessionStamp.Of(PartitionOf.Device(identity.DeviceId, log.PartitionCount), identity, principal, generationId, modelId);
 
-    public TelemetryOutcome Encode(SessionStamp stamp, MessageProperties properties, in ReadOnlySequence<byte> payload, RecordBatch batch) =>
-        throw new NotImplementedException();
+    /// <summary>Encodes one message into <paramref name="batch"/>, which stays as it was unless the message is accepted.</summary>
+    /// <remarks>
+    /// The size that counts is IoT Hub's: body, values of system properties, names and values of application properties.
+    /// </remarks>
+    public static TelemetryOutcome Encode(SessionStamp stamp, MessageProperties properties, in ReadOnlySequence<byte> payload, RecordBatch batch)
+    {
+        if (payload.Length + properties.SizeBytes > MaxMessageBytes)
+        {
+            TelemetryMeter.Refused(TelemetryOutcome.TooLarge);
+            return TelemetryOutcome.TooLarge;
+        }
 
-    public ValueTask<AppendResult> AppendAsync(SessionStamp stamp, RecordBatch batch, ICommitListener? listener, CancellationToken cancel) =>
-        log.AppendAsync(batch, listener, cancel);
+        if (!TelemetryRules.Allow(properties, out var expiryMs))
+        {
+            TelemetryMeter.Refused(TelemetryOutcome.BadProperty);
+            return TelemetryOutcome.BadProperty;
+        }
+
+        batch.Begin(StreamId.Events, stamp.Partition, SourceKind.Telemetry, BuiltInEndpoint);
+        var bound = HubAnnotations.Length + stamp.Annotations.Length + FixedOverhead
+            + properties.SizeBytes + (properties.Count * 2 * AmqpWriter.VariableOverhead) + (int)payload.Length;
+        var target = batch.GetSpan(bound);
+
+        var sectionLength = WriteAnnotations(target, stamp, properties);
+        var writer = new AmqpWriter(target[sectionLength..]);
+        WriteProperties(ref writer, properties, expiryMs);
+        WriteApplicationProperties(ref writer, properties);
+        writer.Section(AmqpSection.Data);
+        payload.CopyTo(writer.BinaryContent((int)payload.Length));
+
+        batch.Advance(sectionLength + writer.Written);
+        batch.End();
+        return TelemetryOutcome.Accepted;
+    }
+
+    /// <summary>Appends what the batch holds; see <see cref="IEventLog.AppendAsync"/>.</summary>
+    public async ValueTask<AppendResult> AppendAsync(SessionStamp stamp, RecordBatch batch, ICommitListener? listener, CancellationToken cancel)
+    {
+        var messages = batch.Count;
+        var result = await log.AppendAsync(batch, listener, cancel).ConfigureAwait(false);
+        TelemetryMeter.Appended(messages, result.Outcome);
+        return result;
+    }
+
+    private static int WriteAnnotations(Span<byte> target, SessionStamp stamp, MessageProperties properties)
+    {
+        HubAnnotations.Begin(target);
+        var writer = new AmqpWriter(target[HubAnnotations.Length..]);
+        writer.Encoded(stamp.Annotations.Span);
+        var elements = HubAnnotations.Elements + stamp.AnnotationElements
+            + Annotation(ref writer, properties, SystemProperty.InterfaceId, "iothub-interface-id"u8)
+            + Annotation(ref writer, properties, SystemProperty.Subject, "dt-subject"u8)
+            + Annotation(ref writer, properties, SystemProperty.DiagnosticId, "Diagnostic-Id"u8)
+            + Annotation(ref writer, properties, SystemProperty.DiagnosticContext, "Correlation-Context"u8);
+        var length = HubAnnotations.Length + writer.Written;
+        HubAnnotations.Finish(target[..length], elements);
+        return length;
+    }
+
+    private static int Annotation(ref AmqpWriter writer, MessageProperties properties, SystemProperty key, ReadOnlySpan<byte> name)
+    {
+        if (!properties.Has(key))
+            return 0;
+
+        writer.Symbol(name);
+        writer.String(properties.System(key));
+        return 2;
+    }
+
+    private static void WriteProperties(ref AmqpWriter writer, MessageProperties properties, long expiryMs)
+    {
+        var last = LastPresent(properties);
+        if (last < 0)
+            return;
+
+        writer.Section(AmqpSection.Properties);
+        var mark = writer.BeginList();
+        for (var place = AmqpProperty.MessageId; (int)place <= last; place++)
+        {
+            switch (place)
+            {
+                case AmqpProperty.MessageId when properties.Has(SystemProperty.MessageId):
+                    writer.String(properties.System(SystemProperty.MessageId));
+                    break;
+                case AmqpProperty.UserId when properties.Has(SystemProperty.UserId):
+                    writer.Binary(properties.System(SystemProperty.UserId));
+                    break;
+                case AmqpProperty.To when properties.Has(SystemProperty.To):
+                    writer.String(properties.System(SystemProperty.To));
+                    break;
+                case AmqpProperty.CorrelationId when properties.Has(SystemProperty.CorrelationId):
+                    writer.String(properties.System(SystemProperty.CorrelationId));
+                    break;
+                case AmqpProperty.ContentType when properties.Has(SystemProperty.ContentType):
+                    writer.Symbol(properties.System(SystemProperty.ContentType));
+                    break;
+                case AmqpProperty.ContentEncoding when properties.Has(SystemProperty.ContentEncoding):
+                    writer.Symbol(properties.System(SystemProperty.ContentEncoding));
+                    break;
+                case AmqpProperty.AbsoluteExpiryTime when properties.Has(SystemProperty.AbsoluteExpiryTime):
+                    writer.Timestamp(expiryMs);
+                    break;
+                default:
+                    writer.Null();
+                    break;
+            }
+        }
+
+        writer.End(mark, last + 1);
+    }
+
+    /// <summary>The last place of the properties list that is filled; what follows it is left out (AMQP part 1, 1.4).</summary>
+    private static int LastPresent(MessageProperties properties)
+    {
+        if (properties.Has(SystemProperty.AbsoluteExpiryTime))
+            return (int)AmqpProperty.AbsoluteExpiryTime;
+        if (properties.Has(SystemProperty.ContentEncoding))
+            return (int)AmqpProperty.ContentEncoding;
+        if (properties.Has(SystemProperty.ContentType))
+            return (int)AmqpProperty.ContentType;
+        if (properties.Has(SystemProperty.CorrelationId))
+            return (int)AmqpProperty.CorrelationId;
+        if (properties.Has(SystemProperty.To))
+            return (int)AmqpProperty.To;
+        if (properties.Has(SystemProperty.UserId))
+            return (int)AmqpProperty.UserId;
+        return properties.Has(SystemProperty.MessageId) ? (int)AmqpProperty.MessageId : -1;
+    }
+
+    private static void WriteApplicationProperties(ref AmqpWriter writer, MessageProperties properties)
+    {
+        var start = writer;
+        writer.Section(AmqpSection.ApplicationProperties);
+        var mark = writer.BeginMap();
+        var elements = Application(ref writer, properties, SystemProperty.CreationTimeUtc, "iothub-creation-time-utc"u8)
+            + Application(ref writer, properties, SystemProperty.MessageSchema, "iothub-message-schema"u8)
+            + Application(ref writer, properties, SystemProperty.OutputName, "iothub-outputname"u8)
+            + Application(ref writer, properties, SystemProperty.Ack, "iothub-ack"u8)
+            + Application(ref writer, properties, SystemProperty.Operation, "iothub-operation"u8)
+            + Application(ref writer, properties, SystemProperty.MessageType, "iothub-MessageType"u8);
+        for (var i = 0; i < properties.Count; i++)
+        {
+            if (!TelemetryRules.IsKept(properties, i))
+                continue;
+
+            writer.String(properties.Name(i));
+            if (properties.IsNull(i))
+                writer.Null();
+            else
+                writer.String(properties.Value(i));
+            elements += 2;
+        }
+
+        if (elements == 0)
+            writer = start;
+        else
+            writer.End(mark, elements);
+    }
+
+    private static int Application(ref AmqpWriter writer, MessageProperties properties, SystemProperty key, ReadOnlySpan<byte> name)
+    {
+        if (!properties.Has(key))
+            return 0;
+
+        writer.String(name);
+        writer.String(properties.System(key));
+        return 2;
+    }
 }

@@ -19,6 +19,9 @@ public enum SystemProperty : byte
     DiagnosticContext,
     Ack,
     Operation,
+
+    /// <summary>Set by the hub alone (<c>Will</c> on an MQTT will); the same name from a peer is removed.</summary>
+    MessageType,
 }
 
 /// <summary>
@@ -34,11 +37,11 @@ public sealed class MessageProperties
     /// <summary>A message may have 256 KB in all, properties included.</summary>
     public const int MaxBytes = 262_144;
 
-    private readonly Entry[] _system = new Entry[16];
+    private readonly Entry[] _system = new Entry[(int)SystemProperty.MessageType + 1];
     private Entry[] _application = new Entry[8];
     private byte[] _text = new byte[512];
     private int _textLength;
-    private ushort _present;
+    private uint _present;
 
     /// <summary>How many application properties there are.</summary>
     public int Count { get; private set; }
@@ -54,7 +57,7 @@ public sealed class MessageProperties
         _present = 0;
     }
 
-    public bool Has(SystemProperty key) => (_present & (1 << (int)key)) != 0;
+    public bool Has(SystemProperty key) => (_present & (1u << (int)key)) != 0;
 
     /// <summary>The UTF-8 value; empty when absent.</summary>
     public ReadOnlySpan<byte> System(SystemProperty key) =>
@@ -76,7 +79,7 @@ public sealed class MessageProperties
             return false;
 
         _system[(int)key] = new Entry(0, 0, at, utf8.Length);
-        _present |= (ushort)(1 << (int)key);
+        _present |= 1u << (int)key;
         SizeBytes += utf8.Length;
         return true;
     }
