@@ -39,5 +39,5 @@ public sealed class DeviceSession
 
     /// <summary>Appends what the batch holds; see <see cref="IEventLog.AppendAsync"/>.</summary>
     public ValueTask<AppendResult> FlushAsync(RecordBatch batch, ICommitListener? listener, CancellationToken cancel) =>
-        _ingest.AppendAsync(Stamp, batch, listener, cancel);
+        _ingest.AppendAsync(batch, listener, cancel);
 }

@@ -64,10 +64,22 @@ public sealed class Ingest(IEventLog log)
     }
 
     /// <summary>Appends what the batch holds; see <see cref="IEventLog.AppendAsync"/>.</summary>
-    public async ValueTask<AppendResult> AppendAsync(SessionStamp stamp, RecordBatch batch, ICommitListener? listener, CancellationToken cancel)
+    public ValueTask<AppendResult> AppendAsync(RecordBatch batch, ICommitListener? listener, CancellationToken cancel)
     {
         var messages = batch.Count;
-        var result = await log.AppendAsync(batch, listener, cancel).ConfigureAwait(false);
+        var append = log.AppendAsync(batch, listener, cancel);
+        if (!append.IsCompletedSuccessfully)
+            return Counted(append, messages);
+
+        var result = append.Result;
+        TelemetryMeter.Appended(messages, result.Outcome);
+        return new(result);
+    }
+
+    // Only under back-pressure, when the log made the caller wait.
+    private static async ValueTask<AppendResult> Counted(ValueTask<AppendResult> append, int messages)
+    {
+        var result = await append.ConfigureAwait(false);
         TelemetryMeter.Appended(messages, result.Outcome);
         return result;
     }

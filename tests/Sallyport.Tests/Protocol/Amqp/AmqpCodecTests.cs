@@ -138,7 +138,7 @@ public sealed class AmqpCodecTests
         Assert.True(StoredMessage.TryRead(Bytes("00537754fb"), out var value));
         Assert.Equal(AmqpSection.AmqpValue, value.BodySection);
         Assert.Equal(-5, value.BodyValue.Signed);
-        Assert.True(StoredMessage.TryRead(Bytes("005376c0030254fb40"), out var sequence));
+        Assert.True(StoredMessage.TryRead(Bytes("005376c0040254fb40"), out var sequence));
         Assert.Equal(AmqpSection.AmqpSequence, sequence.BodySection);
         Assert.Equal(2, sequence.BodyValue.Count);
     }
