@@ -1,0 +1,109 @@
+using System.Runtime.InteropServices;
+
+namespace Sallyport.Bench;
+
+/// <summary>The few calls of Linux and OpenSSL 3 that the load driver and the probe are made of.</summary>
+internal static unsafe partial class Native
+{
+    public const int EPOLLIN = 1, EPOLLOUT = 4, EPOLL_CTL_ADD = 1, EPOLL_CTL_MOD = 3;
+    public const int SSL_ERROR_WANT_READ = 2, SSL_ERROR_WANT_WRITE = 3, SSL_ERROR_ZERO_RETURN = 6;
+    private const int AF_INET = 2, SOCK_STREAM = 1, SOCK_CLOEXEC = 0x80000, SOCK_NONBLOCK = 0x800, SOL_SOCKET = 1, IPPROTO_TCP = 6, TCP_NODELAY = 1;
+
+    [LibraryImport("libc", SetLastError = true)] public static partial int epoll_create1(int flags);
+    [LibraryImport("libc", SetLastError = true)] public static partial int epoll_ctl(int epoll, int operation, int descriptor, byte* ev);
+    [LibraryImport("libc", SetLastError = true)] public static partial int epoll_wait(int epoll, byte* events, int max, int timeoutMs);
+    [LibraryImport("libc", SetLastError = true)] public static partial int eventfd(uint initial, int flags);
+    [LibraryImport("libc", SetLastError = true)] public static partial nint read(int descriptor, void* buffer, nint length);
+    [LibraryImport("libc", SetLastError = true)] public static partial nint write(int descriptor, void* buffer, nint length);
+    [LibraryImport("libc", SetLastError = true)] public static partial int close(int descriptor);
+    [LibraryImport("libc", SetLastError = true)] private static partial int socket(int domain, int type, int protocol);
+    [LibraryImport("libc", SetLastError = true)] private static partial int bind(int descriptor, byte* address, int length);
+    [LibraryImport("libc", SetLastError = true)] private static partial int listen(int descriptor, int backlog);
+    [LibraryImport("libc", SetLastError = true)] private static partial int connect(int descriptor, byte* address, int length);
+    [LibraryImport("libc", SetLastError = true)] private static partial int accept4(int descriptor, byte* address, int* length, int flags);
+    [LibraryImport("libc", SetLastError = true)] private static partial int setsockopt(int descriptor, int level, int name, int* value, int length);
+    [LibraryImport("libc", SetLastError = true)] private static partial int fcntl(int descriptor, int command, int argument);
+
+    [LibraryImport("libssl.so.3")] public static partial nint TLS_server_method();
+    [LibraryImport("libssl.so.3")] public static partial nint TLS_client_method();
+    [LibraryImport("libssl.so.3")] public static partial nint SSL_CTX_new(nint method);
+    [LibraryImport("libssl.so.3", StringMarshalling = StringMarshalling.Utf8)] public static partial int SSL_CTX_use_certificate_chain_file(nint context, string file);
+    [LibraryImport("libssl.so.3", StringMarshalling = StringMarshalling.Utf8)] public static partial int SSL_CTX_use_PrivateKey_file(nint context, string file, int type);
+    [LibraryImport("libssl.so.3")] public static partial nint SSL_new(nint context);
+    [LibraryImport("libssl.so.3")] public static partial int SSL_set_fd(nint ssl, int descriptor);
+    [LibraryImport("libssl.so.3")] public static partial void SSL_set_accept_state(nint ssl);
+    [LibraryImport("libssl.so.3")] public static partial void SSL_set_connect_state(nint ssl);
+    [LibraryImport("libssl.so.3")] public static partial int SSL_do_handshake(nint ssl);
+    [LibraryImport("libssl.so.3")] public static partial int SSL_read(nint ssl, void* buffer, int length);
+    [LibraryImport("libssl.so.3")] public static partial int SSL_write(nint ssl, void* buffer, int length);
+    [LibraryImport("libssl.so.3")] public static partial int SSL_get_error(nint ssl, int result);
+    [LibraryImport("libssl.so.3")] public static partial void SSL_free(nint ssl);
+    [LibraryImport("libcrypto.so.3")] public static partial void ERR_clear_error();
+
+    /// <summary>struct epoll_event is packed on x64 only.</summary>
+    public static readonly int EventSize = RuntimeInformation.ProcessArchitecture == Architecture.X64 ? 12 : 16;
+    private static readonly int DataAt = EventSize - 8;
+
+    public static void Watch(int epoll, int descriptor, int events, long data, int operation = EPOLL_CTL_ADD)
+    {
+        var ev = stackalloc byte[16];
+        *(int*)ev = events;
+        *(long*)(ev + DataAt) = data;
+        Check(epoll_ctl(epoll, operation, descriptor, ev), "epoll_ctl");
+    }
+
+    public static long DataOf(byte* events, int index) => *(long*)(events + (index * EventSize) + DataAt);
+
+    public static int Listen(int port)
+    {
+        var descriptor = Check(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket");
+        Set(descriptor, SOL_SOCKET, 2 /* SO_REUSEADDR */, 1);
+        var address = Address(127, 0, 0, 1, port);
+        Check(bind(descriptor, address.Bytes, 16), "bind");
+        Check(listen(descriptor, 4096), "listen");
+        return descriptor;
+    }
+
+    /// <summary>Connects from an address of 127.0/16 chosen by <paramref name="index"/>, so that ports never run out. Blocking.</summary>
+    public static int Connect(int port, int index)
+    {
+        var descriptor = Check(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
+        Set(descriptor, 0, 24 /* IP_BIND_ADDRESS_NO_PORT */, 1);
+        var from = Address(127, 0, (byte)(1 + (index / 250 % 250)), (byte)(1 + (index % 250)), 0);
+        Check(bind(descriptor, from.Bytes, 16), "bind");
+        var to = Address(127, 0, 0, 1, port);
+        Check(connect(descriptor, to.Bytes, 16), "connect");
+        Set(descriptor, IPPROTO_TCP, TCP_NODELAY, 1);
+        return descriptor;
+    }
+
+    public static int Accept(int listener)
+    {
+        var descriptor = accept4(listener, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (descriptor >= 0)
+            Set(descriptor, IPPROTO_TCP, TCP_NODELAY, 1);
+        return descriptor;
+    }
+
+    public static void NonBlocking(int descriptor) => fcntl(descriptor, 4 /* F_SETFL */, 0x800 /* O_NONBLOCK */);
+
+    public static int Check(int result, string call) =>
+        result >= 0 ? result : throw new IOException($"{call}: errno {Marshal.GetLastPInvokeError()}");
+
+    private static void Set(int descriptor, int level, int name, int value) => setsockopt(descriptor, level, name, &value, 4);
+
+    private static SocketAddress Address(byte a, byte b, byte c, byte d, int port)
+    {
+        SocketAddress address = default;
+        *(ushort*)address.Bytes = AF_INET;
+        address.Bytes[2] = (byte)(port >> 8);
+        address.Bytes[3] = (byte)port;
+        (address.Bytes[4], address.Bytes[5], address.Bytes[6], address.Bytes[7]) = (a, b, c, d);
+        return address;
+    }
+
+    private struct SocketAddress
+    {
+        public fixed byte Bytes[16];
+    }
+}
