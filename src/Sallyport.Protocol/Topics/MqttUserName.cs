@@ -1,0 +1,63 @@
+using Sallyport.Protocol.Identities;
+
+namespace Sallyport.Protocol.Topics;
+
+/// <summary>
+/// What an IoT Hub device says in the user name of CONNECT: <c>{host}/{device}[/{module}]/?api-version=…&amp;…</c>.
+/// The <c>?</c>, the query and every part of it may be missing, in any order; any api-version is taken.
+/// </summary>
+/// <param name="HostName">As written, without port.</param>
+/// <param name="ModelId">Decoded; null when absent.</param>
+public readonly record struct MqttUserName(string HostName, string? ModelId)
+{
+    /// <summary>DTDL's bound on a model id, in characters.</summary>
+    public const int MaxModelIdLength = 2048;
+
+    /// <summary>Reads a user name that must speak of the same identity as the client id.</summary>
+    /// <param name="wrong">What is wrong, in words, when the answer is false.</param>
+    public static bool TryRead(string userName, Identity identity, out MqttUserName read, out string wrong)
+    {
+        read = default;
+        wrong = "";
+        var slash = userName.IndexOf('/', StringComparison.Ordinal);
+        if (slash <= 0)
+        {
+            wrong = "the user name is not {host}/{client id}/?api-version=…";
+            return false;
+        }
+
+        var id = identity.ToString();
+        var rest = userName.AsSpan(slash + 1);
+        if (!rest.StartsWith(id, StringComparison.Ordinal) || (rest.Length > id.Length && rest[id.Length] != '/'))
+        {
+            wrong = "the user name is of another identity than the client id";
+            return false;
+        }
+
+        var query = rest[id.Length..].TrimStart('/');
+        if (query.StartsWith("?"))
+            query = query[1..];
+        string? modelId = null;
+        foreach (var range in query.Split('&'))
+        {
+            var pair = query[range];
+            if (pair.StartsWith("model-id=", StringComparison.Ordinal))
+                modelId = Uri.UnescapeDataString(pair["model-id=".Length..]);
+        }
+
+        if (modelId is { Length: > MaxModelIdLength })
+        {
+            wrong = $"the model id is longer than {MaxModelIdLength} characters";
+            return false;
+        }
+
+        read = new MqttUserName(HostOnly(userName[..slash]), string.IsNullOrEmpty(modelId) ? null : modelId);
+        return true;
+    }
+
+    private static string HostOnly(string host)
+    {
+        var colon = host.LastIndexOf(':');
+        return colon > 0 && host.AsSpan(colon + 1).IndexOfAnyExceptInRange('0', '9') < 0 ? host[..colon] : host;
+    }
+}
