@@ -17,6 +17,8 @@ public static class HubErrors
 {
     public static readonly HubError ArgumentInvalid = new(400004, "ArgumentInvalid", 400, "com.microsoft:argument-error", "connection closed", "A value in the request is not valid; the message names it.");
     public static readonly HubError FormatError = new(400006, "IotHubFormatError", 400, "com.microsoft:argument-error", "connection closed", "The request could not be parsed; the message says where.");
+    public static readonly HubError DeviceDefinedMultipleTimes = new(400011, "DeviceDefinedMultipleTimes", 400, "com.microsoft:argument-error", "does not occur", "A bulk request names the same identity twice.");
+    public static readonly HubError BulkRegistryOperationFailure = new(400013, "BulkRegistryOperationFailure", 400, "com.microsoft:argument-error", "does not occur", "Some items of a bulk request were refused; the body lists them.");
     public static readonly HubError ConnectionForcefullyClosedOnNewConnection = new(400027, "ConnectionForcefullyClosedOnNewConnection", 400, "amqp:link:stolen", "connection closed", "The same identity connected again; the newer connection wins.");
     public static readonly HubError IotHubNotFound = new(401001, "IotHubNotFound", 401, "com.microsoft:iot-hub-not-found-error", "CONNACK 5", "The host in the credential is not a name of this hub; add it with --host.");
     public static readonly HubError UnauthorizedAccess = new(401002, "IotHubUnauthorizedAccess", 401, "amqp:unauthorized-access", "CONNACK 5", "The credential is valid but does not hold the right that this needs.");
@@ -25,6 +27,7 @@ public static class HubErrors
     public static readonly HubError DeviceNotFound = new(404001, "DeviceNotFound", 404, "amqp:not-found", "CONNACK 5", "There is no such device, or it is disabled.");
     public static readonly HubError ModuleNotFound = new(404010, "ModuleNotFound", 404, "amqp:not-found", "CONNACK 5", "There is no such module on the device.");
     public static readonly HubError NotFound = new(404000, "NotFound", 404, "amqp:not-found", "connection closed", "There is no such resource.");
+    public static readonly HubError MethodNotAllowed = new(405000, "MethodNotAllowed", 405, "amqp:not-allowed", "does not occur", "The resource does not know the HTTP method; the Allow header names those it knows.");
     public static readonly HubError DeviceAlreadyExists = new(409001, "DeviceAlreadyExists", 409, "com.microsoft:device-already-exists", "does not occur", "A device of that id is registered already; send If-Match to update it.");
     public static readonly HubError ModuleAlreadyExists = new(409301, "ModuleAlreadyExistsOnDevice", 409, "com.microsoft:device-already-exists", "does not occur", "A module of that id is registered already; send If-Match to update it.");
     public static readonly HubError Conflict = new(409000, "Conflict", 409, "com.microsoft:argument-error", "does not occur", "A resource of that name exists already.");

@@ -1,9 +1,11 @@
 namespace Sallyport.Protocol.Errors;
 
 /// <summary>
-/// An act that the hub refuses, with the error to answer with and the words for whoever asked. A head catches it in one place
-/// per request or connection and says it in its protocol. The message holds no secret.
+/// A request that the hub refuses by rule: the head that took the request catches it in one place and answers on its protocol's level.
+/// Never used for the hub's own mistakes.
 /// </summary>
+/// <param name="error">What the wire says.</param>
+/// <param name="message">What is wrong and where, for the one who asked. Never holds a secret.</param>
 public sealed class HubException(HubError error, string message) : Exception(message)
 {
     public HubError Error { get; } = error;

@@ -1,0 +1,46 @@
+using Microsoft.AspNetCore.Routing;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Sallyport.Hub.Registry;
+
+namespace Sallyport.Heads.Http;
+
+/// <summary>
+/// The HTTP head: Azure IoT Hub's REST and <c>/manage/v1</c>. Composed by
+/// <c>services.AddHttpHead()</c>, <c>application.UseRouteAccess()</c> and <c>application.MapHttpHead()</c>.
+/// </summary>
+public static class HttpHead
+{
+    /// <summary>
+    /// Registers the routes and bounds Kestrel. Needs from the composition: <c>IMetadata</c>, <c>IEventLog</c>, <c>ConnectedDevices</c>,
+    /// <c>IServiceAuthentication</c>, <c>IDeviceAuthentication</c>, <c>IAuditTrail</c>, <c>TimeProvider</c>.
+    /// </summary>
+    public static IServiceCollection AddHttpHead(this IServiceCollection services)
+    {
+        services.AddRouting();
+        services.TryAddSingleton<IdentityChanges>();
+        services.TryAddSingleton<ActivityWriteBack>();
+        services.TryAddSingleton<DeviceRegistry>();
+        services.AddSingleton<RegistryRoutes>();
+        services.Configure<KestrelServerOptions>(Bound);
+        return services;
+    }
+
+    public static IEndpointRouteBuilder MapHttpHead(this IEndpointRouteBuilder routes)
+    {
+        routes.ServiceProvider.GetRequiredService<RegistryRoutes>().Map(routes);
+        return routes;
+    }
+
+    // A token and an id of 128 characters take about 1 KiB; SDKs send few other headers.
+    private static void Bound(KestrelServerOptions kestrel)
+    {
+        kestrel.AddServerHeader = false;
+        kestrel.Limits.MaxRequestHeadersTotalSize = 16 * 1024;
+        kestrel.Limits.MaxRequestHeaderCount = 64;
+        kestrel.Limits.MaxRequestLineSize = 4 * 1024;
+        kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(10);
+        kestrel.Limits.MaxRequestBodySize = RouteAccessMiddleware.MaxBodyBytes;
+    }
+}

@@ -1,0 +1,55 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
+using Microsoft.AspNetCore.Http;
+using Sallyport.Protocol.Errors;
+
+namespace Sallyport.Heads.Http;
+
+/// <summary>
+/// JSON of the HTTP head. Reading ignores the case of names and what it does not know (later SDKs send more), and refuses
+/// doubled names; writing keeps <c>+</c> in keys readable (the content type is never HTML).
+/// </summary>
+[JsonSerializable(typeof(ErrorJson))]
+[JsonSerializable(typeof(IdentityJson))]
+[JsonSerializable(typeof(List<IdentityJson>))]
+[JsonSerializable(typeof(IdentityRequestJson))]
+[JsonSerializable(typeof(RegistryStatisticsJson))]
+[JsonSerializable(typeof(ServiceStatisticsJson))]
+internal sealed partial class HttpJson : JsonSerializerContext
+{
+    public static readonly HttpJson Wire = new(new JsonSerializerOptions
+    {
+        PropertyNamingPolicy = JsonNamingPolicy.CamelCase,
+        PropertyNameCaseInsensitive = true,
+        AllowDuplicateProperties = false,
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+    });
+}
+
+internal static class HttpJsonBody
+{
+    /// <summary>Reads the body as JSON.</summary>
+    /// <exception cref="HubException">400: it is empty or not what the request needs; says where, repeats nothing of it.</exception>
+    public static async ValueTask<T> ReadJsonAsync<T>(this HttpContext context, JsonTypeInfo<T> type)
+    {
+        try
+        {
+            return await JsonSerializer.DeserializeAsync(context.Request.Body, type, context.RequestAborted)
+                ?? throw new HubException(HubErrors.FormatError, "the body is null");
+        }
+        catch (JsonException e)
+        {
+            throw new HubException(
+                HubErrors.FormatError,
+                $"the body is not the JSON that this request needs: at {e.Path ?? "$"}, line {e.LineNumber + 1 ?? 1}, byte {e.BytePositionInLine + 1 ?? 1}");
+        }
+    }
+
+    public static Task WriteJsonAsync<T>(this HttpContext context, T value, JsonTypeInfo<T> type)
+    {
+        context.Response.ContentType = "application/json; charset=utf-8";
+        return JsonSerializer.SerializeAsync(context.Response.Body, value, type, context.RequestAborted);
+    }
+}

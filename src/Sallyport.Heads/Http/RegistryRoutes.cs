@@ -1,0 +1,103 @@
+using System.Globalization;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
+using Sallyport.Hub.Access;
+using Sallyport.Hub.Registry;
+using Sallyport.Protocol.Errors;
+
+namespace Sallyport.Heads.Http;
+
+/// <summary>Azure IoT Hub's registry REST: devices, modules, statistics. Any <c>api-version</c>, or none, is taken.</summary>
+internal sealed class RegistryRoutes(DeviceRegistry registry)
+{
+    /// <summary>Request: the last id of the page before. Response: the last id of this page, when there are more. Ours: IoT Hub's list ends at 1,000.</summary>
+    private const string ContinuationHeader = "x-ms-continuation";
+
+    public void Map(IEndpointRouteBuilder routes)
+    {
+        routes.MapGet("/devices", ListAsync).Requires(Rights.RegistryRead);
+        routes.MapGet("/devices/{id}", GetAsync).Requires(Rights.RegistryRead);
+        routes.MapPut("/devices/{id}", PutAsync).Requires(Rights.RegistryWrite);
+        routes.MapDelete("/devices/{id}", DeleteAsync).Requires(Rights.RegistryWrite);
+        routes.MapGet("/devices/{id}/modules", ListModulesAsync).Requires(Rights.RegistryRead);
+        routes.MapGet("/devices/{id}/modules/{moduleId}", GetAsync).Requires(Rights.RegistryRead);
+        routes.MapPut("/devices/{id}/modules/{moduleId}", PutAsync).Requires(Rights.RegistryWrite);
+        routes.MapDelete("/devices/{id}/modules/{moduleId}", DeleteAsync).Requires(Rights.RegistryWrite);
+        routes.MapGet("/statistics/devices", CountDevicesAsync).Requires(Rights.RegistryRead);
+        routes.MapGet("/statistics/service", CountConnectedAsync).Requires(Rights.RegistryRead);
+    }
+
+    private Task GetAsync(HttpContext context) => Answer(context, registry.Get(context.RouteIdentity()));
+
+    private async Task PutAsync(HttpContext context)
+    {
+        var identity = context.RouteIdentity();
+        var request = await context.ReadJsonAsync(HttpJson.Wire.IdentityRequestJson);
+        RequireSame("deviceId", request.DeviceId, identity.DeviceId);
+        RequireSame("moduleId", request.ModuleId, identity.ModuleId);
+
+        var condition = ConditionOf(context);
+        var change = new IdentityChange(
+            identity, condition is null ? PutMode.Create : PutMode.Update, request.ToDraft(), condition ?? EntityTagCondition.Any);
+        var state = await registry.ChangeAsync(context.Actor(), change, context.RequestAborted);
+        await Answer(context, state!);
+    }
+
+    private async Task DeleteAsync(HttpContext context)
+    {
+        var change = IdentityChange.Delete(context.RouteIdentity(), ConditionOf(context) ?? EntityTagCondition.Any);
+        await registry.ChangeAsync(context.Actor(), change, context.RequestAborted);
+        context.Response.StatusCode = StatusCodes.Status204NoContent;
+    }
+
+    private Task ListAsync(HttpContext context)
+    {
+        var after = context.Request.Headers[ContinuationHeader].ToString();
+        var top = TopOf(context);
+        var devices = registry.ListDevices(after.Length == 0 ? null : after, top);
+        if (devices.Count == top)
+            context.Response.Headers[ContinuationHeader] = devices[^1].Record.DeviceId;
+        return Answer(context, devices);
+    }
+
+    private Task ListModulesAsync(HttpContext context) => Answer(context, registry.ListModules(context.RouteIdentity().DeviceId));
+
+    private Task CountDevicesAsync(HttpContext context)
+    {
+        var (total, enabled) = registry.CountDevices();
+        return context.WriteJsonAsync(new RegistryStatisticsJson(total, enabled, total - enabled), HttpJson.Wire.RegistryStatisticsJson);
+    }
+
+    private Task CountConnectedAsync(HttpContext context) =>
+        context.WriteJsonAsync(new ServiceStatisticsJson(registry.ConnectedCount), HttpJson.Wire.ServiceStatisticsJson);
+
+    private static int TopOf(HttpContext context)
+    {
+        if (!context.Request.Query.TryGetValue("top", out var text))
+            return DeviceRegistry.MaxListed;
+
+        return int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var top) && top is >= 1 and <= DeviceRegistry.MaxListed
+            ? top
+            : throw new HubException(HubErrors.ArgumentInvalid, $"top: 1 to {DeviceRegistry.MaxListed}");
+    }
+
+    private static EntityTagCondition? ConditionOf(HttpContext context) =>
+        context.Request.Headers.IfMatch is { Count: > 0 } header ? EntityTagCondition.Parse(header.ToString()) : null;
+
+    private static void RequireSame(string field, string? given, string? inPath)
+    {
+        if (given is not null && given != inPath)
+            throw new HubException(HubErrors.ArgumentInvalid, $"{field}: is not the one in the path");
+    }
+
+    // No ETag header: the .NET service SDK would put it, quotes and all, over the body's etag.
+    private static Task Answer(HttpContext context, IdentityState state) =>
+        context.WriteJsonAsync(IdentityJson.Of(state, context.Held()), HttpJson.Wire.IdentityJson);
+
+    private static Task Answer(HttpContext context, IReadOnlyList<IdentityState> states)
+    {
+        var held = context.Held();
+        return context.WriteJsonAsync([.. states.Select(state => IdentityJson.Of(state, held))], HttpJson.Wire.ListIdentityJson);
+    }
+}

@@ -1,0 +1,183 @@
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.Http.Metadata;
+using Microsoft.AspNetCore.Routing;
+using Microsoft.AspNetCore.Routing.Patterns;
+using Microsoft.Extensions.Logging;
+using Sallyport.Hub.Access;
+using Sallyport.Protocol.Errors;
+using Sallyport.Protocol.Identities;
+
+namespace Sallyport.Heads.Http;
+
+/// <summary>
+/// The guarded way in of the HTTP head: asks who calls and whether they hold the right that the route declares, and turns every
+/// refusal and failure behind it into IoT Hub's error answer. What a refused caller reads is terse; the reason is in the log, and by whoever authenticates in the audit trail.
+/// </summary>
+internal sealed class RouteAccessMiddleware
+{
+    /// <summary>Registry requests are small; a route that takes more says so (<see cref="IRequestSizeLimitMetadata"/>).</summary>
+    public const int MaxBodyBytes = 256 * 1024;
+
+    public const string RequestIdHeader = "x-ms-request-id";
+    private const string ClientRequestIdHeader = "Request-Id";
+    private const int MaxClientRequestIdLength = 128;
+
+    private readonly RequestDelegate _next;
+    private readonly IServiceAuthentication _services;
+    private readonly IDeviceAuthentication _devices;
+    private readonly ILogger<RouteAccessMiddleware> _log;
+
+    public RouteAccessMiddleware(
+        RequestDelegate next, EndpointDataSource routes, IServiceAuthentication services, IDeviceAuthentication devices,
+        ILogger<RouteAccessMiddleware> log)
+    {
+        RouteAccessCheck.Verify(routes);
+        _next = next;
+        _services = services;
+        _devices = devices;
+        _log = log;
+    }
+
+    public async Task InvokeAsync(HttpContext context)
+    {
+        NameRequest(context);
+        try
+        {
+            await HandleAsync(context);
+        }
+        catch (HubException refusal)
+        {
+            await AnswerAsync(context, refusal.Error, refusal.Message, refusal.Error.HttpStatus);
+        }
+        catch (BadHttpRequestException bad)
+        {
+            var error = bad.StatusCode == StatusCodes.Status413PayloadTooLarge ? HubErrors.MessageTooLarge : HubErrors.FormatError;
+            await AnswerAsync(context, error, "the request is malformed, too slow or too large", bad.StatusCode);
+        }
+        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        {
+            // Nobody is there any more to read an answer; Kestrel ends the request.
+            return;
+        }
+        catch (Exception failure)
+        {
+            _log.LogError(new EventId(4101, "RequestFailed"), failure, "{Method} {Path} failed; correlation id {CorrelationId}",
+                context.Request.Method, context.Request.Path, context.TraceIdentifier);
+            await AnswerAsync(context, HubErrors.ServerError, HubErrors.ServerError.Meaning, HubErrors.ServerError.HttpStatus);
+        }
+    }
+
+    // The id that audit, log and answer share is made here: one chosen by a client could point at somebody else's acts.
+    private static void NameRequest(HttpContext context)
+    {
+        context.TraceIdentifier = Guid.NewGuid().ToString("N");
+        context.Response.Headers[RequestIdHeader] = context.TraceIdentifier;
+        var given = context.Request.Headers[ClientRequestIdHeader].ToString();
+        if (given.Length is > 0 and <= MaxClientRequestIdLength && given.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.' or '|'))
+            context.Response.Headers[ClientRequestIdHeader] = given;
+    }
+
+    private async Task HandleAsync(HttpContext context)
+    {
+        if (context.GetEndpoint() is not { } endpoint)
+            throw new HubException(HubErrors.NotFound, "there is nothing at this path");
+
+        if (endpoint is not RouteEndpoint route)
+        {
+            // Made by routing itself: the path is known, the method is not.
+            await _next(context);
+            if (!context.Response.HasStarted && context.Response.StatusCode == StatusCodes.Status405MethodNotAllowed)
+                throw new HubException(HubErrors.MethodNotAllowed, HubErrors.MethodNotAllowed.Meaning);
+            return;
+        }
+
+        LimitBody(context, route);
+        var required = route.Metadata.GetMetadata<RequiredRights>() ?? throw new InvalidOperationException($"{route.DisplayName} declares no right");
+        if (required.Rights is not Rights.None)
+        {
+            var admission = await AdmitAsync(context, route, required);
+            if (!admission.IsAdmitted)
+            {
+                await RefuseAsync(context, route, admission);
+                return;
+            }
+
+            context.Features.Set(admission);
+        }
+
+        await _next(context);
+    }
+
+    private static void LimitBody(HttpContext context, RouteEndpoint route)
+    {
+        if (context.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit)
+            limit.MaxRequestBodySize = route.Metadata.GetMetadata<IRequestSizeLimitMetadata>()?.MaxRequestBodySize ?? MaxBodyBytes;
+    }
+
+    private ValueTask<Admission> AdmitAsync(HttpContext context, RouteEndpoint route, RequiredRights required)
+    {
+        var authorization = context.Request.Headers.Authorization;
+        if (authorization.Count > 1)
+            return ValueTask.FromResult(Admission.Refuse(HubErrors.Unauthorized, "more than one Authorization header"));
+
+        var host = context.Request.Host.Host;
+        if (!required.AsDevice)
+            return _services.AuthenticateAsync(authorization, host, ResourceOf(context, route), required.Rights, context.Peer(), context.RequestAborted);
+
+        if (!Identity.TryCreate(context.RouteId("id"), context.RouteId("moduleId"), out var identity))
+            return ValueTask.FromResult(Admission.Refuse(HubErrors.Unauthorized, "the path names no valid device id"));
+
+        var credential = new DeviceCredential(authorization, context.Connection.ClientCertificate);
+        return _devices.AuthenticateAsync(identity, host, credential, context.Peer(), context.RequestAborted);
+    }
+
+    private Task RefuseAsync(HttpContext context, RouteEndpoint route, Admission admission)
+    {
+        var error = admission.Error!;
+        var peer = context.Peer().Address?.ToString() ?? "local";
+        var action = $"{context.Request.Method} {route.RoutePattern.RawText}";
+        _log.LogWarning(new EventId(4102, "RequestRefused"), "{Action} from {Peer} refused with {Error}: {Reason}; correlation id {CorrelationId}",
+            action, peer, error.Name, admission.Reason, context.TraceIdentifier);
+        return HubErrorResponse.WriteAsync(context, error, error.HttpStatus == StatusCodes.Status401Unauthorized ? "Unauthorized" : error.Meaning);
+    }
+
+    private static async Task AnswerAsync(HttpContext context, HubError error, string message, int status)
+    {
+        if (context.Response.HasStarted)
+        {
+            // Half an answer is out: only cutting the connection tells the client that it is not whole.
+            context.Abort();
+            return;
+        }
+
+        var allow = context.Response.Headers.Allow;
+        context.Response.Clear();
+        context.Response.Headers[RequestIdHeader] = context.TraceIdentifier;
+        if (status == StatusCodes.Status405MethodNotAllowed)
+            context.Response.Headers.Allow = allow;
+        await HubErrorResponse.WriteAsync(context, error, message, status);
+    }
+
+    /// <summary>
+    /// The path that a token's <c>sr</c> must cover, in the spelling of the route whatever case the request used: ids are
+    /// case-sensitive, literals are not.
+    /// </summary>
+    private static string ResourceOf(HttpContext context, RouteEndpoint route) =>
+        string.Join('/', route.RoutePattern.PathSegments.Select(segment => string.Concat(segment.Parts.Select(part => part switch
+        {
+            RoutePatternLiteralPart literal => literal.Content,
+            RoutePatternSeparatorPart separator => separator.Content,
+            RoutePatternParameterPart parameter => context.RouteId(parameter.Name),
+            _ => null,
+        }))));
+}
+
+public static class RouteAccessApplication
+{
+    /// <summary>
+    /// Puts the check before every route. Call it once, after routing; the application does not start when a route declares no right.
+    /// </summary>
+    public static IApplicationBuilder UseRouteAccess(this IApplicationBuilder application) => application.UseMiddleware<RouteAccessMiddleware>();
+}

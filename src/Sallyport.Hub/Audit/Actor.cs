@@ -1,0 +1,30 @@
+using Sallyport.Hub.Access;
+
+namespace Sallyport.Hub.Audit;
+
+/// <summary>Who does a management act, as the audit trail writes it. Immutable; holds no secret.</summary>
+/// <param name="Principal">For example <c>policy:iothubowner</c>.</param>
+/// <param name="Rights">What it holds: it sees and grants no more.</param>
+/// <param name="CorrelationId">Of the request; the same in the answer, the log and the trail.</param>
+/// <param name="Peer">Address and port, or <c>local</c>.</param>
+public sealed record Actor(string Principal, string CredentialFingerprint, Rights Rights, string CorrelationId, string Peer)
+{
+    /// <summary>The actor behind an admitted request.</summary>
+    public static Actor Of(Principal principal, string correlationId, Peer peer) =>
+        new($"{KindOf(principal.Kind)}:{principal.Name}", principal.CredentialFingerprint, principal.Rights, correlationId, peer.Address?.ToString() ?? "local");
+
+    /// <summary>The entry of an act that is about to be done; it must be durable before the act takes effect.</summary>
+    public AuditEntry Done(string action, string target) =>
+        new(Principal, CredentialFingerprint, action, target, "done", "", CorrelationId, Peer);
+
+    /// <summary>The entry of an act that was not done.</summary>
+    public AuditEntry Refused(string action, string target, string reason) =>
+        new(Principal, CredentialFingerprint, action, target, "refused", reason, CorrelationId, Peer);
+
+    private static string KindOf(PrincipalKind kind) => kind switch
+    {
+        PrincipalKind.Device => "device",
+        PrincipalKind.Module => "module",
+        _ => "policy",
+    };
+}

@@ -1,0 +1,204 @@
+using Sallyport.Hub.Audit;
+using Sallyport.Hub.Devices;
+using Sallyport.Protocol.Errors;
+using Sallyport.Protocol.Identities;
+using Sallyport.Storage.Metadata;
+
+namespace Sallyport.Hub.Registry;
+
+/// <summary>A registered identity as it is this moment. <see cref="Record"/> includes activity that is not on disk yet.</summary>
+public sealed record IdentityState(IdentityRecord Record, bool IsConnected);
+
+/// <summary>What a change of an identity may find.</summary>
+public enum PutMode
+{
+    /// <summary>Refused with 409 when it exists.</summary>
+    Create,
+
+    /// <summary>Refused with 404 when it does not exist.</summary>
+    Update,
+    CreateOrUpdate,
+}
+
+/// <param name="Draft">Null deletes the identity.</param>
+/// <param name="Condition">Asked of an identity that exists.</param>
+public sealed record IdentityChange(Identity Identity, PutMode Mode, IdentityDraft? Draft, EntityTagCondition Condition)
+{
+    public static IdentityChange Delete(Identity identity, EntityTagCondition condition) => new(identity, PutMode.Update, null, condition);
+}
+
+/// <summary>How one change ended: refused, or done; <paramref name="State"/> is null when it deleted.</summary>
+public sealed record IdentityOutcome(IdentityState? State, HubException? Refusal);
+
+/// <summary>
+/// The devices and modules that may connect (IoT Hub developer guide, "Identity registry"). Every change is in the audit trail
+/// before it takes effect, and ends the live link of an identity whose credential or permission it takes away.
+/// </summary>
+/// <remarks>Thread-safe. Refuses with <see cref="HubException"/>.</remarks>
+public sealed class DeviceRegistry
+{
+    public const int MaxDevices = 1_000_000;
+    public const int MaxModulesPerDevice = 50;
+    public const int MaxListed = 1000;
+    public const int MaxBulkItems = 100;
+
+    private readonly IMetadata _metadata;
+    private readonly ConnectedDevices _connected;
+    private readonly ActivityWriteBack _activity;
+    private readonly IdentityChanges _changes;
+    private readonly IAuditTrail _audit;
+    private readonly IdentityRules _rules;
+
+    public DeviceRegistry(
+        IMetadata metadata, ConnectedDevices connected, ActivityWriteBack activity, IdentityChanges changes, IAuditTrail audit, TimeProvider time)
+    {
+        _metadata = metadata;
+        _connected = connected;
+        _activity = activity;
+        _changes = changes;
+        _audit = audit;
+        _rules = new IdentityRules(metadata.Identities, time);
+    }
+
+    public int ConnectedCount => _connected.Count;
+
+    /// <exception cref="HubException">404: there is no such device or module.</exception>
+    public IdentityState Get(Identity identity) => StateOf(_metadata.Read(tx => _rules.Require(tx, identity)));
+
+    /// <summary>Devices in ordinal order of their ids.</summary>
+    /// <param name="after">Only those behind this id; null from the first.</param>
+    /// <param name="top">1 to <see cref="MaxListed"/>.</param>
+    public IReadOnlyList<IdentityState> ListDevices(string? after, int top) =>
+        [.. _metadata.Read(tx => _metadata.Identities.ListDevices(tx, after, top)).Select(StateOf)];
+
+    /// <exception cref="HubException">404: there is no such device.</exception>
+    public IReadOnlyList<IdentityState> ListModules(string deviceId)
+    {
+        var modules = _metadata.Read(tx =>
+        {
+            _rules.Require(tx, Identity.Of(deviceId));
+            return _metadata.Identities.ListModules(tx, deviceId);
+        });
+        return [.. modules.Select(StateOf)];
+    }
+
+    public (long Total, long Enabled) CountDevices() => _metadata.Read(_metadata.Identities.CountDevices);
+
+    /// <summary>Does one change.</summary>
+    /// <returns>The identity; null when it was deleted.</returns>
+    /// <exception cref="HubException">400, 403, 404, 409, 412; 503 when the audit trail is not durable.</exception>
+    public async ValueTask<IdentityState?> ChangeAsync(Actor actor, IdentityChange change, CancellationToken cancel)
+    {
+        var outcome = (await ChangeAsync(actor, [change], cancel))[0];
+        return outcome.Refusal is null ? outcome.State : throw outcome.Refusal;
+    }
+
+    /// <summary>Does what may be done of <paramref name="changes"/>, in one transaction.</summary>
+    /// <returns>Per change, in their order, how it ended.</returns>
+    /// <exception cref="HubException">400: an identity is named twice, or there are more than <see cref="MaxBulkItems"/>; 503 when the audit trail is not durable.</exception>
+    public async ValueTask<IReadOnlyList<IdentityOutcome>> ChangeAsync(Actor actor, IReadOnlyList<IdentityChange> changes, CancellationToken cancel)
+    {
+        if (changes.Count is 0 or > MaxBulkItems)
+            throw new HubException(HubErrors.ArgumentInvalid, $"a bulk request has 1 to {MaxBulkItems} items");
+        if (changes.GroupBy(change => change.Identity).FirstOrDefault(same => same.Count() > 1) is { } doubled)
+            throw new HubException(HubErrors.DeviceDefinedMultipleTimes, $"{doubled.Key} is named more than once");
+
+        // What cannot be done is found on a snapshot, so that the trail says "done" only of what is about to be; a change that
+        // somebody else overtakes between here and the transaction gets a second entry that takes it back.
+        var attempts = changes.Select(change => new Attempt(change)).ToList();
+        _metadata.Read(tx => Each(attempts, change => _rules.Decide(tx, change)));
+        await RecordAsync(actor, attempts.Where(attempt => attempt.Refusal is null), cancel);
+        await ApplyAsync(actor, attempts, cancel);
+
+        foreach (var attempt in attempts)
+        {
+            if (attempt.Refusal is not null)
+                _audit.Note(actor.Refused(attempt.Action, attempt.Change.Identity.ToString(), attempt.Refusal.Message));
+            else
+                Announce(attempt.Decision!);
+        }
+
+        return [.. attempts.Select(attempt => new IdentityOutcome(
+            attempt.Refusal is null && attempt.Decision!.After is { } after ? StateOf(after) : null, attempt.Refusal))];
+    }
+
+    private async ValueTask RecordAsync(Actor actor, IEnumerable<Attempt> attempts, CancellationToken cancel)
+    {
+        try
+        {
+            // Handed over together, so that one sync of the trail covers all.
+            await Task.WhenAll(attempts
+                .Select(attempt => _audit.RecordAsync(actor.Done(attempt.Action, attempt.Change.Identity.ToString()), cancel).AsTask())
+                .ToList());
+        }
+        catch (IOException)
+        {
+            throw new HubException(HubErrors.ServiceUnavailable, "the audit trail cannot be written, so nothing may be changed");
+        }
+    }
+
+    private async ValueTask ApplyAsync(Actor actor, List<Attempt> attempts, CancellationToken cancel)
+    {
+        try
+        {
+            await _metadata.WriteAsync(tx => Each(attempts, change => _rules.Apply(tx, change)), cancel);
+        }
+        catch (Exception e)
+        {
+            foreach (var attempt in attempts.Where(attempt => attempt.Refusal is null))
+                _audit.Note(actor.Refused(attempt.Action, attempt.Change.Identity.ToString(), $"not stored: {e.GetType().Name}"));
+            throw;
+        }
+    }
+
+    private static int Each(List<Attempt> attempts, Func<IdentityChange, IdentityDecision> decide)
+    {
+        foreach (var attempt in attempts.Where(attempt => attempt.Refusal is null))
+        {
+            try
+            {
+                attempt.Change.Draft?.Validate();
+                attempt.Decision = decide(attempt.Change);
+            }
+            catch (HubException refusal)
+            {
+                attempt.Refusal = refusal;
+            }
+        }
+
+        return attempts.Count;
+    }
+
+    private void Announce(IdentityDecision decision)
+    {
+        var identity = decision.Identity;
+        if (decision.Before is null || decision.After is null)
+            _activity.Forget(identity);
+        _changes.Publish(identity);
+
+        if (decision.After is null && identity.IsModule)
+            _connected.Close(identity, HubErrors.ModuleNotFound, "the module was deleted");
+        else if (decision.After is null)
+            _connected.CloseDevice(identity.DeviceId, HubErrors.DeviceNotFound, "the device was deleted");
+        else if (decision.Disables)
+            _connected.CloseDevice(identity.DeviceId, HubErrors.DeviceNotFound, "the device was disabled");
+        else if (decision.LeavesEdge)
+            _connected.CloseDevice(identity.DeviceId, HubErrors.Unauthorized, "the device is no edge device any more");
+        else if (decision.WithdrawsCredential)
+            _connected.Close(identity, HubErrors.Unauthorized, "its credential was changed");
+    }
+
+    private IdentityState StateOf(IdentityRecord record) =>
+        new(_activity.Join(record), _connected.IsConnected(Identity.Of(record.DeviceId, record.ModuleId)));
+
+    private sealed class Attempt(IdentityChange change)
+    {
+        public IdentityChange Change { get; } = change;
+
+        public IdentityDecision? Decision { get; set; }
+
+        public HubException? Refusal { get; set; }
+
+        public string Action => Decision?.Action ?? (Change.Identity.IsModule ? "module change" : "device change");
+    }
+}

@@ -1,0 +1,164 @@
+using System.Globalization;
+using System.Security.Cryptography;
+using Sallyport.Protocol.Errors;
+using Sallyport.Protocol.Identities;
+using Sallyport.Storage.Metadata;
+
+namespace Sallyport.Hub.Registry;
+
+/// <summary>What a change makes of an identity. <see cref="Before"/> is null when it is created, <see cref="After"/> when it is deleted.</summary>
+internal sealed record IdentityDecision(Identity Identity, IdentityRecord? Before, IdentityRecord? After)
+{
+    /// <summary>As in the audit trail: <c>device create</c>, <c>module delete</c>, ….</summary>
+    public string Action => $"{(Identity.IsModule ? "module" : "device")} {(Before is null ? "create" : After is null ? "delete" : "update")}";
+
+    /// <summary>A key or thumbprint that opened the door does so no more.</summary>
+    public bool WithdrawsCredential =>
+        Before is not null && After is not null
+        && (Before.Authentication != After.Authentication
+            || Withdrawn(Before.PrimaryKey, After.PrimaryKey, After.SecondaryKey)
+            || Withdrawn(Before.SecondaryKey, After.PrimaryKey, After.SecondaryKey)
+            || Withdrawn(Before.PrimaryThumbprint, After.PrimaryThumbprint, After.SecondaryThumbprint)
+            || Withdrawn(Before.SecondaryThumbprint, After.PrimaryThumbprint, After.SecondaryThumbprint));
+
+    public bool Disables => Before is { Enabled: true } && After is { Enabled: false };
+
+    /// <summary>The modules of the edge runtime go with it.</summary>
+    public bool LeavesEdge => Before is { IotEdge: true } && After is { IotEdge: false };
+
+    private static bool Withdrawn(string? before, string? primary, string? secondary) => before is not null && before != primary && before != secondary;
+}
+
+/// <summary>
+/// The rules of the registry on one transaction: <see cref="Decide"/> checks a change and says what it would make,
+/// <see cref="Apply"/> also makes it, and does nothing when it refuses. Stateless; thread-safe.
+/// </summary>
+internal sealed class IdentityRules(IIdentityStore identities, TimeProvider time)
+{
+    // The runtime of an edge device signs in as these two; IoT Hub makes them with the device.
+    private static readonly string[] EdgeModules = ["$edgeAgent", "$edgeHub"];
+
+    /// <exception cref="HubException">404.</exception>
+    public IdentityRecord Require(MetadataTransaction tx, Identity identity)
+    {
+        if (identities.Find(tx, identity.DeviceId, identity.ModuleId) is { } record)
+            return record;
+
+        if (identity.IsModule && identities.Find(tx, identity.DeviceId, null) is not null)
+            throw new HubException(HubErrors.ModuleNotFound, $"there is no module {identity}");
+        throw new HubException(HubErrors.DeviceNotFound, $"there is no device {identity.DeviceId}");
+    }
+
+    public IdentityDecision Decide(MetadataTransaction tx, IdentityChange change)
+    {
+        var identity = change.Identity;
+        if (identity.IsModule && change.Mode is not PutMode.Update)
+            Require(tx, Identity.Of(identity.DeviceId));
+
+        var before = change.Mode is PutMode.Update ? Require(tx, identity) : identities.Find(tx, identity.DeviceId, identity.ModuleId);
+        if (before is null)
+            return new IdentityDecision(identity, null, Created(identity, change.Draft!));
+        if (change.Mode is PutMode.Create)
+            throw new HubException(identity.IsModule ? HubErrors.ModuleAlreadyExists : HubErrors.DeviceAlreadyExists, $"{identity} exists already");
+
+        change.Condition.Require(before.ETag);
+        return new IdentityDecision(identity, before, change.Draft is null ? null : Changed(before, change.Draft) with { ETag = before.ETag + 1 });
+    }
+
+    public IdentityDecision Apply(MetadataTransaction tx, IdentityChange change)
+    {
+        var decision = Decide(tx, change);
+        if (decision.After is null)
+        {
+            identities.Delete(tx, decision.Identity.DeviceId, decision.Identity.ModuleId);
+            return decision;
+        }
+
+        if (decision.Before is null)
+            RequireRoom(tx, decision.Identity);
+        identities.Put(tx, decision.After);
+        PutEdgeModules(tx, decision);
+        return decision;
+    }
+
+    private void RequireRoom(MetadataTransaction tx, Identity identity)
+    {
+        if (identity.IsModule && identities.ListModules(tx, identity.DeviceId).Count >= DeviceRegistry.MaxModulesPerDevice)
+            throw new HubException(HubErrors.TooManyModules, $"a device has at most {DeviceRegistry.MaxModulesPerDevice} modules");
+
+        if (!identity.IsModule && identities.CountDevices(tx).Total >= DeviceRegistry.MaxDevices)
+            throw new HubException(HubErrors.TooManyDevices, $"a hub has at most {DeviceRegistry.MaxDevices} devices");
+    }
+
+    private void PutEdgeModules(MetadataTransaction tx, IdentityDecision decision)
+    {
+        var was = decision.Before?.IotEdge ?? false;
+        if (decision.Identity.IsModule || was == decision.After!.IotEdge)
+            return;
+
+        foreach (var name in EdgeModules)
+        {
+            var module = Identity.Of(decision.Identity.DeviceId, name);
+            if (was)
+                identities.Delete(tx, module.DeviceId, name);
+            else if (identities.Find(tx, module.DeviceId, name) is null)
+                identities.Put(tx, Created(module, new IdentityDraft { ManagedBy = "IotEdge" }));
+        }
+    }
+
+    private IdentityRecord Created(Identity identity, IdentityDraft draft)
+    {
+        // Both are random, not counted: a namesake of a deleted identity must not fit its tokens' generation or its ETags.
+        var blank = new IdentityRecord
+        {
+            DeviceId = identity.DeviceId,
+            ModuleId = identity.ModuleId,
+            GenerationId = RandomNumberGenerator.GetInt32(100_000_000, 1_000_000_000).ToString(CultureInfo.InvariantCulture)
+                + RandomNumberGenerator.GetInt32(100_000_000, 1_000_000_000).ToString(CultureInfo.InvariantCulture),
+            ETag = RandomNumberGenerator.GetInt32(1, int.MaxValue),
+        };
+        return Changed(blank, draft with { Credential = draft.Credential ?? new CredentialDraft() }) with { StatusUpdatedTime = null };
+    }
+
+    private IdentityRecord Changed(IdentityRecord before, IdentityDraft draft)
+    {
+        var after = draft.Credential?.ApplyTo(before) ?? before;
+        if (draft.Renewal is { } renewal)
+            after = SymmetricKey.Renew(after, renewal);
+        if (before.ModuleId is not null)
+            return after with { ManagedBy = NullIfEmpty(draft.ManagedBy.Or(before.ManagedBy)) };
+
+        var enabled = draft.Enabled ?? before.Enabled;
+        var reason = NullIfEmpty(draft.StatusReason.Or(before.StatusReason));
+        after = after with
+        {
+            Enabled = enabled,
+            StatusReason = reason,
+            StatusUpdatedTime = enabled != before.Enabled || reason != before.StatusReason ? time.GetUtcNow() : before.StatusUpdatedTime,
+            IotEdge = draft.IotEdge ?? before.IotEdge,
+        };
+        return after.IotEdge ? WithEdgeScope(before, after, draft) : WithLeafScope(before, after, draft);
+    }
+
+    // An edge device's scope is its own name for its children; only its parent can be given.
+    private static IdentityRecord WithEdgeScope(IdentityRecord before, IdentityRecord after, IdentityDraft draft) => after with
+    {
+        DeviceScope = $"ms-azure-iot-edge://{after.DeviceId}-{after.GenerationId}",
+        ParentScopes = draft.ParentScopes.Or(before.ParentScopes) ?? [],
+    };
+
+    // A leaf's scope and its one parent are the same thing under two names. SDKs send both back, so the one that differs from what is stored is meant.
+    private static IdentityRecord WithLeafScope(IdentityRecord before, IdentityRecord after, IdentityDraft draft)
+    {
+        var kept = before.IotEdge ? First(before.ParentScopes) : before.DeviceScope;
+        var scope = NullIfEmpty(draft.DeviceScope.Or(before.DeviceScope));
+        if (scope == before.DeviceScope)
+            scope = draft.ParentScopes.IsGiven ? First(draft.ParentScopes.Value) : kept;
+
+        return after with { DeviceScope = scope, ParentScopes = scope is null ? [] : [scope] };
+    }
+
+    private static string? First(IReadOnlyList<string>? scopes) => scopes is [var first, ..] ? NullIfEmpty(first) : null;
+
+    private static string? NullIfEmpty(string? text) => string.IsNullOrEmpty(text) ? null : text;
+}
