@@ -18,14 +18,17 @@ public static class HttpHead
     /// </summary>
     public static IServiceCollection AddHttpHead(this IServiceCollection services)
     {
-        services.AddRouting();
+        services.AddHttpBounds();
         services.TryAddSingleton<IdentityChanges>();
         services.TryAddSingleton<ActivityWriteBack>();
         services.TryAddSingleton<DeviceRegistry>();
         services.AddSingleton<RegistryRoutes>();
-        services.Configure<KestrelServerOptions>(Bound);
         return services;
     }
+
+    /// <summary>What every request is bounded by before it reaches a route.</summary>
+    internal static IServiceCollection AddHttpBounds(this IServiceCollection services) =>
+        services.AddRouting().Configure<KestrelServerOptions>(Bound);
 
     public static IEndpointRouteBuilder MapHttpHead(this IEndpointRouteBuilder routes)
     {
