@@ -1,0 +1,109 @@
+using Sallyport.Hub.Audit;
+using Sallyport.Protocol.Errors;
+using Sallyport.Protocol.Identities;
+using Sallyport.Protocol.Sas;
+using Sallyport.Storage.Metadata;
+
+namespace Sallyport.Hub.Access;
+
+/// <summary>
+/// Authenticates devices and modules against the registry: by a token of their own key, or of a policy with
+/// <see cref="Rights.DeviceConnect"/>. Thread-safe. Every refusal is in the audit trail with its exact reason; on the wire one who
+/// has not proved a key learns nothing else (an unknown device looks like a wrong signature).
+/// </summary>
+/// <remarks>
+/// An identity that is changed while it connects: a head that has attached its link asks once more, and closes when refused.
+/// The change is on disk before links are closed, so either this second answer or that close catches the link.
+/// </remarks>
+public sealed class DeviceAuthenticator(HubNames names, IdentityCache identities, Policies policies, IAuditTrail audit, TimeProvider time) : IDeviceAuthentication
+{
+    /// <inheritdoc/>
+    public ValueTask<Admission> AuthenticateAsync(Identity identity, string hostName, DeviceCredential credential, Peer peer, CancellationToken cancel)
+    {
+        cancel.ThrowIfCancellationRequested();
+        var fingerprint = "";
+        var admission = string.IsNullOrEmpty(credential.Token)
+            ? RefuseWithoutToken(identity, credential)
+            : Authenticate(identity, hostName, credential.Token, ref fingerprint);
+
+        AccessMeter.Count(admission, "device");
+        if (!admission.IsAdmitted)
+            audit.Note(Refusals.Entry(identity.ToString(), fingerprint, admission, peer));
+        return new ValueTask<Admission>(admission);
+    }
+
+    private Admission Authenticate(Identity identity, string hostName, string text, ref string fingerprint)
+    {
+        if (TokenCheck.Read(text, hostName, names, out var token) is { } unreadable)
+            return unreadable;
+
+        fingerprint = token!.Fingerprint;
+        return token.PolicyName is null
+            ? AuthenticateByOwnKey(identity, token, fingerprint)
+            : AuthenticateByPolicy(identity, token, token.PolicyName, fingerprint);
+    }
+
+    private Admission AuthenticateByOwnKey(Identity identity, SharedAccessSignature token, string fingerprint)
+    {
+        var credentials = identities.Find(identity);
+        var keys = credentials is { Authentication: IdentityAuthentication.Sas } ? credentials.Keys : null;
+        var unknown = credentials is null ? NotRegistered(identity) : $"a token was shown, but the identity is registered for {Named(credentials.Authentication)}";
+        if (TokenCheck.Verify(token, keys, unknown, PathOf(identity), time.GetUtcNow()) is { } refusal)
+            return refusal;
+        if (!credentials!.Enabled)
+            return Admission.Refuse(HubErrors.DeviceNotFound, "the device is disabled");
+
+        var (kind, method) = identity.IsModule ? (PrincipalKind.Module, AuthMethod.ModuleSas) : (PrincipalKind.Device, AuthMethod.DeviceSas);
+        return Admit(new Principal(kind, identity.ToString(), Rights.DeviceConnect, token.AcceptedUntil, method, fingerprint), credentials);
+    }
+
+    private Admission AuthenticateByPolicy(Identity identity, SharedAccessSignature token, string policyName, string fingerprint)
+    {
+        var policy = policies.FindCredentials(policyName);
+        if (TokenCheck.Verify(token, policy?.Keys, "there is no such policy", PathOf(identity), time.GetUtcNow()) is { } refusal)
+            return refusal;
+        if ((policy!.Rights & Rights.DeviceConnect) == 0)
+            return Admission.Refuse(HubErrors.UnauthorizedAccess, $"the policy {policy.Name} does not hold DeviceConnect");
+
+        // The bearer has proved a policy's key, and may know which devices there are.
+        if (identities.Find(identity) is not { } credentials)
+            return Admission.Refuse(identity.IsModule ? HubErrors.ModuleNotFound : HubErrors.DeviceNotFound, NotRegistered(identity));
+        if (credentials.Authentication is not IdentityAuthentication.Sas)
+            return Admission.Refuse(HubErrors.Unauthorized, $"a token was shown, but the identity is registered for {Named(credentials.Authentication)}");
+        if (!credentials.Enabled)
+            return Admission.Refuse(HubErrors.DeviceNotFound, "the device is disabled");
+
+        return Admit(
+            new Principal(PrincipalKind.Policy, policy.Name, Rights.DeviceConnect, token.AcceptedUntil, AuthMethod.HubSas, fingerprint), credentials);
+    }
+
+    private Admission RefuseWithoutToken(Identity identity, DeviceCredential credential)
+    {
+        if (credential.Certificate is null)
+            return Admission.Refuse(HubErrors.Unauthorized, "neither a token nor a certificate was shown");
+
+        return Admission.Refuse(HubErrors.Unauthorized, identities.Find(identity)?.Authentication switch
+        {
+            null => NotRegistered(identity),
+            IdentityAuthentication.SelfSigned or IdentityAuthentication.CertificateAuthority => "the identity is registered for certificates, which this hub does not accept yet",
+            var other => $"a certificate and no token was shown, but the identity is registered for {Named(other.Value)}",
+        });
+    }
+
+    private static Admission Admit(Principal principal, IdentityCredentials credentials) =>
+        new(principal, null, "") { GenerationId = credentials.GenerationId };
+
+    private static string PathOf(Identity identity) =>
+        identity.IsModule ? $"devices/{identity.DeviceId}/modules/{identity.ModuleId}" : $"devices/{identity.DeviceId}";
+
+    private static string NotRegistered(Identity identity) =>
+        identity.IsModule ? "there is no such module, or no such device" : "there is no such device";
+
+    private static string Named(IdentityAuthentication authentication) => authentication switch
+    {
+        IdentityAuthentication.Sas => "keys",
+        IdentityAuthentication.SelfSigned => "self-signed certificates",
+        IdentityAuthentication.CertificateAuthority => "certificates of a certificate authority",
+        _ => "no authentication of its own",
+    };
+}

@@ -1,0 +1,43 @@
+using System.Security.Cryptography;
+
+namespace Sallyport.Hub.Access;
+
+/// <summary>The two decoded keys of an identity or policy; either signs. Never printed.</summary>
+internal sealed class KeyPair
+{
+    private readonly byte[] _primary;
+    private readonly byte[] _secondary;
+
+    private KeyPair(byte[] primary, byte[] secondary)
+    {
+        _primary = primary;
+        _secondary = secondary;
+    }
+
+    /// <summary>
+    /// Keys that nobody has. What is unknown is checked against them, so that the time to a refusal does not tell
+    /// whether there is such a device or policy.
+    /// </summary>
+    public static KeyPair Decoy { get; } = new(RandomNumberGenerator.GetBytes(32), RandomNumberGenerator.GetBytes(32));
+
+    public ReadOnlySpan<byte> Primary => _primary;
+
+    public ReadOnlySpan<byte> Secondary => _secondary;
+
+    /// <summary>Decodes base64 keys; null stays none.</summary>
+    public static KeyPair Of(string? primary, string? secondary) => new(Decode(primary), Decode(secondary));
+
+    /// <summary>A new random key of 32 bytes, in base64.</summary>
+    public static string NewKey() => Convert.ToBase64String(RandomNumberGenerator.GetBytes(32));
+
+    /// <summary>Whether the text is the canonical base64 of 16 to 64 bytes: two texts must never be one key.</summary>
+    public static bool IsKey(string base64)
+    {
+        Span<byte> key = stackalloc byte[64];
+        return Convert.TryFromBase64String(base64, key, out var length) && length >= 16 && Convert.ToBase64String(key[..length]) == base64;
+    }
+
+    public override string ToString() => "keys";
+
+    private static byte[] Decode(string? key) => key is null ? [] : Convert.FromBase64String(key);
+}
