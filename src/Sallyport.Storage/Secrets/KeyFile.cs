@@ -1,0 +1,110 @@
+using System.Text;
+
+namespace Sallyport.Storage.Secrets;
+
+/// <summary>
+/// Where the master key of a data directory lies: in the file named by <c>--key-file</c>, in the systemd credential
+/// <c>sallyport-key</c>, or in a file made at the first start, outside the data directory, so that a copy of the directory
+/// alone opens nothing. The file's format is in <c>docs/formats/data-directory.md</c>.
+/// </summary>
+public static class KeyFile
+{
+    /// <summary>The name of the systemd credential (<c>LoadCredential=sallyport-key:…</c>).</summary>
+    public const string CredentialName = "sallyport-key";
+
+    private const string LinePrefix = "sallyport-key:";
+    private const string Version1 = LinePrefix + "1:";
+
+    /// <summary>Finds, makes on the very first start, and reads the key; checks that it is the one of this directory, and notes it there.</summary>
+    /// <param name="keyFile">The value of <c>--key-file</c>; null when not given.</param>
+    /// <param name="environment">Reads a variable of the environment: CREDENTIALS_DIRECTORY, XDG_STATE_HOME, HOME.</param>
+    /// <exception cref="UnusableDataException">There is none and none may be made, others may read it, it lies inside the data directory, it is not a key, or not this directory's.</exception>
+    public static KeyRing Open(DataDirectory directory, string? keyFile, Func<string, string?> environment)
+    {
+        var (path, origin) = Locate(directory, keyFile, environment);
+        try
+        {
+            if (IsInside(path, directory.Path))
+                throw new UnusableDataException($"The key file '{path}' lies inside the data directory, so that a copy of the directory would hold its own key: name another place with --key-file.");
+            if (!File.Exists(path))
+                MakeFirst(directory, path, origin);
+            if (origin != Origin.Credential)
+                RefuseOthers(path);
+
+            var keys = Parse(path, File.ReadAllText(path));
+            if (directory.KeyId is { } needed && keys.Keys.All(key => key.Id != needed))
+                throw new UnusableDataException($"The key file '{path}' holds key {keys.Current.Id}, and the data directory '{directory.Path}' was written with key {needed}: give the file that holds that key with --key-file.");
+
+            directory.RecordKeyId(keys.Current.Id);
+            return keys;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new UnusableDataException($"The key file '{path}' cannot be used: {exception.Message}", exception);
+        }
+    }
+
+    private static (string Path, Origin Origin) Locate(DataDirectory directory, string? keyFile, Func<string, string?> environment)
+    {
+        if (keyFile is not null)
+            return (Path.GetFullPath(keyFile), Origin.Named);
+        if (environment("CREDENTIALS_DIRECTORY") is { Length: > 0 } credentials && Path.Combine(credentials, CredentialName) is var credential && File.Exists(credential))
+            return (credential, Origin.Credential);
+
+        // A relative path in XDG_STATE_HOME is to be ignored (XDG Base Directory Specification).
+        var state = environment("XDG_STATE_HOME") is { } given && Path.IsPathFullyQualified(given) ? given
+            : environment("HOME") is { } home && Path.IsPathFullyQualified(home) ? Path.Combine(home, ".local", "state")
+            : throw new UnusableDataException("There is no place for the key of the data directory because neither HOME nor XDG_STATE_HOME is set: set one of them, or name a file with --key-file.");
+        return (Path.Combine(state, "sallyport", "keys", directory.Id + ".key"), Origin.Made);
+    }
+
+    private static void MakeFirst(DataDirectory directory, string path, Origin origin)
+    {
+        if (directory.KeyId is { } needed)
+            throw new UnusableDataException($"The key of the data directory '{directory.Path}' (key {needed}) is not in '{path}': restore that file, or name the one that holds the key with --key-file.");
+        if (origin == Origin.Named)
+            throw new UnusableDataException($"There is no key file '{path}'; make one with: (umask 077; echo \"{Version1}$(openssl rand -base64 32)\" > '{path}')");
+
+        var keys = Path.GetDirectoryName(path)!;
+        Directory.CreateDirectory(keys, PrivateFile.DirectoryMode);
+        File.SetUnixFileMode(keys, PrivateFile.DirectoryMode);
+        PrivateFile.Replace(path, Encoding.ASCII.GetBytes($"{Version1}{MasterKey.Random().ToBase64()}\n"));
+    }
+
+    // systemd guards a credential with the directory around it and may show group bits that only mirror an access list.
+    private static void RefuseOthers(string path)
+    {
+        var mode = File.GetUnixFileMode(path);
+        if ((mode & ~PrivateFile.Mode) != 0)
+            throw new UnusableDataException($"The key file '{path}' has mode {Convert.ToString((int)mode, 8).PadLeft(4, '0')} and must be for its owner only: run chmod 600 '{path}'.");
+    }
+
+    private static bool IsInside(string path, string directory) => path.StartsWith(directory + Path.DirectorySeparatorChar, StringComparison.Ordinal);
+
+    private static KeyRing Parse(string path, string text)
+    {
+        List<MasterKey> keys = [];
+        foreach (var line in text.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
+        {
+            var key = new byte[MasterKey.Length];
+            if (line.StartsWith(LinePrefix, StringComparison.Ordinal) && !line.StartsWith(Version1, StringComparison.Ordinal))
+                throw new UnusableDataException($"The key file '{path}' is of a newer format than this Sallyport knows: start the newer Sallyport that wrote it.");
+            if (!line.StartsWith(Version1, StringComparison.Ordinal) || !Convert.TryFromBase64String(line[Version1.Length..], key, out var length) || length != MasterKey.Length)
+                throw new UnusableDataException($"The key file '{path}' is not a key file: each line is {Version1} and 32 bytes in base64, the newest key first.");
+
+            keys.Add(new MasterKey(key));
+        }
+
+        if (keys.Count == 0 || keys.DistinctBy(key => key.Id).Count() != keys.Count)
+            throw new UnusableDataException($"The key file '{path}' {(keys.Count == 0 ? "is empty" : "holds a key twice")}: each line is one key, the newest first.");
+
+        return new KeyRing(keys);
+    }
+
+    private enum Origin
+    {
+        Named,
+        Credential,
+        Made,
+    }
+}
