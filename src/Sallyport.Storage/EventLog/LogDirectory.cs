@@ -1,0 +1,213 @@
+using System.Buffers.Binary;
+using System.Security.Cryptography;
+
+namespace Sallyport.Storage.EventLog;
+
+/// <summary>
+/// The small files beside the segments, and the making of segments. <c>format</c> says what directory this is;
+/// <c>head</c> is the checkpointed head. Both are replaced whole: written beside, synced, renamed. Frozen by tests and by
+/// <c>docs/formats/segment-log.md</c>. Used by one thread at a time.
+/// </summary>
+internal sealed class LogDirectory(ILogFiles files, byte[] macKey)
+{
+    private const string FormatName = "format";
+    private const string HeadName = "head";
+    private const string Making = ".making";
+    private const int FormatLength = 48;
+    private const int HeadFixedLength = 48;
+    private const int HeadEntryLength = 24;
+    private const int ZeroBytes = 1024 * 1024;
+
+    private static ReadOnlySpan<byte> FormatMagic => "SPLOGDIR"u8;
+
+    private static ReadOnlySpan<byte> HeadMagic => "SPLOGHED"u8;
+
+    public ILogFiles Files => files;
+
+    /// <summary>The partition count of the log in this directory; null when there is none.</summary>
+    /// <exception cref="LogFormatException">It is of a newer version, damaged, or was written with another key.</exception>
+    public int? ReadFormat()
+    {
+        if (!files.List().Contains(FormatName))
+            return null;
+
+        using var file = files.Open(FormatName, create: false);
+        Span<byte> format = stackalloc byte[FormatLength];
+        var length = file.Read(format, 0);
+        if (length >= 10 && format.StartsWith(FormatMagic))
+            LogFormatException.ThrowIfNewer(FormatName, BinaryPrimitives.ReadUInt16LittleEndian(format[8..]), SegmentHeader.Version);
+        if (length < FormatLength || !format.StartsWith(FormatMagic) || BinaryPrimitives.ReadUInt32LittleEndian(format[12..]) != BatchFormat.Crc32C(format[..12]))
+            throw new LogFormatException($"event log file '{FormatName}' is damaged: restore it from a backup of this directory");
+
+        // Without this, a wrong key would make the newest segment look like one torn tail.
+        if (!CryptographicOperations.FixedTimeEquals(Hmac(format[..16]), format[16..]))
+            throw new LogFormatException("the event log was written with another key: start with the key file that belongs to this data directory");
+        return BinaryPrimitives.ReadUInt16LittleEndian(format[10..]);
+    }
+
+    public void WriteFormat(int partitions)
+    {
+        var format = new byte[FormatLength];
+        FormatMagic.CopyTo(format);
+        BinaryPrimitives.WriteUInt16LittleEndian(format.AsSpan(8), SegmentHeader.Version);
+        BinaryPrimitives.WriteUInt16LittleEndian(format.AsSpan(10), (ushort)partitions);
+        BinaryPrimitives.WriteUInt32LittleEndian(format.AsSpan(12), BatchFormat.Crc32C(format.AsSpan(0, 12)));
+        Hmac(format.AsSpan(0, 16)).CopyTo(format.AsSpan(16));
+        Replace(FormatName, format);
+    }
+
+    /// <summary>The checkpointed head; null when there is none yet, or when it is damaged.</summary>
+    /// <exception cref="LogFormatException">It is of a newer version.</exception>
+    public LogHead? ReadHead(out bool damaged)
+    {
+        damaged = false;
+        if (!files.List().Contains(HeadName))
+            return null;
+
+        using var file = files.Open(HeadName, create: false);
+        var head = new byte[file.Length];
+        var length = file.Read(head, 0);
+        if (length >= 10 && head.AsSpan().StartsWith(HeadMagic))
+            LogFormatException.ThrowIfNewer(HeadName, BinaryPrimitives.ReadUInt16LittleEndian(head.AsSpan(8)), SegmentHeader.Version);
+        if (length != head.Length || length < HeadFixedLength + HMACSHA256.HashSizeInBytes
+            || !CryptographicOperations.FixedTimeEquals(Hmac(head.AsSpan(0, length - HMACSHA256.HashSizeInBytes)), head.AsSpan(length - HMACSHA256.HashSizeInBytes)))
+        {
+            damaged = true;
+            return null;
+        }
+
+        var partitions = new HeadEntry[BinaryPrimitives.ReadInt32LittleEndian(head.AsSpan(12))];
+        for (var i = 0; i < partitions.Length; i++)
+        {
+            var at = head.AsSpan(HeadFixedLength + i * HeadEntryLength);
+            partitions[i] = new HeadEntry(
+                new StreamId(BinaryPrimitives.ReadUInt16LittleEndian(at)),
+                BinaryPrimitives.ReadUInt16LittleEndian(at[2..]),
+                BinaryPrimitives.ReadInt64LittleEndian(at[8..]),
+                BinaryPrimitives.ReadInt64LittleEndian(at[16..]));
+        }
+
+        return new LogHead(
+            BinaryPrimitives.ReadInt64LittleEndian(head.AsSpan(16)),
+            BinaryPrimitives.ReadUInt64LittleEndian(head.AsSpan(24)),
+            head.AsSpan(32, BatchFormat.MacLength).ToArray(),
+            partitions);
+    }
+
+    public void WriteHead(LogHead head)
+    {
+        var bytes = new byte[HeadFixedLength + head.Partitions.Count * HeadEntryLength + HMACSHA256.HashSizeInBytes];
+        HeadMagic.CopyTo(bytes);
+        BinaryPrimitives.WriteUInt16LittleEndian(bytes.AsSpan(8), SegmentHeader.Version);
+        BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(12), head.Partitions.Count);
+        BinaryPrimitives.WriteInt64LittleEndian(bytes.AsSpan(16), head.LastBatch);
+        BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(24), head.Generation);
+        head.LastMac.CopyTo(bytes.AsSpan(32));
+        for (var i = 0; i < head.Partitions.Count; i++)
+        {
+            var at = bytes.AsSpan(HeadFixedLength + i * HeadEntryLength);
+            BinaryPrimitives.WriteUInt16LittleEndian(at, head.Partitions[i].Stream.Number);
+            BinaryPrimitives.WriteUInt16LittleEndian(at[2..], (ushort)head.Partitions[i].Partition);
+            BinaryPrimitives.WriteInt64LittleEndian(at[8..], head.Partitions[i].Next);
+            BinaryPrimitives.WriteInt64LittleEndian(at[16..], head.Partitions[i].LastTimeMs);
+        }
+
+        Hmac(bytes.AsSpan(0, bytes.Length - HMACSHA256.HashSizeInBytes)).CopyTo(bytes.AsSpan(bytes.Length - HMACSHA256.HashSizeInBytes));
+        Replace(HeadName, bytes);
+    }
+
+    /// <summary>All segment files, the oldest first.</summary>
+    public IEnumerable<ulong> Generations() =>
+        files.List().Select(name => SegmentHeader.TryParseFileName(name, out var generation) ? generation : 0).Where(generation => generation != 0).Order();
+
+    public LogSegment OpenSegment(ulong generation) => new(generation, files.Open(SegmentHeader.FileName(generation), create: false));
+
+    /// <summary>Makes a segment, all zeroes, on disk when it returns: later writes to it only overwrite, so they sync fast and cannot run out of space.</summary>
+    /// <exception cref="IOException">No room; nothing is left behind then.</exception>
+    public LogSegment MakeSegment(ulong generation, int partitions, int segmentBytes)
+    {
+        var making = SegmentHeader.FileName(generation) + Making;
+        var file = files.Open(making, create: true);
+        try
+        {
+            var zeroes = new byte[Math.Min(ZeroBytes, segmentBytes)];
+            for (long at = 0; at < segmentBytes; at += zeroes.Length)
+            {
+                file.Write(zeroes.AsSpan(0, (int)Math.Min(zeroes.Length, segmentBytes - at)), at);
+
+                // In steps, so that the commits beside it never wait for the whole segment.
+                file.Sync();
+            }
+
+            return Name(generation, making, file, partitions, segmentBytes);
+        }
+        catch
+        {
+            file.Dispose();
+            files.Delete(making);
+            throw;
+        }
+    }
+
+    /// <summary>Makes a segment of a dropped one: cheaper than zeroes, and the generation tells old batches from new ones.</summary>
+    public LogSegment Recycle(LogSegment dropped, ulong generation, int partitions, int segmentBytes)
+    {
+        // The old name must be gone for good before the old header is: a crash in between must not leave a segment with a stranger's name.
+        var making = SegmentHeader.FileName(generation) + Making;
+        files.Rename(dropped.Name, making);
+        files.SyncDirectory();
+        return Name(generation, making, dropped.File, partitions, segmentBytes);
+    }
+
+    public void DeleteSegment(LogSegment segment)
+    {
+        segment.File.Dispose();
+        files.Delete(segment.Name);
+    }
+
+    /// <summary>Deletes what a crash left half made.</summary>
+    public void DeleteLeftovers()
+    {
+        foreach (var name in files.List().Where(name => name.EndsWith(Making, StringComparison.Ordinal)))
+            files.Delete(name);
+    }
+
+    private LogSegment Name(ulong generation, string making, ILogFile file, int partitions, int segmentBytes)
+    {
+        file.Write(SegmentHeader.Encode(partitions, segmentBytes, generation), 0);
+        file.Sync();
+        files.Rename(making, SegmentHeader.FileName(generation));
+        files.SyncDirectory();
+        return new LogSegment(generation, file);
+    }
+
+    private void Replace(string name, byte[] bytes)
+    {
+        var making = name + Making;
+        if (files.List().Contains(making))
+            files.Delete(making);
+        using (var file = files.Open(making, create: true))
+        {
+            file.Write(bytes, 0);
+            file.Sync();
+        }
+
+        files.Rename(making, name);
+        files.SyncDirectory();
+    }
+
+    private byte[] Hmac(ReadOnlySpan<byte> bytes)
+    {
+        Span<byte> key = stackalloc byte[32];
+        HKDF.DeriveKey(HashAlgorithmName.SHA256, macKey, key, [], "sallyport segment log: directory"u8);
+        return HMACSHA256.HashData(key, bytes);
+    }
+}
+
+/// <summary>
+/// How far the log was known to reach when this was written: what is missing below it was cut off. It also keeps sequence numbers
+/// and times of stream partitions whose records were all dropped.
+/// </summary>
+internal sealed record LogHead(long LastBatch, ulong Generation, byte[] LastMac, IReadOnlyList<HeadEntry> Partitions);
+
+internal readonly record struct HeadEntry(StreamId Stream, int Partition, long Next, long LastTimeMs);

@@ -1,0 +1,160 @@
+using System.Runtime.InteropServices;
+
+namespace Sallyport.Storage.EventLog;
+
+/// <summary>
+/// The few things the log asks of a file system, in one directory, by plain name: <see cref="DiskFiles"/> does them;
+/// the tests put a layer here that loses, reorders and tears what was not synced. Thread-safe.
+/// </summary>
+internal interface ILogFiles
+{
+    /// <summary>Bytes the disk has left for us.</summary>
+    long FreeBytes { get; }
+
+    IReadOnlyList<string> List();
+
+    /// <summary>Opens for reading and writing.</summary>
+    /// <exception cref="FileNotFoundException">It is not there and <paramref name="create"/> is false.</exception>
+    ILogFile Open(string name, bool create);
+
+    /// <summary>Replaces <paramref name="to"/>. Durable only after <see cref="SyncDirectory"/>.</summary>
+    void Rename(string from, string to);
+
+    void Delete(string name);
+
+    /// <summary>Makes the creations, renames and deletions up to now durable.</summary>
+    void SyncDirectory();
+}
+
+/// <summary>One open file. Thread-safe for different ranges.</summary>
+internal interface ILogFile : IDisposable
+{
+    long Length { get; }
+
+    /// <summary>Reads until the buffer is full or the file ends; returns how much.</summary>
+    int Read(Span<byte> buffer, long position);
+
+    /// <inheritdoc cref="Read"/>
+    ValueTask<int> ReadAsync(Memory<byte> buffer, long position, CancellationToken cancel);
+
+    void Write(ReadOnlySpan<byte> bytes, long position);
+
+    /// <summary>What was written is on disk when it returns.</summary>
+    void Sync();
+}
+
+internal sealed class DiskFiles : ILogFiles
+{
+    private readonly string _directory;
+
+    public DiskFiles(string directory)
+    {
+        if (OperatingSystem.IsWindows())
+            Directory.CreateDirectory(directory);
+        else
+            Directory.CreateDirectory(directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        _directory = Path.GetFullPath(directory);
+    }
+
+    public long FreeBytes => new DriveInfo(_directory).AvailableFreeSpace;
+
+    public IReadOnlyList<string> List() => [.. Directory.EnumerateFiles(_directory).Select(path => Path.GetFileName(path))];
+
+    public ILogFile Open(string name, bool create) => new DiskFile(Path.Combine(_directory, name), create);
+
+    public void Rename(string from, string to) => File.Move(Path.Combine(_directory, from), Path.Combine(_directory, to), overwrite: true);
+
+    public void Delete(string name) => File.Delete(Path.Combine(_directory, name));
+
+    public void SyncDirectory() => DirectorySync.Sync(_directory);
+
+    private sealed class DiskFile : ILogFile
+    {
+        private readonly FileStream _file;
+
+        public DiskFile(string path, bool create)
+        {
+            var options = new FileStreamOptions
+            {
+                Mode = create ? FileMode.OpenOrCreate : FileMode.Open,
+                Access = FileAccess.ReadWrite,
+                Share = FileShare.Read | FileShare.Delete,
+                BufferSize = 0,
+            };
+            if (create && !OperatingSystem.IsWindows())
+                options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+            _file = new FileStream(path, options);
+        }
+
+        public long Length => RandomAccess.GetLength(_file.SafeFileHandle);
+
+        public int Read(Span<byte> buffer, long position)
+        {
+            var total = 0;
+            while (total < buffer.Length)
+            {
+                var read = RandomAccess.Read(_file.SafeFileHandle, buffer[total..], position + total);
+                if (read == 0)
+                    break;
+                total += read;
+            }
+
+            return total;
+        }
+
+        public async ValueTask<int> ReadAsync(Memory<byte> buffer, long position, CancellationToken cancel)
+        {
+            var total = 0;
+            while (total < buffer.Length)
+            {
+                var read = await RandomAccess.ReadAsync(_file.SafeFileHandle, buffer[total..], position + total, cancel).ConfigureAwait(false);
+                if (read == 0)
+                    break;
+                total += read;
+            }
+
+            return total;
+        }
+
+        public void Write(ReadOnlySpan<byte> bytes, long position) => RandomAccess.Write(_file.SafeFileHandle, bytes, position);
+
+        public void Sync() => RandomAccess.FlushToDisk(_file.SafeFileHandle);
+
+        public void Dispose() => _file.Dispose();
+    }
+}
+
+/// <summary>Syncs a directory, which .NET has no call for. On Windows names are durable by themselves.</summary>
+internal static class DirectorySync
+{
+    private const int ReadOnly = 0;
+
+    /// <exception cref="IOException">The directory could not be synced.</exception>
+    public static void Sync(string path)
+    {
+        if (OperatingSystem.IsWindows())
+            return;
+
+        var fd = Open([.. System.Text.Encoding.UTF8.GetBytes(path), 0], ReadOnly);
+        if (fd < 0)
+            throw new IOException($"cannot open directory '{path}' to sync it (errno {Marshal.GetLastPInvokeError()})");
+        try
+        {
+            if (FSync(fd) != 0)
+                throw new IOException($"cannot sync directory '{path}' (errno {Marshal.GetLastPInvokeError()})");
+        }
+        finally
+        {
+            _ = Close(fd);
+        }
+    }
+
+    [DllImport("libc", EntryPoint = "open", SetLastError = true)]
+    private static extern int Open(byte[] path, int flags);
+
+    [DllImport("libc", EntryPoint = "fsync", SetLastError = true)]
+    private static extern int FSync(int fd);
+
+    [DllImport("libc", EntryPoint = "close", SetLastError = true)]
+    private static extern int Close(int fd);
+}

@@ -1,0 +1,242 @@
+using System.Runtime.InteropServices;
+using Microsoft.Extensions.Logging;
+
+namespace Sallyport.Storage.EventLog;
+
+/// <summary>A part of the log that is not served because it is not what was written.</summary>
+/// <param name="Segment">The file it is in, or would be in.</param>
+/// <param name="Position">Where it begins in the file.</param>
+/// <param name="Bytes">Up to the next valid batch, or to the end of the batches.</param>
+/// <param name="What">One sentence.</param>
+public sealed record QuarantinedRange(string Segment, long Position, long Bytes, string What);
+
+/// <summary>What opening the log found besides whole batches.</summary>
+/// <param name="TornBytes">Cut off from the end: the batch that was on its way when the power went, never acknowledged.</param>
+/// <param name="MissingBatches">Batches that the checkpointed head knows and that are not there: the log was truncated.</param>
+public sealed record LogRecovery(long TornBytes, long MissingBatches, IReadOnlyList<QuarantinedRange> Quarantined);
+
+/// <summary>
+/// Reads a directory back into segments. Sealed segments cost one read of their footer; those without a valid footer (the newest,
+/// rarely one more) are read whole. The rule for a batch that is not valid: when a valid one of a higher number follows, it was
+/// synced once, so it is corruption, to be quarantined; otherwise it is the torn tail.
+/// </summary>
+internal sealed class RecoveredLog
+{
+    private readonly LogDirectory _directory;
+    private readonly ILogger _logger;
+    private readonly List<QuarantinedRange> _quarantined = [];
+    private long _tornBytes;
+    private long _missingBatches;
+    private (LogSegment Segment, long Position, int Bytes)? _tail;
+
+    private RecoveredLog(LogDirectory directory, ILogger logger)
+    {
+        _directory = directory;
+        _logger = logger;
+    }
+
+    /// <summary>Segments with batches, the oldest first; the last one is open unless sealed.</summary>
+    public List<LogSegment> Segments { get; } = [];
+
+    /// <summary>Segments made ahead.</summary>
+    public List<LogSegment> Empty { get; } = [];
+
+    public Dictionary<(ushort Stream, int Partition), HeadEntry> Heads { get; } = [];
+
+    public RecentIds RecentIds { get; } = new();
+
+    public long LastBatch { get; private set; }
+
+    public byte[] LastMac { get; private set; } = new byte[BatchFormat.MacLength];
+
+    public LogRecovery Report => new(_tornBytes, _missingBatches, _quarantined);
+
+    /// <exception cref="LogFormatException">A file is of a newer version.</exception>
+    public static RecoveredLog Read(LogDirectory directory, byte[] macKey, ILogger logger)
+    {
+        var log = new RecoveredLog(directory, logger);
+        var head = directory.ReadHead(out var headDamaged);
+        if (headDamaged)
+            log.Quarantine(new QuarantinedRange("head", 0, 0, "the checkpointed head is damaged; truncation cannot be told this time"));
+
+        using var macs = new BatchMacCheck(macKey);
+        foreach (var generation in directory.Generations())
+            log.ReadSegment(directory.OpenSegment(generation), macs);
+
+        log.FindTornTail(macs);
+        log.TakeHeads(head);
+        return log;
+    }
+
+    /// <summary>Begins the first segment, or the one after a sealed one.</summary>
+    public void OpenNext(int partitions, int segmentBytes)
+    {
+        var newest = Segments.Count == 0 ? 0 : Segments[^1].Generation;
+        var next = Empty.Count > 0 ? Empty[0] : _directory.MakeSegment(SegmentHeader.GenerationAfter(newest), partitions, segmentBytes);
+        Segments.Add(next);
+        Empty.Remove(next);
+    }
+
+    /// <summary>
+    /// The last batch may have been written and never synced, by a process that was killed or whose sync failed: the next
+    /// one must not stand on it unless it is on disk, so it is written once more.
+    /// </summary>
+    public void SyncTail()
+    {
+        if (_tail is not { } tail)
+            return;
+
+        var batch = new byte[tail.Bytes];
+        tail.Segment.File.Read(batch, tail.Position);
+        tail.Segment.File.Write(batch, tail.Position);
+        tail.Segment.File.Sync();
+    }
+
+    private void ReadSegment(LogSegment segment, BatchMacCheck macs)
+    {
+        if (!SegmentHeader.IsWhole(segment.File, segment.Generation))
+            Quarantine(new QuarantinedRange(segment.Name, 0, SegmentHeader.Length, "the segment's header is damaged"));
+
+        if (!SegmentFooter.TryLoad(segment))
+            ScanBatches(segment, macs);
+        else if (LastBatch != 0 && segment.FirstBatch != LastBatch + 1)
+            Quarantine(new QuarantinedRange(segment.Name, SegmentHeader.Length, 0, $"its first batch is {segment.FirstBatch}, expected {LastBatch + 1}"));
+
+        if (segment.LastBatch == 0)
+        {
+            Empty.Add(segment);
+            return;
+        }
+
+        // What is empty before a segment with batches was not made ahead: nothing of it can be read any more.
+        foreach (var unreadable in Empty)
+        {
+            Quarantine(new QuarantinedRange(unreadable.Name, SegmentHeader.Length, unreadable.File.Length - SegmentHeader.Length, "no batch of the segment is valid"));
+            unreadable.Sealed = true;
+            unreadable.LastTimeMs = Segments.Count == 0 ? 0 : Segments[^1].LastTimeMs;
+            Segments.Add(unreadable);
+        }
+
+        Empty.Clear();
+        if (Segments.Count > 0)
+            Segments[^1].Sealed = true;
+        Segments.Add(segment);
+        LastBatch = segment.LastBatch;
+        LastMac = segment.LastMac;
+    }
+
+    private void ScanBatches(LogSegment segment, BatchMacCheck macs)
+    {
+        var scan = new BatchScan(segment.File, segment.Generation, segment.File.Length, macs);
+        var (last, lastMac, known) = (LastBatch, LastMac, true);
+        while (true)
+        {
+            var position = scan.Position;
+            if (!scan.TryRead(last + 1, out var batch))
+            {
+                if (!scan.TryResync(last + 1))
+                    return;
+
+                Quarantine(new QuarantinedRange(segment.Name, position, scan.Position - position, $"batch {last + 1} is not valid and later ones are"));
+                known = false;
+                continue;
+            }
+
+            if (known)
+                CheckChain(segment, position, last, lastMac, BatchFormat.Number(batch), BatchFormat.MacBefore(batch));
+            if (segment.LastBatch == 0)
+                segment.FirstBatch = BatchFormat.Number(batch);
+            TakeBatch(segment, position, batch);
+            (last, lastMac, known) = (segment.LastBatch, segment.LastMac, true);
+            scan.Advance(batch);
+        }
+    }
+
+    /// <summary>Whether a batch follows the one before it. The oldest batch of the log follows what retention dropped.</summary>
+    private void CheckChain(LogSegment segment, long position, long last, ReadOnlySpan<byte> lastMac, long number, ReadOnlySpan<byte> macBefore)
+    {
+        if (last == 0)
+            return;
+        if (number != last + 1)
+            Quarantine(new QuarantinedRange(segment.Name, position, 0, $"batches {last + 1} to {number - 1} are missing before it"));
+        else if (!macBefore.SequenceEqual(lastMac))
+            Quarantine(new QuarantinedRange(segment.Name, position, 0, $"batch {number} does not continue batch {last}"));
+    }
+
+    private void TakeBatch(LogSegment segment, long position, ReadOnlySpan<byte> batch)
+    {
+        var length = batch.Length;
+        segment.LastBatch = BatchFormat.Number(batch);
+        segment.LastMac = BatchFormat.Mac(batch).ToArray();
+        segment.End = position + BatchFormat.Align(length);
+        _tail = (segment, position, length);
+
+        // Its extents: small, so a list searched from the front.
+        var extents = new List<(StreamId Stream, int Partition, long First, long Next, long FirstTimeMs, long LastTimeMs)>();
+        for (var at = BatchFormat.HeaderLength; at < length;)
+        {
+            var record = batch[at..];
+            at += RecordHeader.TotalLength(record);
+            var (stream, partition, sequence, timeMs) = (RecordHeader.Stream(record), RecordHeader.Partition(record), RecordHeader.Sequence(record), RecordHeader.EnqueuedTimeMs(record));
+            var i = extents.FindIndex(extent => extent.Stream == stream && extent.Partition == partition);
+            if (i < 0)
+                extents.Add((stream, partition, sequence, sequence + 1, timeMs, timeMs));
+            else
+                CollectionsMarshal.AsSpan(extents)[i] = extents[i] with { Next = sequence + 1, LastTimeMs = timeMs };
+
+            var id = RecordHeader.IdempotencyId(record);
+            if (id != Guid.Empty)
+                RecentIds.Add(id);
+        }
+
+        foreach (var (stream, partition, first, next, firstTimeMs, lastTimeMs) in extents)
+            segment.Add(stream, partition, first, next, firstTimeMs, lastTimeMs, position, length);
+    }
+
+    private void FindTornTail(BatchMacCheck macs)
+    {
+        var open = Segments.Count > 0 && !Segments[^1].Sealed ? Segments[^1] : Empty.FirstOrDefault();
+        if (open is null)
+            return;
+
+        var scan = new BatchScan(open.File, open.Generation, open.File.Length, macs) { Position = open.End };
+        if (!scan.HasBegun())
+            return;
+
+        Span<byte> header = stackalloc byte[BatchFormat.HeaderLength];
+        open.File.Read(header, open.End);
+        _tornBytes = BatchFormat.Length(header);
+        SegmentLogMessages.TornTail(_logger, open.Name, open.End, _tornBytes);
+    }
+
+    private void TakeHeads(LogHead? head)
+    {
+        foreach (var entry in head?.Partitions ?? [])
+            Heads[(entry.Stream.Number, entry.Partition)] = entry;
+
+        foreach (var extent in Segments.SelectMany(segment => segment.Extents))
+        {
+            var known = Heads.GetValueOrDefault((extent.Stream.Number, extent.Partition), new HeadEntry(extent.Stream, extent.Partition, 0, 0));
+            Heads[(extent.Stream.Number, extent.Partition)] = known with
+            {
+                Next = Math.Max(known.Next, extent.Next),
+                LastTimeMs = Math.Max(known.LastTimeMs, extent.LastTimeMs),
+            };
+        }
+
+        if (head is null || head.LastBatch <= LastBatch)
+            return;
+
+        // The numbers that readers may have seen are never given again, batch numbers neither.
+        _missingBatches = head.LastBatch - LastBatch;
+        SegmentLogMessages.Truncated(_logger, LastBatch + 1, head.LastBatch);
+        LastBatch = head.LastBatch;
+        LastMac = head.LastMac;
+    }
+
+    private void Quarantine(QuarantinedRange range)
+    {
+        _quarantined.Add(range);
+        SegmentLogMessages.Quarantined(_logger, range.Segment, range.Position, range.Bytes, range.What);
+    }
+}

@@ -1,0 +1,147 @@
+namespace Sallyport.Storage.EventLog;
+
+/// <content>Retention by time and bytes, and the holds of readers against it.</content>
+public sealed partial class SegmentLog
+{
+    private readonly long _maxHeldBytes;
+
+    // Gate.
+    private readonly List<LogHold> _holds = [];
+    private readonly Stack<LogSegment> _reclaimable = [];
+    private bool _heldBack;
+
+    public ILogHold Hold(string name, StreamId stream, IReadOnlyList<long> next, HoldPolicy policy)
+    {
+        ArgumentOutOfRangeException.ThrowIfNotEqual(next.Count, PartitionCount);
+        var hold = new LogHold(name, stream, [.. next], policy, _gate, HoldChanged);
+        lock (_gate)
+        {
+            _holds.RemoveAll(old => old.Name == name);
+            _holds.Add(hold);
+            if (_heldBack)
+                WakeKeeper();
+        }
+
+        return hold;
+    }
+
+    /// <summary>Drops what retention lets go, and decides whether holds make the log refuse. Upkeep calls it; tests do to the minute.</summary>
+    internal void EnforceRetention()
+    {
+        lock (_upkeep)
+        {
+            SealWhatIsOld();
+            while (TakeDroppable() is { } segment)
+            {
+                // First the head, for it keeps the sequence numbers of partitions that have nothing left.
+                WriteHead();
+                Drop(segment);
+            }
+        }
+    }
+
+    /// <summary>A log where nothing is written any more would else keep its newest segment for ever.</summary>
+    private void SealWhatIsOld()
+    {
+        lock (_gate)
+        {
+            if (!_writing && !_forming.HasWork && _next is not null && _open.LastBatch != 0 && IsOld(_open))
+                RollToNext();
+        }
+    }
+
+    /// <summary>The oldest segment when it may go now.</summary>
+    private LogSegment? TakeDroppable()
+    {
+        List<(LogHold Hold, int Partition, long Records)> skipped = [];
+        LogSegment? droppable = null;
+        LogHold? refusing = null;
+        long heldBytes = 0;
+        lock (_gate)
+        {
+            var due = 0;
+            while (_segments[due] != _open && (IsOld(_segments[due]) || (_segments.Length - due) * (long)_options.SegmentBytes > _options.RetentionBytes))
+                due++;
+
+            var oldest = _segments[0];
+            var holding = due == 0 ? [] : _holds.FindAll(hold => hold.Needs(oldest));
+            heldBytes = holding.Count == 0 ? 0 : due * (long)_options.SegmentBytes;
+            if (due > 0 && holding.Count == 0)
+                droppable = oldest;
+            else if (due > 0 && heldBytes >= _maxHeldBytes)
+                refusing = holding.Find(hold => hold.Policy == HoldPolicy.RefuseIngest);
+
+            if (due > 0 && droppable is null && refusing is null && heldBytes >= _maxHeldBytes)
+            {
+                foreach (var hold in holding)
+                    hold.Skip(oldest, skipped);
+                droppable = oldest;
+            }
+        }
+
+        foreach (var (hold, partition, records) in skipped)
+            SegmentLogMessages.Skipped(_logger, hold.Name, partition, records);
+        Refuse(refusing, heldBytes);
+        return droppable;
+    }
+
+    private void Refuse(LogHold? refusing, long heldBytes)
+    {
+        lock (_gate)
+        {
+            if (_heldBack == refusing is not null)
+                return;
+
+            _heldBack = refusing is not null;
+            AdmitWaiters();
+        }
+
+        if (refusing is not null)
+            SegmentLogMessages.HeldBack(_logger, refusing.Name, heldBytes, _maxHeldBytes);
+        else
+            SegmentLogMessages.NoLongerHeldBack(_logger, heldBytes);
+    }
+
+    private void Drop(LogSegment segment)
+    {
+        lock (_gate)
+        {
+            _segments = _segments[1..];
+            segment.Dropped = true;
+            foreach (var extent in segment.Extents)
+            {
+                var head = Head(extent.Stream, extent.Partition);
+                head.First = OldestKept(head);
+            }
+
+            if (segment.Readers == 0)
+                _reclaimable.Push(segment);
+        }
+
+        SegmentLogMessages.Dropped(_logger, segment.Name);
+    }
+
+    /// <summary>Upkeep. What was not made into the next segment.</summary>
+    private void DeleteReclaimable()
+    {
+        while (TakeReclaimable() is { } segment)
+            _directory.DeleteSegment(segment);
+    }
+
+    private LogSegment? TakeReclaimable()
+    {
+        lock (_gate)
+            return _reclaimable.TryPop(out var segment) ? segment : null;
+    }
+
+    private bool IsOld(LogSegment segment) => segment.LastTimeMs < (_time.GetUtcNow() - _options.Retention).ToUnixTimeMilliseconds();
+
+    /// <summary>Gate.</summary>
+    private void HoldChanged(LogHold hold, bool ended)
+    {
+        if (ended)
+            _holds.Remove(hold);
+        if (_heldBack)
+            WakeKeeper();
+    }
+}

@@ -1,0 +1,238 @@
+namespace Sallyport.Storage.EventLog;
+
+/// <content>The keeper: makes segments ahead, writes footers and the head, drops what retention lets go. All I/O, never under the gate.</content>
+public sealed partial class SegmentLog
+{
+    private static readonly TimeSpan UpkeepInterval = TimeSpan.FromSeconds(5);
+
+    // Outer lock: one upkeep at a time.
+    private readonly Lock _upkeep = new();
+    private readonly object _keeperGate = new();
+    private bool _keeperHasWork;
+    private long _headWritten;
+    private Thread? _keeper;
+    private ITimer? _timer;
+
+    private void Start()
+    {
+        _writer = new Thread(WriteUntilClosed) { Name = "event log writer", IsBackground = true };
+        _keeper = new Thread(KeepUntilClosed) { Name = "event log keeper", IsBackground = true, Priority = ThreadPriority.BelowNormal };
+        _timer = _time.CreateTimer(_ => WakeKeeper(), null, UpkeepInterval, UpkeepInterval);
+        _writer.Start();
+        _keeper.Start();
+        WakeKeeper();
+    }
+
+    private void KeepUntilClosed()
+    {
+        while (true)
+        {
+            lock (_keeperGate)
+            {
+                while (!_keeperHasWork)
+                    Monitor.Wait(_keeperGate);
+                _keeperHasWork = false;
+            }
+
+            lock (_gate)
+            {
+                if (_closing)
+                    return;
+            }
+
+            KeepUp();
+        }
+    }
+
+    /// <summary>Any lock may be held.</summary>
+    private void WakeKeeper()
+    {
+        lock (_keeperGate)
+        {
+            _keeperHasWork = true;
+            Monitor.Pulse(_keeperGate);
+        }
+    }
+
+    /// <summary>All upkeep that is due.</summary>
+    internal void KeepUp()
+    {
+        lock (_upkeep)
+        {
+            try
+            {
+                WriteFooters();
+                EnforceRetention();
+                PrepareNext();
+                DeleteReclaimable();
+                WriteHead();
+            }
+            catch (IOException failure)
+            {
+                // Nothing acknowledged depends on it: footers can be rebuilt, the head lags, segments live longer. The next turn tries again.
+                SegmentLogMessages.UpkeepFailed(_logger, failure.Message);
+            }
+        }
+    }
+
+    /// <summary>Upkeep.</summary>
+    private void WriteFooters()
+    {
+        LogSegment[] segments;
+        lock (_gate)
+            segments = Array.FindAll(_segments, segment => segment.Sealed && segment.FooterLength == 0 && segment.LastBatch != 0 && segment.Extents.TrueForAll(extent => extent.Entries is not null));
+
+        foreach (var segment in segments)
+        {
+            // Sealed, and its last batch is published: nobody changes it any more.
+            var footer = SegmentFooter.Encode(segment);
+            segment.File.Write(footer, segment.File.Length - footer.Length);
+            segment.File.Sync();
+            lock (_gate)
+            {
+                segment.FooterLength = footer.Length;
+                foreach (var extent in segment.Extents)
+                    extent.Entries = null;
+            }
+        }
+    }
+
+    /// <summary>Upkeep.</summary>
+    private void PrepareNext()
+    {
+        ulong newest;
+        lock (_gate)
+        {
+            if (_next is not null || _failed is not null)
+                return;
+            newest = _open.Generation;
+        }
+
+        LogSegment next;
+        try
+        {
+            next = MakeSegment(SegmentHeader.GenerationAfter(newest));
+        }
+        catch (IOException failure)
+        {
+            DiskIsFull(failure.Message);
+            return;
+        }
+
+        lock (_gate)
+        {
+            _next = next;
+            if (_diskFull)
+                SegmentLogMessages.DiskHasRoom(_logger);
+            _diskFull = false;
+            AdmitWaiters();
+        }
+    }
+
+    private LogSegment MakeSegment(ulong generation)
+    {
+        if (TakeReclaimable() is { } dropped)
+            return _directory.Recycle(dropped, generation, PartitionCount, _options.SegmentBytes);
+
+        var free = _directory.Files.FreeBytes;
+        if (free < _options.SegmentBytes + _options.ReserveBytes)
+            throw new IOException($"{free} bytes are free, a segment needs {_options.SegmentBytes} and {_options.ReserveBytes} are kept in reserve");
+        return _directory.MakeSegment(generation, PartitionCount, _options.SegmentBytes);
+    }
+
+    private void DiskIsFull(string reason)
+    {
+        lock (_gate)
+        {
+            if (_diskFull)
+                return;
+            _diskFull = true;
+            AdmitWaiters();
+        }
+
+        SegmentLogMessages.DiskFull(_logger, reason);
+    }
+
+    /// <summary>Upkeep. Only what is committed is in it, so a head never claims more than is on disk.</summary>
+    private void WriteHead()
+    {
+        LogHead head;
+        lock (_gate)
+        {
+            var newest = _open.LastBatch != 0 || _segments.Length == 1 ? _open : _segments[^2];
+            if (newest.LastBatch <= _headWritten)
+                return;
+
+            head = new LogHead(
+                newest.LastBatch,
+                newest.Generation,
+                [.. newest.LastMac],
+                [.. _heads.Where(entry => entry is not null).Select(entry => new HeadEntry(entry!.Stream, entry.Partition, entry.Committed, entry.CommittedTimeMs))]);
+        }
+
+        _directory.WriteHead(head);
+        _headWritten = head.LastBatch;
+    }
+
+    /// <summary>Commits what was appended, writes the head and closes the files. Appends that still come answer <see cref="AppendOutcome.Failed"/>.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        lock (_gate)
+        {
+            if (_closing)
+                return;
+            _closing = true;
+            AdmitWaiters();
+            Monitor.PulseAll(_gate);
+        }
+
+        if (_timer is not null)
+            await _timer.DisposeAsync().ConfigureAwait(false);
+        await Task.Run(Close).ConfigureAwait(false);
+    }
+
+    private void Close()
+    {
+        _writer?.Join();
+        WakeKeeper();
+        _keeper?.Join();
+        lock (_upkeep)
+        {
+            try
+            {
+                while (_writer is null && CommitPending())
+                {
+                }
+
+                if (_failed is null)
+                {
+                    WriteFooters();
+                    WriteHead();
+                }
+            }
+            catch (IOException failure)
+            {
+                SegmentLogMessages.UpkeepFailed(_logger, failure.Message);
+            }
+        }
+
+        CloseFiles();
+    }
+
+    private void CloseFiles()
+    {
+        lock (_gate)
+        {
+            var closed = new ObjectDisposedException(nameof(SegmentLog));
+            foreach (var head in _heads)
+                head?.Stop(closed);
+            foreach (var segment in _segments)
+                segment.File.Dispose();
+            _next?.File.Dispose();
+        }
+
+        foreach (var segment in _reclaimable)
+            segment.File.Dispose();
+        _mac.Dispose();
+    }
+}
