@@ -26,6 +26,7 @@ public static class HubErrors
     public static readonly HubError QuotaExceeded = new(403002, "IotHubQuotaExceeded", 403, "com.microsoft:quota-exceeded", "no PUBACK, then connection closed", "The hub takes no more telemetry now: its disk is full or held back at its bound.");
     public static readonly HubError DeviceNotFound = new(404001, "DeviceNotFound", 404, "amqp:not-found", "CONNACK 5", "There is no such device, or it is disabled.");
     public static readonly HubError ModuleNotFound = new(404010, "ModuleNotFound", 404, "amqp:not-found", "CONNACK 5", "There is no such module on the device.");
+    public static readonly HubError DeviceConnectionClosedRemotely = new(404104, "DeviceConnectionClosedRemotely", 404, "amqp:connection:forced", "connection closed", "The device fell silent: no CONNECT in time, or nothing within one and a half times its keep-alive.");
     public static readonly HubError NotFound = new(404000, "NotFound", 404, "amqp:not-found", "connection closed", "There is no such resource.");
     public static readonly HubError MethodNotAllowed = new(405000, "MethodNotAllowed", 405, "amqp:not-allowed", "does not occur", "The resource does not know the HTTP method; the Allow header names those it knows.");
     public static readonly HubError DeviceAlreadyExists = new(409001, "DeviceAlreadyExists", 409, "com.microsoft:device-already-exists", "does not occur", "A device of that id is registered already; send If-Match to update it.");

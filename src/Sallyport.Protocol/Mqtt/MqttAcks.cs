@@ -26,6 +26,9 @@ public sealed class MqttAcks
         }
     }
 
+    /// <summary>Whether something is staged. Only the reading side may ask.</summary>
+    public bool HasStaged => _staged > 0;
+
     /// <summary>Owes an acknowledgement whose position is not known yet.</summary>
     public void Stage(ushort packetId)
     {

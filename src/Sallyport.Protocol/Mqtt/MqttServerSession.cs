@@ -17,7 +17,7 @@ public enum MqttServerStep
     /// <summary><see cref="MqttServerSession.Connect"/> is set: authenticate, then call <see cref="MqttServerSession.Accept"/> or throw with a CONNACK code.</summary>
     Connect,
 
-    /// <summary>A telemetry message: store it. With QoS 1 its acknowledgement is staged in <see cref="MqttServerSession.Acks"/>.</summary>
+    /// <summary>A telemetry message: store it, and with QoS 1 stage its packet id in <see cref="MqttServerSession.Acks"/>.</summary>
     Telemetry,
 
     /// <summary>The subscriptions changed: save them before the output, which holds the answer, is sent.</summary>
@@ -28,10 +28,12 @@ public enum MqttServerStep
 }
 
 /// <summary>A telemetry message as slices: valid until the next call on the session and as long as the input.</summary>
+/// <param name="packetId">What PUBACK will carry; 0 when none is owed (QoS 0).</param>
 /// <param name="bag">The property bag, checked to be UTF-8; see <see cref="PropertyBag"/>.</param>
 /// <param name="retain">RETAIN was set: the message gets the property <c>mqtt-retain</c>; nothing is retained.</param>
-public readonly ref struct MqttTelemetry(ReadOnlySpan<byte> bag, ReadOnlySequence<byte> payload, bool retain)
+public readonly ref struct MqttTelemetry(ushort packetId, ReadOnlySpan<byte> bag, ReadOnlySequence<byte> payload, bool retain)
 {
+    public ushort PacketId { get; } = packetId;
     public ReadOnlySpan<byte> Bag { get; } = bag;
     public ReadOnlySequence<byte> Payload { get; } = payload;
     public bool Retain { get; } = retain;
@@ -172,14 +174,14 @@ public sealed class MqttServerSession
         if (target != PublishTarget.Telemetry && topic.IndexOfAny((byte)'+', (byte)'#') >= 0) // [MQTT-3.3.2-2]
             throw new MqttProtocolException("a wildcard in the topic of a PUBLISH");
 
-        if (publish.QoS == 1)
-            Acks.Stage(publish.PacketId); // [MQTT-3.3.4-1] [MQTT-4.3.2-2]
         if (target == PublishTarget.Telemetry)
         {
-            telemetry = new MqttTelemetry(tail, publish.Payload, publish.Retain);
+            telemetry = new MqttTelemetry(publish.PacketId, tail, publish.Payload, publish.Retain);
             return MqttServerStep.Telemetry;
         }
 
+        if (publish.QoS == 1)
+            Acks.Stage(publish.PacketId); // [MQTT-3.3.4-1]
         if (target is PublishTarget.TwinGet or PublishTarget.TwinPatch)
             RefuseTwinRequest(DeviceTopics.RequestId(tail), output);
         return MqttServerStep.Handled;

@@ -1,0 +1,104 @@
+using System.Text;
+using Sallyport.Hub.Access;
+using Sallyport.Hub.Devices;
+using Sallyport.Protocol.Errors;
+using Sallyport.Protocol.Identities;
+using Sallyport.Protocol.Mqtt;
+using Sallyport.Protocol.Topics;
+using Sallyport.Storage.Metadata;
+
+namespace Sallyport.Heads.Mqtt;
+
+/// <content>Who is it, may it come in, and which session does it resume.</content>
+internal sealed partial class MqttConnection
+{
+    private DeviceSession? _device;
+    private string _generationId = "";
+
+    // The authenticator has noted the refusal in the audit trail.
+    private bool _isAudited;
+
+    private async ValueTask ConnectAsync()
+    {
+        var connect = _session.Connect!;
+        if (!Identity.TryParse(connect.ClientId, out var identity)) // [MQTT-3.1.3-5] [MQTT-3.1.3-9]
+            throw new MqttProtocolException(HubErrors.ArgumentInvalid, "the client id is not {device} or {device}/{module}", MqttConnectCode.IdentifierRejected);
+        if (connect.UserName is null)
+            throw new MqttProtocolException(HubErrors.Unauthorized, "no user name was sent", MqttConnectCode.NotAuthorized);
+        if (!MqttUserName.TryRead(connect.UserName, identity, out var userName, out var wrong))
+            throw new MqttProtocolException(HubErrors.Unauthorized, wrong, MqttConnectCode.NotAuthorized);
+
+        var credential = new DeviceCredential(connect.Password, _certificate);
+        var admission = await AdmitAsync(identity, userName.HostName, credential).ConfigureAwait(false);
+        if (connect.Will is { } will)
+            CheckWill(will, new DeviceTopics(identity));
+
+        Identity = identity;
+        _generationId = admission.GenerationId;
+        _device = new DeviceSession(identity, admission.Principal!, admission.GenerationId, userName.ModelId, _head.Ingest);
+        var stored = await ResumeAsync(connect.CleanSession).ConfigureAwait(false);
+
+        _head.Devices.Attach(this); // [MQTT-3.1.4-2]
+        // Had the identity been disabled or got new keys meanwhile, its change found no link to close; so ask again.
+        admission = await AdmitAsync(identity, userName.HostName, credential).ConfigureAwait(false);
+
+        Volatile.Write(ref _expiresUtcTicks, admission.Principal!.Expires.UtcTicks);
+        _longestSilence = LongestSilence(connect.KeepAliveSeconds);
+        StayQuietUntil();
+        _session.Accept(identity, stored, _replies);
+        Post();
+        MqttMeter.Answered(MqttConnectCode.Accepted);
+        _head.Logger.Connected(Name, Peer.Address);
+    }
+
+    private async ValueTask<Admission> AdmitAsync(Identity identity, string hostName, DeviceCredential credential)
+    {
+        var admission = await _head.Authentication.AuthenticateAsync(identity, hostName, credential, Peer, _closed).ConfigureAwait(false);
+        if (admission.IsAdmitted)
+            return admission;
+
+        _isAudited = true;
+        var code = admission.Error!.HttpStatus >= 429 ? MqttConnectCode.ServerUnavailable : MqttConnectCode.NotAuthorized; // [MQTT-3.2.2-6]
+        throw new MqttProtocolException(admission.Error, admission.Reason, code);
+    }
+
+    private static void CheckWill(MqttWill will, DeviceTopics topics)
+    {
+        if (topics.Classify(Encoding.UTF8.GetBytes(will.Topic), out _) != PublishTarget.Telemetry)
+            throw new MqttProtocolException(HubErrors.UnauthorizedAccess, "the will topic is not the device's own telemetry topic", MqttConnectCode.NotAuthorized);
+    }
+
+    private async ValueTask<IReadOnlyList<MqttSubscription>?> ResumeAsync(bool cleanSession)
+    {
+        if (cleanSession) // [MQTT-3.1.2-6]
+        {
+            await _head.Sessions.EndAsync(Identity, _generationId, _closed).ConfigureAwait(false);
+            return null;
+        }
+
+        var stored = _head.Sessions.Find(Identity, _generationId); // [MQTT-3.1.2-4]
+        if (stored is not null)
+            return [.. stored.Select(s => new MqttSubscription(s.Filter, s.QoS))];
+
+        await _head.Sessions.SaveAsync(Identity, _generationId, [], _closed).ConfigureAwait(false);
+        return null;
+    }
+
+    private async ValueTask SaveSubscriptionsAsync()
+    {
+        if (!_session.Connect!.CleanSession) // [MQTT-4.1.0-1]
+        {
+            SubscriptionRecord[] records = [.. _session.Subscriptions.Select(s => new SubscriptionRecord(s.Filter, s.QoS))];
+            await _head.Sessions.SaveAsync(Identity, _generationId, records, _closed).ConfigureAwait(false);
+        }
+
+        Post();
+    }
+
+    private TimeSpan LongestSilence(ushort keepAliveSeconds)
+    {
+        var longest = _head.Options.LongestSilence;
+        var asked = TimeSpan.FromSeconds(keepAliveSeconds * 1.5); // [MQTT-3.1.2-24]
+        return keepAliveSeconds == 0 || asked > longest ? longest : asked;
+    }
+}

@@ -1,0 +1,23 @@
+namespace Sallyport.Heads.Mqtt;
+
+/// <summary>The bounds of the MQTT head. IoT Hub's where it documents one.</summary>
+public sealed record MqttOptions
+{
+    /// <summary>From accept to CONNACK; who takes longer is cut off. Default 10 s.</summary>
+    public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>The longest silence whatever keep-alive the client asked for, also with keep-alive 0. Default 1,767 s (IoT Hub: 29.45 min).</summary>
+    public TimeSpan LongestSilence { get; init; } = TimeSpan.FromSeconds(1767);
+
+    /// <summary>How long a connection may be held back (no room in the log, disk full, peer does not read its acknowledgements) before it is closed. Default 20 s.</summary>
+    public TimeSpan StallTimeout { get; init; } = TimeSpan.FromSeconds(20);
+
+    /// <summary>How long a connection that ends waits for its last acknowledgements to be on disk and sent. Default 5 s.</summary>
+    public TimeSpan DrainTimeout { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>Messages of one connection that may wait for their PUBACK; beyond it (and what one read brought) reading stops. Default 1,024.</summary>
+    public int MaxUnacknowledged { get; init; } = 1024;
+
+    /// <summary>Answers other than PUBACK that a peer may leave unread, in bytes; beyond it the connection is closed. Default 64 KiB.</summary>
+    public int MaxUnreadBytes { get; init; } = 64 * 1024;
+}
