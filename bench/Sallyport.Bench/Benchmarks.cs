@@ -10,6 +10,7 @@ internal static class Benchmarks
         yield return ProbeCommand();
         yield return CompareCommand();
         yield return LimitCommand();
+        yield return InProcessCommand();
     }
 
     private static Command CompareCommand()
@@ -68,6 +69,32 @@ internal static class Benchmarks
                     using var probe = Server.Probe(directory);
                     var row = Compare.One(probe, shape, TimeSpan.FromSeconds(parsed.GetRequiredValue(seconds)));
                     Console.WriteLine(FormattableString.Invariant($"{shape.Name}: {row.PerSecond:0} msg/s, {row.CpuMicroseconds:0.0} us server CPU/msg, p50 {row.P50} us, p99 {row.P99} us"));
+                }
+            }
+            finally
+            {
+                Directory.Delete(directory, recursive: true);
+            }
+
+            return 0;
+        });
+        return command;
+    }
+
+    private static Command InProcessCommand()
+    {
+        var seconds = new Option<int>("--seconds") { DefaultValueFactory = _ => 4 };
+        var command = new Command("inprocess", "The event log alone, then ingest without a socket, in both shapes.") { seconds };
+        command.SetAction(async parsed =>
+        {
+            var directory = Directory.CreateTempSubdirectory("sallyport-bench-").FullName;
+            var duration = TimeSpan.FromSeconds(parsed.GetRequiredValue(seconds));
+            try
+            {
+                foreach (var (inFlight, perBatch) in ((int, int)[])[(1000, 1), (50, 20)])
+                {
+                    await InProcess.Append(directory, inFlight, perBatch, duration, Console.Out);
+                    await InProcess.Ingest(directory, inFlight, perBatch, duration, Console.Out);
                 }
             }
             finally
