@@ -45,6 +45,9 @@ public sealed class SqliteMetadata : IMetadata
     /// <summary>Completes, with the reason, when no more changes are taken.</summary>
     public Task<Exception> Failure => _writer.Failure;
 
+    /// <summary>How many commits there were since it was opened; many acts share one.</summary>
+    internal long Commits => _writer.Commits;
+
     /// <summary>Opens the store, making or migrating its file. Runs on the caller's thread until the file is ready.</summary>
     /// <param name="path">The database file; its directory exists.</param>
     /// <param name="secrets">Seals what is secret; stays the caller's to dispose, after this store.</param>

@@ -21,6 +21,9 @@ internal sealed class SqliteSession : MetadataTransaction, IDisposable
     /// <summary>False once SQLite has rolled the transaction back by itself, as it does when the disk is full.</summary>
     public bool IsInTransaction => raw.sqlite3_get_autocommit(_connection.Handle) == 0;
 
+    /// <summary>The texts prepared so far.</summary>
+    public IReadOnlyCollection<string> Texts => _statements.Keys;
+
     /// <summary>The statement of this text, prepared once per connection.</summary>
     /// <exception cref="InvalidOperationException">The transaction has ended: somebody kept it beyond the call that gave it.</exception>
     public SqliteStatement this[string sql]

@@ -32,6 +32,7 @@ internal sealed class SqliteWriter
 
     // Owned by the writer's thread.
     private readonly List<(MetadataAct Act, Exception? Thrown)> _batch = [];
+    private long _commits;
 
     public SqliteWriter(SqliteSession session, TimeProvider time, ILogger log, Action outboxAdded)
     {
@@ -45,6 +46,9 @@ internal sealed class SqliteWriter
 
     /// <summary>Completes, with the reason, when the writer has stopped for good.</summary>
     public Task<Exception> Failure => _failure.Task;
+
+    /// <summary>How many commits succeeded.</summary>
+    public long Commits => Volatile.Read(ref _commits);
 
     /// <exception cref="MetadataWriteException">It could not be made durable.</exception>
     public async ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, CancellationToken cancel)
@@ -105,6 +109,7 @@ internal sealed class SqliteWriter
 
             outboxAdded = _session.HasOutboxAdditions;
             _session.Commit();
+            Volatile.Write(ref _commits, _commits + 1);
         }
         catch (Exception exception)
         {
@@ -134,7 +139,7 @@ internal sealed class SqliteWriter
         {
             act.Run(_session);
         }
-        catch (Exception exception) when (_session.IsInTransaction)
+        catch (Exception exception) when (_session.IsInTransaction && !IsOfTheDisk(exception))
         {
             _session.UndoAct();
             _batch[^1] = (act, exception);
@@ -143,6 +148,12 @@ internal sealed class SqliteWriter
 
         _session.EndAct();
     }
+
+    // What the act's own statements ran into, but not by what they said: it ends the whole commit.
+    private static bool IsOfTheDisk(Exception exception) => exception is SqliteException
+    {
+        SqliteErrorCode: raw.SQLITE_FULL or raw.SQLITE_IOERR or raw.SQLITE_CORRUPT or raw.SQLITE_NOTADB or raw.SQLITE_CANTOPEN or raw.SQLITE_READONLY,
+    };
 
     private void Fail(Exception failure)
     {

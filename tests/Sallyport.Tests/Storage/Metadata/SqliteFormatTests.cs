@@ -1,0 +1,133 @@
+using Microsoft.Data.Sqlite;
+using Sallyport.Storage;
+using Sallyport.Storage.Metadata;
+
+namespace Sallyport.Tests.Storage.Metadata;
+
+/// <summary>Versions of the database: newer is refused, older is migrated after a copy, every landed one opens.</summary>
+public sealed class SqliteFormatTests : IDisposable
+{
+    private static readonly string[] OneStepMore = [.. MetadataSchema.Steps, "ALTER TABLE policy ADD COLUMN note TEXT;"];
+
+    private readonly SqliteFixture _fixture = new();
+
+    public void Dispose() => _fixture.Dispose();
+
+    [Fact]
+    public async Task Open_New_HasTheVersionInItsHeader()
+    {
+        await using (await _fixture.OpenAsync())
+        {
+        }
+
+        Assert.Equal((MetadataSchema.ApplicationId, MetadataSchema.Steps.Count), (Number("PRAGMA application_id"), Number("PRAGMA user_version")));
+        Assert.Equal(["metadata.db"], Directory.GetFiles(_fixture.DirectoryPath).Select(Path.GetFileName));
+    }
+
+    [Fact]
+    public async Task Open_Newer_IsRefusedByNameAndLeftAlone()
+    {
+        await using (await _fixture.OpenAsync(OneStepMore))
+        {
+        }
+
+        var before = File.ReadAllBytes(_fixture.Path);
+        var refused = await Assert.ThrowsAsync<UnusableDataException>(_fixture.OpenAsync);
+
+        Assert.Contains($"metadata format {OneStepMore.Length}, and this Sallyport knows up to {MetadataSchema.Steps.Count}", refused.Message, StringComparison.Ordinal);
+        Assert.Equal(before, File.ReadAllBytes(_fixture.Path));
+    }
+
+    [Fact]
+    public async Task Open_Older_IsMigratedAfterACopy()
+    {
+        await using (var before = await _fixture.OpenAsync())
+            await before.WriteAsync(tx => { before.Checkpoints.Put(tx, "s", "n", 0, 42); return true; });
+
+        await using (var after = await _fixture.OpenAsync(OneStepMore))
+            Assert.Equal(42, after.Read(tx => after.Checkpoints.Find(tx, "s", "n"))[0]);
+
+        Assert.Equal(1, Number("SELECT count(*) FROM pragma_table_info('policy') WHERE name = 'note'"));
+        var copy = $"{_fixture.Path}.format-{MetadataSchema.Steps.Count}";
+        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(copy));
+        await using var old = await _fixture.OpenAsync(copy);
+        Assert.Equal(42, old.Read(tx => old.Checkpoints.Find(tx, "s", "n"))[0]);
+    }
+
+    [Fact]
+    public async Task Open_MigrationFailsHalfway_LeavesTheOldVersionWhole()
+    {
+        await using (await _fixture.OpenAsync())
+        {
+        }
+
+        var failing = MetadataSchema.Steps.Append("CREATE TABLE half (a INTEGER) STRICT; INSERT INTO nowhere VALUES (1);").ToArray();
+        await Assert.ThrowsAsync<UnusableDataException>(() => _fixture.OpenAsync(failing));
+
+        Assert.Equal(0, Number("SELECT count(*) FROM sqlite_schema WHERE name = 'half'"));
+        Assert.Equal(MetadataSchema.Steps.Count, Number("PRAGMA user_version"));
+        await using (await _fixture.OpenAsync(OneStepMore))
+            Assert.Equal(OneStepMore.Length, Number("PRAGMA user_version"));
+    }
+
+    [Fact]
+    public async Task Open_DatabaseOfAnotherProgram_IsRefused()
+    {
+        Execute("CREATE TABLE theirs (a); PRAGMA application_id = 7;");
+
+        Assert.Contains("of another program", (await Assert.ThrowsAsync<UnusableDataException>(_fixture.OpenAsync)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Open_NotADatabase_IsRefused()
+    {
+        File.WriteAllText(_fixture.Path, string.Concat(Enumerable.Repeat("This is not a database. ", 200)));
+
+        Assert.Contains("damaged or not a metadata database", (await Assert.ThrowsAsync<UnusableDataException>(_fixture.OpenAsync)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Open_EveryLandedVersion_HoldsWhatWasWritten()
+    {
+        var fixtures = Directory.GetFiles(Path.Combine(AppContext.BaseDirectory, "Storage", "Metadata", "Fixtures"), "metadata-*.sql");
+        Assert.Equal(MetadataSchema.Steps.Count, fixtures.Length);
+        foreach (var fixture in fixtures)
+        {
+            File.Delete(_fixture.Path);
+            Execute(File.ReadAllText(fixture));
+
+            await using var metadata = await _fixture.OpenAsync();
+            metadata.Read(tx =>
+            {
+                Assert.Equal((2, 1), metadata.Identities.CountDevices(tx));
+                Assert.Equal(("cHJpbWFyeQ==", "c2Vjb25kYXJ5"), (metadata.Identities.Find(tx, "d1", "m1")!.PrimaryKey, metadata.Identities.Find(tx, "d1", "m1")!.SecondaryKey));
+                Assert.Equal(new DateTimeOffset(2026, 1, 2, 12, 0, 0, TimeSpan.Zero), metadata.Identities.Find(tx, "d1", null)!.LastActivityTime);
+                Assert.Equal(["ms-azure-iot-edge://p-1"], metadata.Identities.Find(tx, "d2", null)!.ParentScopes);
+                Assert.Equal("cG9saWN5", metadata.Policies.Find(tx, "service")!.PrimaryKey);
+                Assert.Equal([new("devices/d1/messages/devicebound/#", 1)], metadata.Subscriptions.Find(tx, "d1", null, "g1")!);
+                Assert.Equal(42, metadata.Checkpoints.Find(tx, "group", "$Default")[3]);
+                Assert.Equal("Host=h;Password=p", metadata.Connections.Find(tx, "warehouse")!.Secret);
+                Assert.Equal([1, 2, 3], Assert.Single(metadata.Outbox.Peek(tx, 10)).Message);
+                return true;
+            });
+        }
+    }
+
+    private void Execute(string sql)
+    {
+        using var connection = new SqliteConnection($"Data Source={_fixture.Path};Pooling=False");
+        connection.Open();
+        using var command = connection.CreateCommand();
+        command.CommandText = sql;
+        command.ExecuteNonQuery();
+    }
+
+    private int Number(string sql)
+    {
+        using var connection = new SqliteConnection($"Data Source={_fixture.Path};Pooling=False");
+        connection.Open();
+        using var command = connection.CreateCommand();
+        command.CommandText = sql;
+        return Convert.ToInt32(command.ExecuteScalar());
+    }
+}

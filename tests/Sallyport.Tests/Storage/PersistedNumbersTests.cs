@@ -1,0 +1,30 @@
+using Sallyport.Hub.Access;
+using Sallyport.Storage.EventLog;
+using Sallyport.Storage.Metadata;
+
+namespace Sallyport.Tests.Storage;
+
+/// <summary>Numbers that are on disk somewhere: a name may be added, none may move.</summary>
+public sealed class PersistedNumbersTests
+{
+    [Fact]
+    public void PersistedNumbers_Rights_AreFrozen() => Assert.Equal(
+        "None=0 DeviceConnect=1 TelemetryRead=2 CommandSend=4 MethodInvoke=8 TwinRead=16 TwinWrite=32 RegistryRead=64 RegistrySecrets=128 RegistryWrite=256 "
+        + "JobManage=512 ConfigurationManage=1024 ConnectionManage=2048 RouteManage=4096 AccessManage=8192 AuditRead=16384 LakeRead=32768 ThreatRun=65536",
+        Numbers<Rights>());
+
+    [Fact]
+    public void PersistedNumbers_SourceKind_AreFrozen() => Assert.Equal(
+        "Telemetry=0 TwinChange=1 DeviceLifecycle=2 DeviceConnectionState=3 JobLifecycle=4 Digest=5", Numbers<SourceKind>());
+
+    [Fact]
+    public void PersistedNumbers_IdentityAuthentication_AreFrozen() => Assert.Equal(
+        "Sas=0 SelfSigned=1 CertificateAuthority=2 None=3", Numbers<IdentityAuthentication>());
+
+    [Fact]
+    public void PersistedNumbers_StreamId_AreFrozen() => Assert.Equal((0, 1, 2), (StreamId.Events.Number, StreamId.Routed.Number, StreamId.Changes.Number));
+
+    private static string Numbers<T>()
+        where T : struct, Enum =>
+        string.Join(' ', Enum.GetValues<T>().Select(value => $"{value}={Convert.ToInt64(value)}"));
+}
