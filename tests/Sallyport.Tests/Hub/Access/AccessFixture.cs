@@ -1,0 +1,118 @@
+using System.Collections.Concurrent;
+using Microsoft.Extensions.Time.Testing;
+using Sallyport.Hub.Access;
+using Sallyport.Hub.Audit;
+using Sallyport.Protocol.Identities;
+using Sallyport.Protocol.Sas;
+using Sallyport.Storage.Metadata;
+using Sallyport.Tests.Storage.Metadata;
+
+namespace Sallyport.Tests.Hub.Access;
+
+/// <summary>A hub's access on a real store: device d1 with modules m1 and m2, device d2, and the default policies.</summary>
+public sealed class AccessFixture : IAsyncLifetime
+{
+    public const string Host = "hub.test";
+
+    private readonly SqliteFixture _store = new();
+
+    public FakeTimeProvider Time { get; } = new(new DateTimeOffset(2026, 8, 1, 12, 0, 0, TimeSpan.Zero));
+
+    public IMetadata Metadata { get; private set; } = null!;
+
+    internal RecordingAudit Audit { get; } = new();
+
+    public IdentityCache Identities { get; private set; } = null!;
+
+    public Policies Policies { get; private set; } = null!;
+
+    internal DeviceAuthenticator Devices { get; private set; } = null!;
+
+    internal ServiceAuthenticator Services { get; private set; } = null!;
+
+    public async ValueTask InitializeAsync()
+    {
+        Metadata = await _store.OpenAsync();
+        Identities = new IdentityCache(Metadata);
+        Policies = await Policies.OpenAsync(Metadata, Audit, Time, CancellationToken.None);
+        var names = new HubNames([Host, "alias.test"]);
+        Devices = new DeviceAuthenticator(names, Identities, Policies, Audit, Time);
+        Services = new ServiceAuthenticator(names, Policies, Audit, Time);
+        foreach (var identity in new[] { Identity.Of("d1"), Identity.Of("d1", "m1"), Identity.Of("d1", "m2"), Identity.Of("d2") })
+            await PutAsync(Record(identity));
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        Policies.Dispose();
+        await Metadata.DisposeAsync();
+        _store.Dispose();
+    }
+
+    public static IdentityRecord Record(Identity identity, string generation = "1") => new()
+    {
+        DeviceId = identity.DeviceId,
+        ModuleId = identity.ModuleId,
+        GenerationId = generation,
+        ETag = 1,
+        PrimaryKey = KeyOf(identity, "primary", generation),
+        SecondaryKey = KeyOf(identity, "secondary", generation),
+    };
+
+    /// <summary>A key that nobody else has.</summary>
+    public static string KeyOf(Identity identity, string which = "primary", string generation = "1") =>
+        Convert.ToBase64String(System.Security.Cryptography.SHA256.HashData(System.Text.Encoding.ASCII.GetBytes($"{identity} {which} {generation}")));
+
+    /// <summary>Stores the record as the registry does: on disk first, then told.</summary>
+    public async Task PutAsync(IdentityRecord record)
+    {
+        await Metadata.WriteAsync(tx =>
+        {
+            Metadata.Identities.Put(tx, record);
+            return true;
+        });
+        Identities.Invalidate(Identity.Of(record.DeviceId, record.ModuleId));
+    }
+
+    public async Task DeleteAsync(Identity identity)
+    {
+        await Metadata.WriteAsync(tx => Metadata.Identities.Delete(tx, identity.DeviceId, identity.ModuleId));
+        Identities.Invalidate(identity);
+    }
+
+    public string Token(Identity identity, string? resource = null, string which = "primary", TimeSpan? life = null) =>
+        SharedAccessSignature.Create(resource ?? ResourceOf(identity), KeyOf(identity, which), Time.GetUtcNow() + (life ?? TimeSpan.FromHours(1)));
+
+    public string PolicyToken(string policy, string resource = Host, TimeSpan? life = null)
+    {
+        var key = Policies.List().Single(record => record.Name == policy).PrimaryKey;
+        return SharedAccessSignature.Create(resource, key, Time.GetUtcNow() + (life ?? TimeSpan.FromHours(1)), policy);
+    }
+
+    public static string ResourceOf(Identity identity) =>
+        $"{Host}/devices/{identity.DeviceId}{(identity.IsModule ? $"/modules/{identity.ModuleId}" : "")}";
+
+    public async Task<Admission> ConnectAsync(Identity identity, string? token, string host = Host) =>
+        await Devices.AuthenticateAsync(identity, host, new DeviceCredential(token, null), new Peer(null, "mqtt"), CancellationToken.None);
+
+    public async Task<Admission> CallAsync(string? authorization, string resource = "devices", Rights needed = Rights.RegistryRead, string host = Host) =>
+        await Services.AuthenticateAsync(authorization, host, resource, needed, new Peer(null, "https"), CancellationToken.None);
+}
+
+/// <summary>Keeps what is recorded in memory; can refuse to.</summary>
+internal sealed class RecordingAudit : IAuditTrail
+{
+    public ConcurrentQueue<AuditEntry> Entries { get; } = [];
+
+    public bool IsBroken { get; set; }
+
+    public ValueTask RecordAsync(AuditEntry entry, CancellationToken cancel)
+    {
+        if (IsBroken)
+            throw new IOException("no space left");
+        Entries.Enqueue(entry);
+        return ValueTask.CompletedTask;
+    }
+
+    public void Note(AuditEntry entry) => Entries.Enqueue(entry);
+}

@@ -1,0 +1,99 @@
+using Sallyport.Hub.Access;
+using Sallyport.Protocol.Errors;
+using Sallyport.Protocol.Identities;
+using Sallyport.Protocol.Sas;
+
+namespace Sallyport.Tests.Hub.Access;
+
+public sealed class ServiceAuthenticatorTests : IAsyncLifetime
+{
+    private readonly AccessFixture _hub = new();
+
+    public ValueTask InitializeAsync() => _hub.InitializeAsync();
+
+    public ValueTask DisposeAsync() => _hub.DisposeAsync();
+
+    // The matrix in words, not computed from the product's own sets.
+    private static readonly Dictionary<string, string> Held = new()
+    {
+        ["service"] = "TelemetryRead CommandSend MethodInvoke TwinRead TwinWrite JobManage ConfigurationManage",
+        ["device"] = "DeviceConnect",
+        ["registryRead"] = "RegistryRead RegistrySecrets",
+        ["registryReadWrite"] = "RegistryRead RegistrySecrets RegistryWrite",
+        ["iothubowner"] = string.Join(' ', Enum.GetNames<Rights>()),
+    };
+
+    public static TheoryData<string, Rights> PoliciesAndRights()
+    {
+        var data = new TheoryData<string, Rights>();
+        foreach (var policy in Held.Keys)
+        foreach (var right in Enum.GetValues<Rights>().Where(right => right is not Rights.None))
+            data.Add(policy, right);
+        return data;
+    }
+
+    [Theory]
+    [MemberData(nameof(PoliciesAndRights))]
+    public async Task Policy_MayDoWhatItHolds_AndNothingElse(string policy, Rights right)
+    {
+        var admission = await _hub.CallAsync(_hub.PolicyToken(policy), needed: right);
+
+        var holds = Held[policy].Split(' ').Contains(right.ToString());
+        Assert.Equal(holds, admission.IsAdmitted);
+        Assert.Equal(holds ? null : HubErrors.UnauthorizedAccess, admission.Error);
+    }
+
+    [Fact]
+    public async Task Policy_NeedsEveryRight()
+    {
+        var admission = await _hub.CallAsync(_hub.PolicyToken("registryRead"), needed: Rights.RegistryRead | Rights.RegistryWrite | Rights.AccessManage);
+
+        Assert.Equal("the policy registryRead does not hold registry-write, access-manage", admission.Reason);
+    }
+
+    [Fact]
+    public async Task Policy_Admitted_IsThePrincipalWithAllItsRights()
+    {
+        var principal = (await _hub.CallAsync(_hub.PolicyToken("service"), needed: Rights.TwinRead)).Principal!;
+
+        Assert.Equal((PrincipalKind.Policy, "service", AzureRights.ServiceConnect), (principal.Kind, principal.Name, principal.Rights));
+        Assert.Equal(_hub.Time.GetUtcNow().AddMinutes(65), principal.Expires);
+    }
+
+    [Theory]
+    [InlineData("hub.test", "devices/d1", true)]
+    [InlineData("hub.test/devices", "devices/d1", true)]
+    [InlineData("hub.test/devices/d1", "devices/d1", true)]
+    [InlineData("hub.test/devices/d1", "devices", false)]
+    [InlineData("hub.test/devices/d1", "devices/d2", false)]
+    [InlineData("hub.test/devices", "statistics/devices", false)]
+    [InlineData("hub.test/devices", "", false)]
+    public async Task Token_ForAPart_OpensThatPart(string sr, string resource, bool admitted)
+    {
+        var admission = await _hub.CallAsync(_hub.PolicyToken("registryRead", sr), resource);
+
+        Assert.Equal(admitted, admission.IsAdmitted);
+        Assert.Equal(admitted ? null : HubErrors.Unauthorized, admission.Error);
+    }
+
+    [Fact]
+    public async Task Token_OfADevice_IsRefused()
+    {
+        var d1 = Identity.Of("d1");
+
+        Assert.Equal(HubErrors.Unauthorized, (await _hub.CallAsync(_hub.Token(d1), "devices/d1")).Error);
+        var claims = SharedAccessSignature.Create("hub.test", AccessFixture.KeyOf(d1), _hub.Time.GetUtcNow().AddHours(1), "iothubowner");
+        Assert.Equal(HubErrors.Unauthorized, (await _hub.CallAsync(claims, "devices/d1")).Error);
+    }
+
+    [Fact]
+    public async Task Token_MissingExpiredOrForAnotherHost_IsRefused()
+    {
+        Assert.Equal("there is no Authorization header", (await _hub.CallAsync(null)).Reason);
+        Assert.Equal(HubErrors.Unauthorized, (await _hub.CallAsync("Bearer x")).Error);
+        Assert.Equal(HubErrors.Unauthorized, (await _hub.CallAsync(_hub.PolicyToken("iothubowner", life: -TimeSpan.FromMinutes(5.02)))).Error);
+        Assert.Equal(HubErrors.IotHubNotFound, (await _hub.CallAsync(_hub.PolicyToken("iothubowner", "other.test"))).Error);
+        Assert.Equal(HubErrors.IotHubNotFound, (await _hub.CallAsync(_hub.PolicyToken("iothubowner"), host: "other.test")).Error);
+        Assert.Equal(5, _hub.Audit.Entries.Count(entry => entry.Action == "authentication"));
+    }
+}
