@@ -128,35 +128,30 @@ internal sealed class LogDirectory(ILogFiles files, byte[] macKey)
     {
         var making = SegmentHeader.FileName(generation) + Making;
         var file = files.Open(making, create: true);
-        try
+        return Name(generation, making, file, partitions, segmentBytes, () =>
         {
             var zeroes = new byte[Math.Min(ZeroBytes, segmentBytes)];
-            for (long at = 0; at < segmentBytes; at += zeroes.Length)
+            for (var at = 0; at < segmentBytes; at += zeroes.Length)
             {
-                file.Write(zeroes.AsSpan(0, (int)Math.Min(zeroes.Length, segmentBytes - at)), at);
+                file.Write(zeroes.AsSpan(0, Math.Min(zeroes.Length, segmentBytes - at)), at);
 
                 // In steps, so that the commits beside it never wait for the whole segment.
                 file.Sync();
             }
-
-            return Name(generation, making, file, partitions, segmentBytes);
-        }
-        catch
-        {
-            file.Dispose();
-            files.Delete(making);
-            throw;
-        }
+        });
     }
 
     /// <summary>Makes a segment of a dropped one: cheaper than zeroes, and the generation tells old batches from new ones.</summary>
+    /// <exception cref="IOException">The disk failed; both are gone then.</exception>
     public LogSegment Recycle(LogSegment dropped, ulong generation, int partitions, int segmentBytes)
     {
-        // The old name must be gone for good before the old header is: a crash in between must not leave a segment with a stranger's name.
         var making = SegmentHeader.FileName(generation) + Making;
-        files.Rename(dropped.Name, making);
-        files.SyncDirectory();
-        return Name(generation, making, dropped.File, partitions, segmentBytes);
+        return Name(generation, making, dropped.File, partitions, segmentBytes, () =>
+        {
+            // The old name must be gone for good before the old header is: a crash in between must not leave a segment with a stranger's name.
+            files.Rename(dropped.Name, making);
+            files.SyncDirectory();
+        }, dropped.Name);
     }
 
     public void DeleteSegment(LogSegment segment)
@@ -172,13 +167,27 @@ internal sealed class LogDirectory(ILogFiles files, byte[] macKey)
             files.Delete(name);
     }
 
-    private LogSegment Name(ulong generation, string making, ILogFile file, int partitions, int segmentBytes)
+    private LogSegment Name(ulong generation, string making, ILogFile file, int partitions, int segmentBytes, Action prepare, string? droppedName = null)
     {
-        file.Write(SegmentHeader.Encode(partitions, segmentBytes, generation), 0);
-        file.Sync();
-        files.Rename(making, SegmentHeader.FileName(generation));
-        files.SyncDirectory();
-        return new LogSegment(generation, file);
+        var name = SegmentHeader.FileName(generation);
+        try
+        {
+            prepare();
+            file.Write(SegmentHeader.Encode(partitions, segmentBytes, generation), 0);
+            file.Sync();
+            files.Rename(making, name);
+            files.SyncDirectory();
+            return new LogSegment(generation, file);
+        }
+        catch
+        {
+            file.Dispose();
+            files.Delete(making);
+            files.Delete(name);
+            if (droppedName is not null)
+                files.Delete(droppedName);
+            throw;
+        }
     }
 
     private void Replace(string name, byte[] bytes)

@@ -1,5 +1,3 @@
-using System.Runtime.InteropServices;
-
 namespace Sallyport.Storage.EventLog;
 
 /// <summary>
@@ -49,10 +47,7 @@ internal sealed class DiskFiles : ILogFiles
 
     public DiskFiles(string directory)
     {
-        if (OperatingSystem.IsWindows())
-            Directory.CreateDirectory(directory);
-        else
-            Directory.CreateDirectory(directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        Directory.CreateDirectory(directory, PrivateFile.DirectoryMode);
         _directory = Path.GetFullPath(directory);
     }
 
@@ -66,7 +61,7 @@ internal sealed class DiskFiles : ILogFiles
 
     public void Delete(string name) => File.Delete(Path.Combine(_directory, name));
 
-    public void SyncDirectory() => DirectorySync.Sync(_directory);
+    public void SyncDirectory() => Posix.SyncDirectory(_directory);
 
     private sealed class DiskFile : ILogFile
     {
@@ -81,8 +76,8 @@ internal sealed class DiskFiles : ILogFiles
                 Share = FileShare.Read | FileShare.Delete,
                 BufferSize = 0,
             };
-            if (create && !OperatingSystem.IsWindows())
-                options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+            if (create)
+                options.UnixCreateMode = PrivateFile.Mode;
             _file = new FileStream(path, options);
         }
 
@@ -122,39 +117,4 @@ internal sealed class DiskFiles : ILogFiles
 
         public void Dispose() => _file.Dispose();
     }
-}
-
-/// <summary>Syncs a directory, which .NET has no call for. On Windows names are durable by themselves.</summary>
-internal static class DirectorySync
-{
-    private const int ReadOnly = 0;
-
-    /// <exception cref="IOException">The directory could not be synced.</exception>
-    public static void Sync(string path)
-    {
-        if (OperatingSystem.IsWindows())
-            return;
-
-        var fd = Open([.. System.Text.Encoding.UTF8.GetBytes(path), 0], ReadOnly);
-        if (fd < 0)
-            throw new IOException($"cannot open directory '{path}' to sync it (errno {Marshal.GetLastPInvokeError()})");
-        try
-        {
-            if (FSync(fd) != 0)
-                throw new IOException($"cannot sync directory '{path}' (errno {Marshal.GetLastPInvokeError()})");
-        }
-        finally
-        {
-            _ = Close(fd);
-        }
-    }
-
-    [DllImport("libc", EntryPoint = "open", SetLastError = true)]
-    private static extern int Open(byte[] path, int flags);
-
-    [DllImport("libc", EntryPoint = "fsync", SetLastError = true)]
-    private static extern int FSync(int fd);
-
-    [DllImport("libc", EntryPoint = "close", SetLastError = true)]
-    private static extern int Close(int fd);
 }

@@ -68,6 +68,15 @@ internal sealed class RecoveredLog
         return log;
     }
 
+    /// <summary>Of the segments made ahead, one is enough, and it must have the size that is asked for now.</summary>
+    public void KeepOneEmpty(int segmentBytes)
+    {
+        var keep = Empty.Find(segment => segment.Bytes == segmentBytes);
+        foreach (var segment in Empty.Where(segment => segment != keep))
+            _directory.DeleteSegment(segment);
+        Empty.RemoveAll(segment => segment != keep);
+    }
+
     /// <summary>Begins the first segment, or the one after a sealed one.</summary>
     public void OpenNext(int partitions, int segmentBytes)
     {
@@ -108,21 +117,27 @@ internal sealed class RecoveredLog
             return;
         }
 
-        // What is empty before a segment with batches was not made ahead: nothing of it can be read any more.
-        foreach (var unreadable in Empty)
-        {
-            Quarantine(new QuarantinedRange(unreadable.Name, SegmentHeader.Length, unreadable.File.Length - SegmentHeader.Length, "no batch of the segment is valid"));
-            unreadable.Sealed = true;
-            unreadable.LastTimeMs = Segments.Count == 0 ? 0 : Segments[^1].LastTimeMs;
-            Segments.Add(unreadable);
-        }
-
-        Empty.Clear();
+        TakeUnreadable(segment.FirstBatch);
         if (Segments.Count > 0)
             Segments[^1].Sealed = true;
         Segments.Add(segment);
         LastBatch = segment.LastBatch;
         LastMac = segment.LastMac;
+    }
+
+    /// <summary>Segments without a batch, and then one with: either they were made and never used, or nothing of them can be read any more.</summary>
+    private void TakeUnreadable(long nextBatch)
+    {
+        foreach (var segment in Empty)
+        {
+            if (LastBatch != 0 && nextBatch != LastBatch + 1)
+                Quarantine(new QuarantinedRange(segment.Name, SegmentHeader.Length, segment.Bytes - SegmentHeader.Length, "no batch of the segment is valid"));
+            segment.Sealed = true;
+            segment.LastTimeMs = Segments.Count == 0 ? 0 : Segments[^1].LastTimeMs;
+            Segments.Add(segment);
+        }
+
+        Empty.Clear();
     }
 
     private void ScanBatches(LogSegment segment, BatchMacCheck macs)

@@ -13,6 +13,9 @@ internal sealed class LogSegment(ulong generation, ILogFile file)
 
     public ILogFile File { get; } = file;
 
+    /// <summary>Of the file: what was asked for when it was made.</summary>
+    public int Bytes { get; } = (int)file.Length;
+
     public string Name => SegmentHeader.FileName(Generation);
 
     /// <summary>Batches lie between the header and here; all of them are on disk.</summary>
@@ -43,9 +46,8 @@ internal sealed class LogSegment(ulong generation, ILogFile file)
     /// <summary>The newest record's time; what retention goes by.</summary>
     public long LastTimeMs { get; set; }
 
+    /// <summary>How many read in it right now.</summary>
     public int Readers { get; set; }
-
-    public bool Dropped { get; set; }
 
     /// <summary>The least a segment must have for a batch of this size and the index of as many stream partitions as there can be.</summary>
     public static int LeastBytes(int batchBytes, int partitions)

@@ -69,7 +69,7 @@ internal static class SegmentHeader
 }
 
 /// <summary>The log's directory cannot be opened as it is; the message says why and what to do.</summary>
-public sealed class LogFormatException(string message) : Exception(message)
+public sealed class LogFormatException(string message) : UnusableDataException(message)
 {
     internal static void ThrowIfNewer(string file, int version, int known)
     {

@@ -84,10 +84,7 @@ public sealed partial class SegmentLog
     internal void Leave(LogSegment segment)
     {
         lock (_gate)
-        {
-            if (--segment.Readers == 0 && segment.Dropped)
-                _reclaimable.Push(segment);
-        }
+            segment.Readers--;
     }
 
     internal static IndexEntry? Find(List<IndexEntry>? entries, long sequence, long notBeforeMs)

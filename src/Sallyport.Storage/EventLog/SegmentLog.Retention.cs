@@ -7,7 +7,9 @@ public sealed partial class SegmentLog
 
     // Gate.
     private readonly List<LogHold> _holds = [];
-    private readonly Stack<LogSegment> _reclaimable = [];
+
+    // Gate. Their files go in the order of the log, so that a crash never leaves a hole.
+    private readonly Queue<LogSegment> _dropped = [];
     private bool _heldBack;
 
     public ILogHold Hold(string name, StreamId stream, IReadOnlyList<long> next, HoldPolicy policy)
@@ -59,23 +61,23 @@ public sealed partial class SegmentLog
         long heldBytes = 0;
         lock (_gate)
         {
-            var due = 0;
-            while (_segments[due] != _open && (IsOld(_segments[due]) || (_segments.Length - due) * (long)_options.SegmentBytes > _options.RetentionBytes))
-                due++;
-
+            var dueBytes = DueBytes();
             var oldest = _segments[0];
-            var holding = due == 0 ? [] : _holds.FindAll(hold => hold.Needs(oldest));
-            heldBytes = holding.Count == 0 ? 0 : due * (long)_options.SegmentBytes;
-            if (due > 0 && holding.Count == 0)
-                droppable = oldest;
-            else if (due > 0 && heldBytes >= _maxHeldBytes)
-                refusing = holding.Find(hold => hold.Policy == HoldPolicy.RefuseIngest);
-
-            if (due > 0 && droppable is null && refusing is null && heldBytes >= _maxHeldBytes)
+            var holding = dueBytes == 0 ? [] : _holds.FindAll(hold => hold.Needs(oldest));
+            if (dueBytes > 0 && holding.Count == 0)
             {
-                foreach (var hold in holding)
-                    hold.Skip(oldest, skipped);
                 droppable = oldest;
+            }
+            else if (dueBytes > 0)
+            {
+                heldBytes = dueBytes;
+                refusing = heldBytes < _maxHeldBytes ? null : holding.Find(hold => hold.Policy == HoldPolicy.RefuseIngest);
+                if (heldBytes >= _maxHeldBytes && refusing is null)
+                {
+                    foreach (var hold in holding)
+                        hold.Skip(oldest, skipped);
+                    droppable = oldest;
+                }
             }
         }
 
@@ -83,6 +85,22 @@ public sealed partial class SegmentLog
             SegmentLogMessages.Skipped(_logger, hold.Name, partition, records);
         Refuse(refusing, heldBytes);
         return droppable;
+    }
+
+    /// <summary>Bytes of the segments, from the oldest on, that retention would drop. Gate.</summary>
+    private long DueBytes()
+    {
+        long due = 0;
+        var kept = _segments.Sum(segment => (long)segment.Bytes);
+        foreach (var segment in _segments)
+        {
+            if (segment == _open || !IsOld(segment) && kept <= _options.RetentionBytes)
+                break;
+            due += segment.Bytes;
+            kept -= segment.Bytes;
+        }
+
+        return due;
     }
 
     private void Refuse(LogHold? refusing, long heldBytes)
@@ -107,15 +125,13 @@ public sealed partial class SegmentLog
         lock (_gate)
         {
             _segments = _segments[1..];
-            segment.Dropped = true;
             foreach (var extent in segment.Extents)
             {
                 var head = Head(extent.Stream, extent.Partition);
                 head.First = OldestKept(head);
             }
 
-            if (segment.Readers == 0)
-                _reclaimable.Push(segment);
+            _dropped.Enqueue(segment);
         }
 
         SegmentLogMessages.Dropped(_logger, segment.Name);
@@ -128,10 +144,11 @@ public sealed partial class SegmentLog
             _directory.DeleteSegment(segment);
     }
 
+    /// <summary>The oldest dropped segment, once no reader is in it.</summary>
     private LogSegment? TakeReclaimable()
     {
         lock (_gate)
-            return _reclaimable.TryPop(out var segment) ? segment : null;
+            return _dropped.TryPeek(out var segment) && segment.Readers == 0 ? _dropped.Dequeue() : null;
     }
 
     private bool IsOld(LogSegment segment) => segment.LastTimeMs < (_time.GetUtcNow() - _options.Retention).ToUnixTimeMilliseconds();

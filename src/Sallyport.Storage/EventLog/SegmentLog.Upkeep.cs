@@ -131,8 +131,12 @@ public sealed partial class SegmentLog
 
     private LogSegment MakeSegment(ulong generation)
     {
-        if (TakeReclaimable() is { } dropped)
-            return _directory.Recycle(dropped, generation, PartitionCount, _options.SegmentBytes);
+        while (TakeReclaimable() is { } dropped)
+        {
+            if (dropped.Bytes == _options.SegmentBytes)
+                return _directory.Recycle(dropped, generation, PartitionCount, _options.SegmentBytes);
+            _directory.DeleteSegment(dropped);
+        }
 
         var free = _directory.Files.FreeBytes;
         if (free < _options.SegmentBytes + _options.ReserveBytes)
@@ -231,7 +235,7 @@ public sealed partial class SegmentLog
             _next?.File.Dispose();
         }
 
-        foreach (var segment in _reclaimable)
+        foreach (var segment in _dropped)
             segment.File.Dispose();
         _mac.Dispose();
     }

@@ -58,7 +58,7 @@ public sealed partial class SegmentLog : IEventLog
         _forming = new CommitBuffer(options.CommitBufferBytes / 2) { Number = recovered.LastBatch + 1 };
         _idle = new CommitBuffer(options.CommitBufferBytes / 2);
         _committed = _headWritten = recovered.LastBatch;
-        _lastMac = recovered.LastMac;
+        _lastMac = [.. recovered.LastMac];
         _mac = BatchMac.WithNewSalt(macKey);
         _segments = [.. recovered.Segments];
         _open = recovered.Segments[^1];
@@ -104,6 +104,7 @@ public sealed partial class SegmentLog : IEventLog
         }
 
         var recovered = RecoveredLog.Read(directory, macKey, logger);
+        recovered.KeepOneEmpty(options.SegmentBytes);
         if (recovered.Segments.Count == 0 || recovered.Segments[^1].Sealed)
             recovered.OpenNext(partitions, options.SegmentBytes);
         recovered.SyncTail();
@@ -197,7 +198,7 @@ public sealed partial class SegmentLog : IEventLog
     /// written and this one may each add an index entry per stream partition. Gate.
     /// </summary>
     private bool FitsOpen(int batchBytes) =>
-        _position + BatchFormat.Align(batchBytes) + SegmentFooter.Bytes(_headCount, _open.IndexEntries + 2 * _headCount) <= _options.SegmentBytes;
+        _position + BatchFormat.Align(batchBytes) + SegmentFooter.Bytes(_headCount, _open.IndexEntries + 2 * _headCount) <= _open.Bytes;
 
     private PartitionHead Head(StreamId stream, int partition)
     {
