@@ -5,6 +5,7 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Sallyport.Client.Access;
+using Sallyport.Protocol.ConnectionStrings;
 
 namespace Sallyport.Client.Service;
 
@@ -30,16 +31,18 @@ public sealed partial class ServiceClient : IDisposable
     public ServiceClient(string connectionString, ServiceClientOptions? options = null)
     {
         options ??= new ServiceClientOptions();
-        ConnectionString = HubConnectionString.Parse(connectionString);
-        if (ConnectionString.PolicyName is null)
+        var parsed = ConnectionString.Parse(connectionString);
+        if (parsed.SharedAccessKeyName is null)
             throw new FormatException("the connection string is of a device; a policy's is needed, with SharedAccessKeyName");
+
+        HostName = parsed.HostName;
 
         _timeout = options.Timeout;
         _time = options.Time;
-        _tokens = new TokenSource(ConnectionString.HostName, ConnectionString.SharedAccessKey, ConnectionString.PolicyName, options.TokenLifetime, options.Time);
+        _tokens = new TokenSource(HostName, parsed.SharedAccessKey!, parsed.SharedAccessKeyName, options.TokenLifetime, options.Time);
         var handler = new SocketsHttpHandler
         {
-            SslOptions = ServerTrust.Options(ConnectionString.HostName, options.CaFile),
+            SslOptions = ServerTrust.Options(HostName, options.CaFile),
             AllowAutoRedirect = false,
             UseCookies = false,
             ConnectTimeout = options.Timeout,
@@ -47,13 +50,14 @@ public sealed partial class ServiceClient : IDisposable
         };
         _http = new HttpClient(handler)
         {
-            BaseAddress = new UriBuilder("https", ConnectionString.HostName, options.Port).Uri,
+            BaseAddress = new UriBuilder("https", HostName, options.Port).Uri,
             // Streams live longer; each request has its own bound below.
             Timeout = Timeout.InfiniteTimeSpan,
         };
     }
 
-    public HubConnectionString ConnectionString { get; }
+    /// <summary>The hub's, from the connection string.</summary>
+    public string HostName { get; }
 
     /// <summary>Sends any request and gives the answer's JSON; null when the answer has no body.</summary>
     /// <param name="path">With query, without leading host: <c>devices/d1</c>. Ids in it must be escaped.</param>
@@ -75,7 +79,7 @@ public sealed partial class ServiceClient : IDisposable
         }
         catch (OperationCanceledException) when (bound.IsCancellationRequested && !cancel.IsCancellationRequested)
         {
-            throw new TimeoutException($"{ConnectionString.HostName} did not answer within {_timeout.TotalSeconds:0} s");
+            throw new TimeoutException($"{HostName} did not answer within {_timeout.TotalSeconds:0} s");
         }
     }
 
@@ -109,7 +113,7 @@ public sealed partial class ServiceClient : IDisposable
         }
         catch (OperationCanceledException) when (bound.IsCancellationRequested && !cancel.IsCancellationRequested)
         {
-            throw new TimeoutException($"{ConnectionString.HostName} did not answer within {_timeout.TotalSeconds:0} s");
+            throw new TimeoutException($"{HostName} did not answer within {_timeout.TotalSeconds:0} s");
         }
     }
 

@@ -7,6 +7,9 @@ namespace Sallyport.Storage.Metadata;
 /// <remarks>Thread-safe.</remarks>
 public interface IMetadata : IAsyncDisposable
 {
+    /// <summary>Random, made with the store: tells what this hub wrote from what another did. 32 hex digits.</summary>
+    string HubId { get; }
+
     IIdentityStore Identities { get; }
     IPolicyStore Policies { get; }
     ISubscriptionStore Subscriptions { get; }

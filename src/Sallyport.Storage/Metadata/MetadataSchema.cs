@@ -11,7 +11,13 @@ internal static class MetadataSchema
     /// <summary>"SLPT", in the header of the file: tells <c>file(1)</c> and us whose database it is.</summary>
     public const int ApplicationId = 0x534C5054;
 
-    public static readonly IReadOnlyList<string> Steps = [Initial];
+    public static readonly IReadOnlyList<string> Steps = [Initial, HubId];
+
+    // Tells this hub's rows from another's where both write, also from those of a hub set up anew under the same name.
+    private const string HubId = """
+        CREATE TABLE hub (id TEXT NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID;
+        INSERT INTO hub VALUES (lower(hex(randomblob(16))));
+        """;
 
     private const string Initial = """
         -- module_id is '' for a device itself, so that a device and its modules are neighbours.

@@ -18,6 +18,7 @@ public sealed class SqliteMetadata : IMetadata
     private readonly SqliteWriter _writer;
     private readonly SqliteReaders _readers;
     private readonly OutboxTable _outbox = new();
+    private readonly Lazy<string> _hubId;
 
     private SqliteMetadata(string path, SqliteConnection writing, SecretBox secrets, TimeProvider time, ILogger log)
     {
@@ -27,8 +28,11 @@ public sealed class SqliteMetadata : IMetadata
         Subscriptions = new SubscriptionTable();
         Checkpoints = new CheckpointTable();
         _readers = new SqliteReaders(() => Connect(path, SqliteOpenMode.ReadOnly));
+        _hubId = new Lazy<string>(() => Read(tx => SqliteSession.Of(tx)["SELECT id FROM hub"].First(row => row.GetString(0))!));
         _writer = new SqliteWriter(new SqliteSession(writing), time, log, _outbox.TellAdded);
     }
+
+    public string HubId => _hubId.Value;
 
     public IIdentityStore Identities { get; }
 

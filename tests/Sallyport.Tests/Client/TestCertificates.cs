@@ -22,6 +22,7 @@ public sealed class TestCertificates : IDisposable
         request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension([new Oid("1.3.6.1.5.5.7.3.1")], false));
         using var leaf = request.Create(root, DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddHours(12), RandomNumberGenerator.GetBytes(8));
         using var withKey = leaf.CopyWithPrivateKey(key);
+        ServerKeyPem = key.ExportPkcs8PrivateKeyPem();
         Server = X509CertificateLoader.LoadPkcs12(withKey.Export(X509ContentType.Pkcs12), null);
 
         RootFile = Path.Combine(Directory.CreateTempSubdirectory("sallyport-test-").FullName, "root.pem");
@@ -29,6 +30,8 @@ public sealed class TestCertificates : IDisposable
     }
 
     public X509Certificate2 Server { get; }
+
+    public string ServerKeyPem { get; }
 
     public string RootFile { get; }
 
