@@ -107,6 +107,7 @@ public sealed class IdentityCacheTests : IAsyncLifetime
 
         public Action? AfterRead { get; set; }
 
+        public string HubId => inner.HubId;
         public IIdentityStore Identities => inner.Identities;
         public IPolicyStore Policies => inner.Policies;
         public ISubscriptionStore Subscriptions => inner.Subscriptions;
