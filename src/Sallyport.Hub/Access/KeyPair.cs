@@ -15,8 +15,8 @@ internal sealed class KeyPair
     }
 
     /// <summary>
-    /// Keys that nobody has. What is unknown is checked against them, so that the time to a refusal does not tell
-    /// whether there is such a device or policy.
+    /// Keys that nobody has. What is unknown is checked against them, so that a wrong signature takes as long to compute for
+    /// a device or policy that does not exist as for one that does.
     /// </summary>
     public static KeyPair Decoy { get; } = new(RandomNumberGenerator.GetBytes(32), RandomNumberGenerator.GetBytes(32));
 

@@ -19,7 +19,7 @@ internal sealed class AuditFile : IDisposable
     private long _length;
     private long _nextSequence;
     private long _pendingRecords;
-    private IOException? _failure;
+    private Exception? _failure;
 
     // Nothing but the first line is in it: however long the next entries are, they go there.
     private bool _isNew;
@@ -58,27 +58,26 @@ internal sealed class AuditFile : IDisposable
     public void Add(AuditEntry entry, long count, DateTimeOffset time) =>
         AuditLine.Write(_pending, entry, count, time, _nextSequence + _pendingRecords++);
 
-    /// <summary>Writes what was added and makes it durable; when it throws, none of it is in the trail.</summary>
+    /// <summary>Writes what was added and makes it durable; when it throws, none of it counts as written: <see cref="Abandon"/> it.</summary>
     /// <exception cref="IOException">It could not be written, or an earlier sync failed.</exception>
     public void Commit()
     {
-        var (bytes, records) = (_pending.WrittenCount, _pendingRecords);
-        try
-        {
-            if (_failure is not null)
-                throw new IOException("the audit trail failed before", _failure);
-            if (_length + bytes > _maxBytes && !_isNew)
-                Rotate();
+        if (_failure is not null)
+            throw new IOException("the audit trail failed before", _failure);
+        if (_length + _pending.WrittenCount > _maxBytes && !_isNew)
+            Rotate();
 
-            Append(_pending.WrittenSpan);
-            _length += bytes;
-            _nextSequence += records;
-        }
-        finally
-        {
-            _pending.ResetWrittenCount();
-            _pendingRecords = 0;
-        }
+        Append(_pending.WrittenSpan);
+        _length += _pending.WrittenCount;
+        _nextSequence += _pendingRecords;
+        Abandon();
+    }
+
+    /// <summary>Forgets what was added and not committed.</summary>
+    public void Abandon()
+    {
+        _pending.ResetWrittenCount();
+        _pendingRecords = 0;
     }
 
     public void Dispose() => _handle.Dispose();
@@ -107,7 +106,7 @@ internal sealed class AuditFile : IDisposable
         {
             act();
         }
-        catch (IOException failure)
+        catch (Exception failure)
         {
             _failure = failure;
             throw;

@@ -6,7 +6,7 @@ namespace Sallyport.Hub.Audit;
 
 /// <param name="MaxFileBytes">A file that would grow beyond it is followed by the next one, in bytes. Default 64 MiB: opens in any editor.</param>
 /// <param name="QueueLength">Entries that wait for the disk. At the bound <see cref="IAuditTrail.RecordAsync"/> waits and <see cref="IAuditTrail.Note"/> drops and counts. Default 4,096.</param>
-/// <param name="MaxTallies">Refused identities and reasons told apart per minute; what is beyond is one number. Default 256: 200 KB a minute at most.</param>
+/// <param name="MaxTallies">Kinds of refusals told apart per minute; what is beyond is one number. Default 256: 200 KB a minute at most.</param>
 public sealed record AuditTrailOptions(long MaxFileBytes = 64 * 1024 * 1024, int QueueLength = 4096, int MaxTallies = 256);
 
 /// <summary>
@@ -78,10 +78,13 @@ public sealed class AuditTrail : IAuditTrail, IAsyncDisposable
     }
 
     /// <inheritdoc/>
-    /// <remarks>Refused authentications are written once per minute, identity and reason; the others of that minute are one more line with their number.</remarks>
+    /// <remarks>
+    /// An entry without correlation id belongs to no act that somebody was let in for: strangers can make any number of them.
+    /// Each kind (principal, action, target, reason) is written once a minute; the others of that minute are one more line with their number.
+    /// </remarks>
     public void Note(AuditEntry entry)
     {
-        if (entry.Action != "authentication" || _tally.IsFirst(entry))
+        if (entry.CorrelationId.Length > 0 || _tally.IsFirst(entry))
             Enqueue(entry, 1);
     }
 
@@ -132,8 +135,10 @@ public sealed class AuditTrail : IAuditTrail, IAsyncDisposable
                 _file.Add(waiting.Entry, waiting.Count, waiting.Time);
             _file.Commit();
         }
-        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        catch (Exception failure)
         {
+            // Whatever it was: nobody waits for ever, and nobody acts without an entry.
+            _file.Abandon();
             AuditMeter.Failed();
             _log.LogError(AuditEvents.WriteFailed, failure, "The audit trail could not be written; management acts are refused until it can");
             foreach (var waiting in batch)

@@ -1,19 +1,19 @@
 namespace Sallyport.Hub.Audit;
 
 /// <summary>
-/// Counts refused authentications per identity and reason between two <see cref="Drain"/>s, so that a flood of them is a few
+/// Counts refusals by principal, action, target and reason between two <see cref="Drain"/>s, so that a flood of them is a few
 /// lines. Bounded: what finds no place is counted together. Thread-safe.
 /// </summary>
 internal sealed class RefusalTally(int maxTallies)
 {
     private readonly Lock _gate = new();
-    private Dictionary<(string Principal, string Target, string Reason), (AuditEntry Last, long Repeated)> _tallies = [];
+    private Dictionary<(string Principal, string Action, string Target, string Reason), (AuditEntry Last, long Repeated)> _tallies = [];
     private long _beyond;
 
     /// <summary>True for the first of its kind, to be written at once; others are counted.</summary>
     public bool IsFirst(AuditEntry entry)
     {
-        var key = (entry.Principal, entry.Target, entry.Reason);
+        var key = (entry.Principal, entry.Action, entry.Target, entry.Reason);
         lock (_gate)
         {
             if (_tallies.TryGetValue(key, out var tally))
@@ -36,7 +36,7 @@ internal sealed class RefusalTally(int maxTallies)
     /// <summary>What came more than once, as its last entry and the number of entries not written yet; starts anew.</summary>
     public List<(AuditEntry Entry, long Count)> Drain()
     {
-        Dictionary<(string, string, string), (AuditEntry Last, long Repeated)> tallies;
+        Dictionary<(string, string, string, string), (AuditEntry Last, long Repeated)> tallies;
         long beyond;
         lock (_gate)
         {
@@ -46,7 +46,7 @@ internal sealed class RefusalTally(int maxTallies)
 
         var lines = tallies.Values.Where(tally => tally.Repeated > 0).Select(tally => (tally.Last, tally.Repeated)).ToList();
         if (beyond > 0)
-            lines.Add((new AuditEntry("anonymous", "", "authentication", "", "refused", $"others than the {maxTallies} kinds of this minute", "", ""), beyond));
+            lines.Add((new AuditEntry("anonymous", "", "audit tally", "", "refused", $"others than the {maxTallies} kinds of this minute", "", ""), beyond));
         return lines;
     }
 }

@@ -23,24 +23,22 @@ public sealed class ServiceAuthenticatorTests : IAsyncLifetime
         ["iothubowner"] = string.Join(' ', Enum.GetNames<Rights>()),
     };
 
-    public static TheoryData<string, Rights> PoliciesAndRights()
-    {
-        var data = new TheoryData<string, Rights>();
-        foreach (var policy in Held.Keys)
-        foreach (var right in Enum.GetValues<Rights>().Where(right => right is not Rights.None))
-            data.Add(policy, right);
-        return data;
-    }
-
     [Theory]
-    [MemberData(nameof(PoliciesAndRights))]
-    public async Task Policy_MayDoWhatItHolds_AndNothingElse(string policy, Rights right)
+    [InlineData("service")]
+    [InlineData("device")]
+    [InlineData("registryRead")]
+    [InlineData("registryReadWrite")]
+    [InlineData("iothubowner")]
+    public async Task Policy_MayDoWhatItHolds_AndNothingElse(string policy)
     {
-        var admission = await _hub.CallAsync(_hub.PolicyToken(policy), needed: right);
+        var held = Held[policy].Split(' ');
+        foreach (var right in Enum.GetValues<Rights>().Where(right => right is not Rights.None))
+        {
+            var admission = await _hub.CallAsync(_hub.PolicyToken(policy), needed: right);
 
-        var holds = Held[policy].Split(' ').Contains(right.ToString());
-        Assert.Equal(holds, admission.IsAdmitted);
-        Assert.Equal(holds ? null : HubErrors.UnauthorizedAccess, admission.Error);
+            Assert.Equal((right, held.Contains(right.ToString())), (right, admission.IsAdmitted));
+            Assert.Equal(admission.IsAdmitted ? null : HubErrors.UnauthorizedAccess, admission.Error);
+        }
     }
 
     [Fact]

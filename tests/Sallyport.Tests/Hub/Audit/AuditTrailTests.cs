@@ -172,6 +172,18 @@ public sealed class AuditTrailTests : IDisposable
     }
 
     [Fact]
+    public async Task Note_OfAnAct_IsNeverCountedTogether()
+    {
+        await using (var trail = Open())
+        {
+            for (var number = 0; number < 3; number++)
+                trail.Note(Refusal("d1", "not stored") with { CorrelationId = "c" });
+        }
+
+        Assert.Equal([1L, 1L, 1L], Entries(1).Select(Count));
+    }
+
+    [Fact]
     public async Task Dispose_WritesWhatWasCounted()
     {
         await using (var trail = Open())
@@ -190,7 +202,7 @@ public sealed class AuditTrailTests : IDisposable
         await using (var trail = Open(new AuditTrailOptions(QueueLength: 16)))
         {
             for (var number = 0; number < notes; number++)
-                trail.Note(Act($"{number}"));
+                trail.Note(Act($"{number}") with { CorrelationId = "c" });
             await trail.RecordAsync(Act("end"), default);
         }
 
