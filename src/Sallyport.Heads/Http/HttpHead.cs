@@ -23,6 +23,7 @@ public static class HttpHead
         services.TryAddSingleton<ActivityWriteBack>();
         services.TryAddSingleton<DeviceRegistry>();
         services.AddSingleton<RegistryRoutes>();
+        services.AddSingleton<BulkRoutes>();
         return services;
     }
 
@@ -33,6 +34,7 @@ public static class HttpHead
     public static IEndpointRouteBuilder MapHttpHead(this IEndpointRouteBuilder routes)
     {
         routes.ServiceProvider.GetRequiredService<RegistryRoutes>().Map(routes);
+        routes.ServiceProvider.GetRequiredService<BulkRoutes>().Map(routes);
         return routes;
     }
 

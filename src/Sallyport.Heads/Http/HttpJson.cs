@@ -15,6 +15,10 @@ namespace Sallyport.Heads.Http;
 [JsonSerializable(typeof(IdentityJson))]
 [JsonSerializable(typeof(List<IdentityJson>))]
 [JsonSerializable(typeof(IdentityRequestJson))]
+[JsonSerializable(typeof(List<IdentityRequestJson>))]
+[JsonSerializable(typeof(BulkResultJson))]
+[JsonSerializable(typeof(KeyRenewalRequestJson))]
+[JsonSerializable(typeof(KeyRenewalResultJson))]
 [JsonSerializable(typeof(RegistryStatisticsJson))]
 [JsonSerializable(typeof(ServiceStatisticsJson))]
 internal sealed partial class HttpJson : JsonSerializerContext

@@ -27,7 +27,7 @@ public sealed record IdentityDraft
     /// <summary>Null keeps what there is, or on creation makes keys.</summary>
     public CredentialDraft? Credential { get; init; }
 
-    /// <summary>Makes one new key, or swaps the two, of an identity with keys.</summary>
+    /// <summary>Of an identity with keys.</summary>
     public KeyRenewal? Renewal { get; init; }
 
     public bool? IotEdge { get; init; }
@@ -72,6 +72,7 @@ public enum KeyRenewal
 {
     Primary,
     Secondary,
+    Both,
     Swap,
 }
 

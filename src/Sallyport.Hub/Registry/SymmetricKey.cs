@@ -37,6 +37,7 @@ internal static class SymmetricKey
         {
             KeyRenewal.Primary => record with { PrimaryKey = New() },
             KeyRenewal.Secondary => record with { SecondaryKey = New() },
+            KeyRenewal.Both => record with { PrimaryKey = New(), SecondaryKey = New() },
             _ => record with { PrimaryKey = record.SecondaryKey, SecondaryKey = record.PrimaryKey },
         };
     }

@@ -1,0 +1,106 @@
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
+using Sallyport.Hub.Access;
+using Sallyport.Hub.Registry;
+using Sallyport.Protocol.Errors;
+using Sallyport.Protocol.Identities;
+
+namespace Sallyport.Heads.Http;
+
+/// <summary>Registry requests about up to 100 identities at once: each item is done or refused by itself, and the answer says which.</summary>
+internal sealed class BulkRoutes(DeviceRegistry registry)
+{
+    /// <summary>Only with this header does the .NET service SDK read the body of a 400.</summary>
+    private const string BulkErrorHeader = "IotHubErrorCode";
+
+    public void Map(IEndpointRouteBuilder routes)
+    {
+        routes.MapPost("/devices", ChangeAsync).Requires(Rights.RegistryWrite);
+        routes.MapPost("/devices/keys/regenerate", RenewKeysAsync).Requires(Rights.RegistryWrite | Rights.RegistrySecrets);
+    }
+
+    private async Task ChangeAsync(HttpContext context)
+    {
+        var items = await context.ReadJsonAsync(HttpJson.Wire.ListIdentityRequestJson);
+        var refusals = await AttemptAsync(context, items, ImportMode.ToChange, (_, _) => { });
+        var errors = refusals.Select(refusal => new BulkErrorJson(
+            refusal.Item.Id, refusal.Item.ModuleId, refusal.Why.Error.Name, refusal.Why.Message, refusal.Item.ImportMode ?? "")).ToList();
+
+        if (errors.Count > 0)
+        {
+            context.Response.StatusCode = StatusCodes.Status400BadRequest;
+            context.Response.Headers[HubErrorResponse.ErrorCodeHeader] = HubErrors.BulkRegistryOperationFailure.Name;
+            context.Response.Headers[BulkErrorHeader] = HubErrors.BulkRegistryOperationFailure.Name;
+        }
+
+        await context.WriteJsonAsync(new BulkResultJson(errors.Count == 0, errors, []), HttpJson.Wire.BulkResultJson);
+    }
+
+    private async Task RenewKeysAsync(HttpContext context)
+    {
+        var request = await context.ReadJsonAsync(HttpJson.Wire.KeyRenewalRequestJson);
+        if (!Enum.TryParse<KeyRenewal>(request.PolicyKey, ignoreCase: true, out var renewal) || !Enum.IsDefined(renewal))
+            throw new HubException(HubErrors.ArgumentInvalid, "policyKey: primary, secondary, both or swap");
+
+        var draft = new IdentityDraft { Renewal = renewal };
+        var renewed = new List<RenewedKeysJson>();
+        var refusals = await AttemptAsync(
+            context,
+            request.Devices ?? [],
+            item => new IdentityChange(IdentityOf(item), PutMode.Update, draft, EntityTagCondition.Any),
+            (item, state) => renewed.Add(new RenewedKeysJson
+            {
+                Id = item.Id!,
+                ModuleId = item.ModuleId,
+                PrimaryKey = state!.Record.PrimaryKey,
+                SecondaryKey = state.Record.SecondaryKey,
+            }));
+
+        context.Response.StatusCode = refusals.Count == 0
+            ? StatusCodes.Status200OK
+            : renewed.Count > 0 ? StatusCodes.Status207MultiStatus : StatusCodes.Status400BadRequest;
+        var errors = refusals.Select(refusal => new KeyRenewalErrorJson(refusal.Item.Id, refusal.Item.ModuleId, refusal.Why.Error.Name, refusal.Why.Message));
+        await context.WriteJsonAsync(new KeyRenewalResultJson(request.PolicyKey!, renewed, [.. errors]), HttpJson.Wire.KeyRenewalResultJson);
+    }
+
+    /// <summary>Makes a change of each item and has the registry do them all; what cannot even be read is refused without keeping the others.</summary>
+    private async ValueTask<List<(T Item, HubException Why)>> AttemptAsync<T>(
+        HttpContext context, IReadOnlyList<T?> items, Func<T, IdentityChange> toChange, Action<T, IdentityState?> done)
+        where T : class
+    {
+        if (items.Count is 0 or > DeviceRegistry.MaxBulkItems || items.Any(item => item is null))
+            throw new HubException(HubErrors.ArgumentInvalid, $"a bulk request has 1 to {DeviceRegistry.MaxBulkItems} items");
+
+        var refusals = new List<(T, HubException)>();
+        var readable = new List<(T Item, IdentityChange Change)>();
+        foreach (var item in items)
+        {
+            try
+            {
+                readable.Add((item!, toChange(item!)));
+            }
+            catch (HubException why)
+            {
+                refusals.Add((item!, why));
+            }
+        }
+
+        if (readable.Count == 0)
+            return refusals;
+
+        var outcomes = await registry.ChangeAsync(context.Actor(), [.. readable.Select(item => item.Change)], context.RequestAborted);
+        for (var i = 0; i < outcomes.Count; i++)
+        {
+            if (outcomes[i].Refusal is { } why)
+                refusals.Add((readable[i].Item, why));
+            else
+                done(readable[i].Item, outcomes[i].State);
+        }
+
+        return refusals;
+    }
+
+    private static Identity IdentityOf(KeyRenewalItemJson item) =>
+        Identity.TryCreate(item.Id, item.ModuleId, out var identity) ? identity : throw new HubException(HubErrors.ArgumentInvalid, "id: is not a valid id");
+}
