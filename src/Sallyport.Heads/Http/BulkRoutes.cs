@@ -16,8 +16,10 @@ internal sealed class BulkRoutes(DeviceRegistry registry)
 
     public void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapPost("/devices", ChangeAsync).Requires(Rights.RegistryWrite);
-        routes.MapPost("/devices/keys/regenerate", RenewKeysAsync).Requires(Rights.RegistryWrite | Rights.RegistrySecrets);
+        routes.MapPost("/devices", ChangeAsync).Requires(Rights.RegistryWrite)
+            .Describe("Creates, changes and deletes up to 100 devices and modules.", HttpJson.Wire.ListIdentityRequestJson, HttpJson.Wire.BulkResultJson);
+        routes.MapPost("/devices/keys/regenerate", RenewKeysAsync).Requires(Rights.RegistryWrite | Rights.RegistrySecrets)
+            .Describe("Makes new keys of up to 100 devices and modules, or swaps the two.", HttpJson.Wire.KeyRenewalRequestJson, HttpJson.Wire.KeyRenewalResultJson);
     }
 
     private async Task ChangeAsync(HttpContext context)
@@ -40,7 +42,7 @@ internal sealed class BulkRoutes(DeviceRegistry registry)
     private async Task RenewKeysAsync(HttpContext context)
     {
         var request = await context.ReadJsonAsync(HttpJson.Wire.KeyRenewalRequestJson);
-        if (!Enum.TryParse<KeyRenewal>(request.PolicyKey, ignoreCase: true, out var renewal) || !Enum.IsDefined(renewal))
+        if (!HttpJsonBody.TryName<KeyRenewal>(request.PolicyKey, out var renewal))
             throw new HubException(HubErrors.ArgumentInvalid, "policyKey: primary, secondary, both or swap");
 
         var draft = new IdentityDraft { Renewal = renewal };

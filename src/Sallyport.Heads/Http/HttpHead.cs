@@ -13,17 +13,20 @@ namespace Sallyport.Heads.Http;
 public static class HttpHead
 {
     /// <summary>
-    /// Registers the routes and bounds Kestrel. Needs from the composition: <c>IMetadata</c>, <c>IEventLog</c>, <c>ConnectedDevices</c>,
-    /// <c>IServiceAuthentication</c>, <c>IDeviceAuthentication</c>, <c>IAuditTrail</c>, <c>TimeProvider</c>.
+    /// Registers the routes and bounds Kestrel. The composition gives the rest: <c>IMetadata</c>, <c>IEventLog</c>, <c>ConnectedDevices</c>,
+    /// <c>IdentityCache</c>, <c>Policies</c>, <c>HubNames</c>, <c>IServiceAuthentication</c>, <c>IDeviceAuthentication</c>,
+    /// <c>IAuditTrail</c>, <see cref="ISettingsInForce"/>, <c>TimeProvider</c> and logging.
     /// </summary>
     public static IServiceCollection AddHttpHead(this IServiceCollection services)
     {
         services.AddHttpBounds();
-        services.TryAddSingleton<IdentityChanges>();
         services.TryAddSingleton<ActivityWriteBack>();
         services.TryAddSingleton<DeviceRegistry>();
         services.AddSingleton<RegistryRoutes>();
         services.AddSingleton<BulkRoutes>();
+        services.AddSingleton<PolicyRoutes>();
+        services.AddSingleton<StatusRoutes>();
+        services.AddSingleton<OpenApi>();
         return services;
     }
 
@@ -35,6 +38,9 @@ public static class HttpHead
     {
         routes.ServiceProvider.GetRequiredService<RegistryRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<BulkRoutes>().Map(routes);
+        routes.ServiceProvider.GetRequiredService<PolicyRoutes>().Map(routes);
+        routes.ServiceProvider.GetRequiredService<StatusRoutes>().Map(routes);
+        routes.ServiceProvider.GetRequiredService<OpenApi>().Map(routes);
         return routes;
     }
 

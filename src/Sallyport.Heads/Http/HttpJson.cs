@@ -1,5 +1,6 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
 using Microsoft.AspNetCore.Http;
@@ -19,6 +20,11 @@ namespace Sallyport.Heads.Http;
 [JsonSerializable(typeof(BulkResultJson))]
 [JsonSerializable(typeof(KeyRenewalRequestJson))]
 [JsonSerializable(typeof(KeyRenewalResultJson))]
+[JsonSerializable(typeof(JsonObject))]
+[JsonSerializable(typeof(KeyChoiceJson))]
+[JsonSerializable(typeof(List<PolicyJson>))]
+[JsonSerializable(typeof(PolicyRequestJson))]
+[JsonSerializable(typeof(StatusJson))]
 [JsonSerializable(typeof(RegistryStatisticsJson))]
 [JsonSerializable(typeof(ServiceStatisticsJson))]
 internal sealed partial class HttpJson : JsonSerializerContext
@@ -49,6 +55,14 @@ internal static class HttpJsonBody
                 HubErrors.FormatError,
                 $"the body is not the JSON that this request needs: at {e.Path ?? "$"}, line {e.LineNumber + 1 ?? 1}, byte {e.BytePositionInLine + 1 ?? 1}");
         }
+    }
+
+    /// <summary>Reads one of the enum's names in any case; a number is none.</summary>
+    public static bool TryName<T>(string? text, out T value)
+        where T : struct, Enum
+    {
+        value = default;
+        return Enum.GetNames<T>().Contains(text, StringComparer.OrdinalIgnoreCase) && Enum.TryParse(text, ignoreCase: true, out value);
     }
 
     public static Task WriteJsonAsync<T>(this HttpContext context, T value, JsonTypeInfo<T> type)

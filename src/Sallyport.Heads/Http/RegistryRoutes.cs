@@ -16,16 +16,26 @@ internal sealed class RegistryRoutes(DeviceRegistry registry)
 
     public void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapGet("/devices", ListAsync).Requires(Rights.RegistryRead);
-        routes.MapGet("/devices/{id}", GetAsync).Requires(Rights.RegistryRead);
-        routes.MapPut("/devices/{id}", PutAsync).Requires(Rights.RegistryWrite);
-        routes.MapDelete("/devices/{id}", DeleteAsync).Requires(Rights.RegistryWrite);
-        routes.MapGet("/devices/{id}/modules", ListModulesAsync).Requires(Rights.RegistryRead);
-        routes.MapGet("/devices/{id}/modules/{moduleId}", GetAsync).Requires(Rights.RegistryRead);
-        routes.MapPut("/devices/{id}/modules/{moduleId}", PutAsync).Requires(Rights.RegistryWrite);
-        routes.MapDelete("/devices/{id}/modules/{moduleId}", DeleteAsync).Requires(Rights.RegistryWrite);
-        routes.MapGet("/statistics/devices", CountDevicesAsync).Requires(Rights.RegistryRead);
-        routes.MapGet("/statistics/service", CountConnectedAsync).Requires(Rights.RegistryRead);
+        routes.MapGet("/devices", ListAsync).Requires(Rights.RegistryRead)
+            .Describe("Lists devices in the order of their ids; top 1 to 1000.", answer: HttpJson.Wire.ListIdentityJson);
+        routes.MapGet("/devices/{id}", GetAsync).Requires(Rights.RegistryRead)
+            .Describe("Shows a device.", answer: HttpJson.Wire.IdentityJson);
+        routes.MapPut("/devices/{id}", PutAsync).Requires(Rights.RegistryWrite)
+            .Describe("Creates a device; with If-Match changes it.", HttpJson.Wire.IdentityRequestJson, HttpJson.Wire.IdentityJson);
+        routes.MapDelete("/devices/{id}", DeleteAsync).Requires(Rights.RegistryWrite)
+            .Describe("Deletes a device and its modules.");
+        routes.MapGet("/devices/{id}/modules", ListModulesAsync).Requires(Rights.RegistryRead)
+            .Describe("Lists the modules of a device.", answer: HttpJson.Wire.ListIdentityJson);
+        routes.MapGet("/devices/{id}/modules/{moduleId}", GetAsync).Requires(Rights.RegistryRead)
+            .Describe("Shows a module.", answer: HttpJson.Wire.IdentityJson);
+        routes.MapPut("/devices/{id}/modules/{moduleId}", PutAsync).Requires(Rights.RegistryWrite)
+            .Describe("Creates a module; with If-Match changes it.", HttpJson.Wire.IdentityRequestJson, HttpJson.Wire.IdentityJson);
+        routes.MapDelete("/devices/{id}/modules/{moduleId}", DeleteAsync).Requires(Rights.RegistryWrite)
+            .Describe("Deletes a module.");
+        routes.MapGet("/statistics/devices", CountDevicesAsync).Requires(Rights.RegistryRead)
+            .Describe("Counts devices.", answer: HttpJson.Wire.RegistryStatisticsJson);
+        routes.MapGet("/statistics/service", CountConnectedAsync).Requires(Rights.RegistryRead)
+            .Describe("Counts devices and modules that are connected.", answer: HttpJson.Wire.ServiceStatisticsJson);
     }
 
     private Task GetAsync(HttpContext context) => Answer(context, registry.Get(context.RouteIdentity()));

@@ -29,6 +29,7 @@ public sealed class ActivityWriteBack : IAsyncDisposable
     private readonly ILogger<ActivityWriteBack> _log;
     private readonly PeriodicTimer _timer;
     private readonly Task _loop;
+    private bool _isDisposed;
 
     public ActivityWriteBack(IMetadata metadata, ConnectedDevices connected, TimeProvider time, ILogger<ActivityWriteBack> log)
     {
@@ -82,6 +83,10 @@ public sealed class ActivityWriteBack : IAsyncDisposable
     /// <summary>Stops, and writes back what is left.</summary>
     public async ValueTask DisposeAsync()
     {
+        if (_isDisposed)
+            return;
+
+        _isDisposed = true;
         _connected.Changed -= OnConnectionChanged;
         await _stop.CancelAsync();
         await _loop;

@@ -1,3 +1,4 @@
+using Sallyport.Hub.Access;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Devices;
 using Sallyport.Protocol.Errors;
@@ -45,19 +46,21 @@ public sealed class DeviceRegistry
     private readonly IMetadata _metadata;
     private readonly ConnectedDevices _connected;
     private readonly ActivityWriteBack _activity;
-    private readonly IdentityChanges _changes;
+    private readonly IdentityCache _authentication;
     private readonly IAuditTrail _audit;
     private readonly IdentityRules _rules;
 
+    /// <param name="authentication">Is made to forget an identity once a change is on disk and before its requester is answered.</param>
+    /// <param name="names">The hub's name goes into the events that tell of new and deleted identities.</param>
     public DeviceRegistry(
-        IMetadata metadata, ConnectedDevices connected, ActivityWriteBack activity, IdentityChanges changes, IAuditTrail audit, TimeProvider time)
+        IMetadata metadata, ConnectedDevices connected, ActivityWriteBack activity, IdentityCache authentication, IAuditTrail audit, HubNames names, TimeProvider time)
     {
         _metadata = metadata;
         _connected = connected;
         _activity = activity;
-        _changes = changes;
+        _authentication = authentication;
         _audit = audit;
-        _rules = new IdentityRules(metadata.Identities, time);
+        _rules = new IdentityRules(metadata.Identities, metadata.Outbox, new LifecycleEvents(names, time), time);
     }
 
     public int ConnectedCount => _connected.Count;
@@ -104,9 +107,12 @@ public sealed class DeviceRegistry
             throw new HubException(HubErrors.DeviceDefinedMultipleTimes, $"{doubled.Key} is named more than once");
 
         // What cannot be done is found on a snapshot, so that the trail says "done" only of what is about to be; a change that
-        // somebody else overtakes between here and the transaction gets a second entry that takes it back.
+        // somebody else overtakes between here and the transaction gets a second entry that takes it back. What becomes of a module
+        // whose device is changed by the same request is known only in the transaction.
         var attempts = changes.Select(change => new Attempt(change)).ToList();
-        _metadata.Read(tx => Each(attempts, change => _rules.Decide(tx, change)));
+        var devices = changes.Where(change => !change.Identity.IsModule).Select(change => change.Identity.DeviceId).ToHashSet();
+        var foreseeable = attempts.Where(attempt => !attempt.Change.Identity.IsModule || !devices.Contains(attempt.Change.Identity.DeviceId)).ToList();
+        _metadata.Read(tx => Each(foreseeable, change => _rules.Decide(tx, change)));
         await RecordAsync(actor, attempts.Where(attempt => attempt.Refusal is null), cancel);
         await ApplyAsync(actor, attempts, cancel);
 
@@ -141,7 +147,7 @@ public sealed class DeviceRegistry
     {
         try
         {
-            await _metadata.WriteAsync(tx => Each(attempts, change => _rules.Apply(tx, change)), cancel);
+            await _metadata.WriteAsync(tx => Each(attempts, change => _rules.Apply(tx, change, actor.CorrelationId)), cancel);
         }
         catch (Exception e)
         {
@@ -174,7 +180,7 @@ public sealed class DeviceRegistry
         var identity = decision.Identity;
         if (decision.Before is null || decision.After is null)
             _activity.Forget(identity);
-        _changes.Publish(identity);
+        _authentication.Invalidate(identity);
 
         if (decision.After is null && identity.IsModule)
             _connected.Close(identity, HubErrors.ModuleNotFound, "the module was deleted");
@@ -183,9 +189,16 @@ public sealed class DeviceRegistry
         else if (decision.Disables)
             _connected.CloseDevice(identity.DeviceId, HubErrors.DeviceNotFound, "the device was disabled");
         else if (decision.LeavesEdge)
-            _connected.CloseDevice(identity.DeviceId, HubErrors.Unauthorized, "the device is no edge device any more");
+            EndEdge(identity);
         else if (decision.WithdrawsCredential)
             _connected.Close(identity, HubErrors.Unauthorized, "its credential was changed");
+    }
+
+    private void EndEdge(Identity device)
+    {
+        foreach (var name in IdentityRules.EdgeModules)
+            _authentication.Invalidate(Identity.Of(device.DeviceId, name));
+        _connected.CloseDevice(device.DeviceId, HubErrors.Unauthorized, "the device is no edge device any more");
     }
 
     private IdentityState StateOf(IdentityRecord record) =>

@@ -1,3 +1,4 @@
+using Sallyport.Hub.Access;
 using Sallyport.Protocol.Errors;
 using Sallyport.Storage.Metadata;
 
@@ -79,9 +80,6 @@ public enum KeyRenewal
 /// <summary>By what an identity is to be authenticated. Fields that its type has no use for are passed over, as SDKs send all of them. Never printed.</summary>
 public sealed record CredentialDraft
 {
-    public const int MinKeyBytes = 16;
-    public const int MaxKeyBytes = 64;
-
     /// <summary>Null: <see cref="IdentityAuthentication.SelfSigned"/> when there are thumbprints, else <see cref="IdentityAuthentication.Sas"/>.</summary>
     public IdentityAuthentication? Type { get; init; }
 
@@ -131,19 +129,34 @@ public sealed record CredentialDraft
         };
     }
 
-    private static string KeyOrNew(string? key) => string.IsNullOrEmpty(key) ? SymmetricKey.New() : key;
+    /// <exception cref="HubException">400: the identity has no keys.</exception>
+    internal static IdentityRecord Renew(IdentityRecord record, KeyRenewal renewal)
+    {
+        if (record.Authentication is not IdentityAuthentication.Sas)
+            throw IdentityDraft.Invalid("authentication.type", "only an identity of type sas has keys to renew");
+
+        return renewal switch
+        {
+            KeyRenewal.Primary => record with { PrimaryKey = KeyPair.NewKey() },
+            KeyRenewal.Secondary => record with { SecondaryKey = KeyPair.NewKey() },
+            KeyRenewal.Both => record with { PrimaryKey = KeyPair.NewKey(), SecondaryKey = KeyPair.NewKey() },
+            _ => record with { PrimaryKey = record.SecondaryKey, SecondaryKey = record.PrimaryKey },
+        };
+    }
+
+    private static string KeyOrNew(string? key) => string.IsNullOrEmpty(key) ? KeyPair.NewKey() : key;
 
     private static string? Stored(string? thumbprint) => string.IsNullOrEmpty(thumbprint) ? null : thumbprint.ToUpperInvariant();
 
     private static void Key(string field, string? key)
     {
-        if (!string.IsNullOrEmpty(key) && !SymmetricKey.IsValid(key))
-            throw IdentityDraft.Invalid(field, $"base64 of {MinKeyBytes} to {MaxKeyBytes} bytes");
+        if (!string.IsNullOrEmpty(key) && !KeyPair.IsKey(key))
+            throw IdentityDraft.Invalid(field, "canonical base64 of 16 to 64 bytes");
     }
 
     private static void Thumbprint(string field, string? thumbprint)
     {
-        if (!string.IsNullOrEmpty(thumbprint) && (thumbprint.Length is not (40 or 64) || !thumbprint.AsSpan().ContainsOnlyHex()))
+        if (!string.IsNullOrEmpty(thumbprint) && (thumbprint.Length is not (40 or 64) || !thumbprint.All(char.IsAsciiHexDigit)))
             throw IdentityDraft.Invalid(field, "40 (SHA-1) or 64 (SHA-256) hex digits");
     }
 

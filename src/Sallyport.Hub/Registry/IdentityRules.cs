@@ -33,10 +33,10 @@ internal sealed record IdentityDecision(Identity Identity, IdentityRecord? Befor
 /// The rules of the registry on one transaction: <see cref="Decide"/> checks a change and says what it would make,
 /// <see cref="Apply"/> also makes it, and does nothing when it refuses. Stateless; thread-safe.
 /// </summary>
-internal sealed class IdentityRules(IIdentityStore identities, TimeProvider time)
+internal sealed class IdentityRules(IIdentityStore identities, IOutboxStore outbox, LifecycleEvents events, TimeProvider time)
 {
     // The runtime of an edge device signs in as these two; IoT Hub makes them with the device.
-    private static readonly string[] EdgeModules = ["$edgeAgent", "$edgeHub"];
+    public static readonly IReadOnlyList<string> EdgeModules = ["$edgeAgent", "$edgeHub"];
 
     /// <exception cref="HubException">404.</exception>
     public IdentityRecord Require(MetadataTransaction tx, Identity identity)
@@ -65,20 +65,28 @@ internal sealed class IdentityRules(IIdentityStore identities, TimeProvider time
         return new IdentityDecision(identity, before, change.Draft is null ? null : Changed(before, change.Draft) with { ETag = before.ETag + 1 });
     }
 
-    public IdentityDecision Apply(MetadataTransaction tx, IdentityChange change)
+    /// <param name="correlationId">Of the request; goes into the event that tells of it.</param>
+    public IdentityDecision Apply(MetadataTransaction tx, IdentityChange change, string correlationId)
     {
         var decision = Decide(tx, change);
-        if (decision.After is null)
-        {
-            identities.Delete(tx, decision.Identity.DeviceId, decision.Identity.ModuleId);
-            return decision;
-        }
-
-        if (decision.Before is null)
+        if (decision is { Before: null })
             RequireRoom(tx, decision.Identity);
-        identities.Put(tx, decision.After);
-        PutEdgeModules(tx, decision);
+
+        Store(tx, decision, correlationId);
+        if (!decision.Identity.IsModule && decision.After is not null && decision.After.IotEdge != (decision.Before?.IotEdge ?? false))
+            ChangeEdgeModules(tx, decision, correlationId);
         return decision;
+    }
+
+    private void Store(MetadataTransaction tx, IdentityDecision decision, string correlationId)
+    {
+        if (decision.After is null)
+            identities.Delete(tx, decision.Identity.DeviceId, decision.Identity.ModuleId);
+        else
+            identities.Put(tx, decision.After);
+
+        if (events.Of(decision, correlationId) is { } told)
+            outbox.Add(tx, told);
     }
 
     private void RequireRoom(MetadataTransaction tx, Identity identity)
@@ -90,24 +98,25 @@ internal sealed class IdentityRules(IIdentityStore identities, TimeProvider time
             throw new HubException(HubErrors.TooManyDevices, $"a hub has at most {DeviceRegistry.MaxDevices} devices");
     }
 
-    private void PutEdgeModules(MetadataTransaction tx, IdentityDecision decision)
+    private void ChangeEdgeModules(MetadataTransaction tx, IdentityDecision device, string correlationId)
     {
-        var was = decision.Before?.IotEdge ?? false;
-        if (decision.Identity.IsModule || was == decision.After!.IotEdge)
-            return;
-
         foreach (var name in EdgeModules)
         {
-            var module = Identity.Of(decision.Identity.DeviceId, name);
-            if (was)
-                identities.Delete(tx, module.DeviceId, name);
-            else if (identities.Find(tx, module.DeviceId, name) is null)
-                identities.Put(tx, Created(module, new IdentityDraft { ManagedBy = "IotEdge" }));
+            var module = Identity.Of(device.Identity.DeviceId, name);
+            var before = identities.Find(tx, module.DeviceId, name);
+            if (device.LeavesEdge && before is not null)
+                Store(tx, new IdentityDecision(module, before, null), correlationId);
+            else if (!device.LeavesEdge && before is null)
+                Store(tx, new IdentityDecision(module, null, Created(module, new IdentityDraft { ManagedBy = "IotEdge" })), correlationId);
         }
     }
 
     private IdentityRecord Created(Identity identity, IdentityDraft draft)
     {
+        // A path cannot name them: HTTP clients and servers take dots for "here" and "up" (RFC 3986, 5.2.4).
+        if ((identity.ModuleId ?? identity.DeviceId) is "." or "..")
+            throw IdentityDraft.Invalid(identity.IsModule ? "moduleId" : "deviceId", "cannot be only dots");
+
         // Both are random, not counted: a namesake of a deleted identity must not fit its tokens' generation or its ETags.
         var blank = new IdentityRecord
         {
@@ -124,7 +133,7 @@ internal sealed class IdentityRules(IIdentityStore identities, TimeProvider time
     {
         var after = draft.Credential?.ApplyTo(before) ?? before;
         if (draft.Renewal is { } renewal)
-            after = SymmetricKey.Renew(after, renewal);
+            after = CredentialDraft.Renew(after, renewal);
         if (before.ModuleId is not null)
             return after with { ManagedBy = NullIfEmpty(draft.ManagedBy.Or(before.ManagedBy)) };
 

@@ -1,0 +1,134 @@
+using System.Net;
+using System.Net.Http.Headers;
+using System.Text;
+using System.Text.Json.Nodes;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Time.Testing;
+using Sallyport.Heads.Http;
+using Sallyport.Hub.Access;
+using Sallyport.Hub.Audit;
+using Sallyport.Hub.Devices;
+using Sallyport.Protocol.Sas;
+using Sallyport.Storage.EventLog;
+using Sallyport.Storage.Metadata;
+using Sallyport.Tests.Hub.Audit;
+using Sallyport.Tests.Hub.Telemetry;
+using Sallyport.Tests.Storage.Metadata;
+
+namespace Sallyport.Tests.Heads.Http;
+
+/// <summary>The HTTP head on a loopback socket, over a real store and with real tokens.</summary>
+internal sealed class HttpHeadHost : IAsyncDisposable
+{
+    public const string HostName = "hub.test";
+
+    private readonly SqliteFixture _files;
+    private readonly WebApplication _server;
+    private readonly HttpClient _client = new();
+
+    private HttpHeadHost(SqliteFixture files, IMetadata metadata, Policies policies, AuditList audit, FakeTimeProvider time)
+    {
+        _files = files;
+        Metadata = metadata;
+        Policies = policies;
+        Audit = audit;
+        Time = time;
+
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders();
+        builder.WebHost.UseUrls("http://127.0.0.1:0");
+        builder.Services
+            .AddSingleton<TimeProvider>(time)
+            .AddSingleton(metadata)
+            .AddSingleton(policies)
+            .AddSingleton<IAuditTrail>(audit)
+            .AddSingleton(new HubNames([HostName]))
+            .AddSingleton<IdentityCache>(services => new IdentityCache(services.GetRequiredService<IMetadata>()))
+            .AddSingleton<ConnectedDevices>()
+            .AddSingleton<IEventLog, ScriptedLog>()
+            .AddSingleton<ISettingsInForce, SomeSettings>()
+            .AddSingleton<IServiceAuthentication, ServiceAuthenticator>()
+            .AddSingleton<IDeviceAuthentication, DeviceAuthenticator>()
+            .AddHttpHead();
+        _server = builder.Build();
+        _server.UseRouteAccess();
+        _server.MapHttpHead();
+    }
+
+    public FakeTimeProvider Time { get; }
+    public AuditList Audit { get; }
+    public IMetadata Metadata { get; }
+    public Policies Policies { get; }
+
+    public IEnumerable<RouteEndpoint> Routes => _server.Services.GetRequiredService<EndpointDataSource>().Endpoints.OfType<RouteEndpoint>();
+
+    public ConnectedDevices Connected => _server.Services.GetRequiredService<ConnectedDevices>();
+
+    public static async Task<HttpHeadHost> StartAsync()
+    {
+        var files = new SqliteFixture();
+        var metadata = await files.OpenAsync();
+        var time = new FakeTimeProvider(new DateTimeOffset(2026, 1, 2, 12, 0, 0, TimeSpan.Zero));
+        var audit = new AuditList();
+        var host = new HttpHeadHost(files, metadata, await Policies.OpenAsync(metadata, audit, time, CancellationToken.None), audit, time);
+        await host._server.StartAsync();
+        host._client.BaseAddress = new Uri(host._server.Urls.Single());
+        return host;
+    }
+
+    /// <summary>A token of a policy, good for an hour.</summary>
+    public string TokenOf(string policy, string host = HostName, TimeSpan? lifetime = null) => SharedAccessSignature.Create(
+        host, Policies.List().Single(record => record.Name == policy).PrimaryKey, Time.GetUtcNow() + (lifetime ?? TimeSpan.FromHours(1)), policy);
+
+    /// <summary>Sends as <paramref name="policy"/>, with the headers given as pairs.</summary>
+    public Task<Answer> SendAsync(string policy, HttpMethod method, string path, string? body = null, params (string Name, string Value)[] headers) =>
+        SendAsync(method, path, TokenOf(policy), body, headers);
+
+    public Task<Answer> OwnerAsync(HttpMethod method, string path, string? body = null, params (string Name, string Value)[] headers) =>
+        SendAsync(Policies.Owner, method, path, body, headers);
+
+    public async Task<Answer> SendAsync(HttpMethod method, string path, string? token, string? body, params (string Name, string Value)[] headers)
+    {
+        using var request = new HttpRequestMessage(method, path);
+        request.Headers.Host = HostName;
+        if (token is not null)
+            request.Headers.TryAddWithoutValidation("Authorization", token);
+        if (body is not null)
+            request.Content = new StringContent(body, Encoding.UTF8, "application/json");
+        foreach (var (name, value) in headers)
+            request.Headers.TryAddWithoutValidation(name, value);
+        using var response = await _client.SendAsync(request);
+        return new Answer(response.StatusCode, response.Headers, await response.Content.ReadAsStringAsync());
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        _client.Dispose();
+        await _server.DisposeAsync();
+        Policies.Dispose();
+        await Metadata.DisposeAsync();
+        _files.Dispose();
+    }
+
+    private sealed class SomeSettings : ISettingsInForce
+    {
+        public JsonObject Describe() => new() { ["Hub"] = new JsonObject { ["Hosts"] = new JsonArray(HostName) } };
+    }
+}
+
+/// <summary>What came back.</summary>
+internal sealed record Answer(HttpStatusCode Status, HttpResponseHeaders Headers, string Body)
+{
+    public JsonNode Json => JsonNode.Parse(Body)!;
+
+    public string? ErrorCode => Headers.TryGetValues("iothub-errorcode", out var values) ? values.Single() : null;
+
+    public string? Header(string name) => Headers.TryGetValues(name, out var values) ? values.Single() : null;
+
+    /// <summary>The error's name out of the body, the way the SDKs take it.</summary>
+    public string BodyErrorCode => Json["Message"]!.GetValue<string>().Split(';')[0].Split(':')[1];
+}

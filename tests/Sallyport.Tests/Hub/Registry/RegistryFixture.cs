@@ -1,0 +1,96 @@
+using System.Net;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
+using Sallyport.Hub.Access;
+using Sallyport.Hub.Audit;
+using Sallyport.Hub.Devices;
+using Sallyport.Hub.Registry;
+using Sallyport.Protocol.Errors;
+using Sallyport.Protocol.Identities;
+using Sallyport.Storage.Metadata;
+using Sallyport.Tests.Hub.Audit;
+using Sallyport.Tests.Storage.Metadata;
+
+namespace Sallyport.Tests.Hub.Registry;
+
+/// <summary>A registry over a real store, with a clock of its own.</summary>
+internal sealed class RegistryFixture : IAsyncDisposable
+{
+    public static readonly Actor Owner = new("policy:iothubowner", "0123456789abcdef", AzureRights.All, "c0ffee", "127.0.0.1:1");
+
+    private readonly SqliteFixture _files;
+
+    private RegistryFixture(SqliteFixture files, SqliteMetadata metadata)
+    {
+        _files = files;
+        Metadata = metadata;
+        Connected = new ConnectedDevices(Time);
+        Activity = new ActivityWriteBack(metadata, Connected, Time, NullLogger<ActivityWriteBack>.Instance);
+        Cache = new IdentityCache(metadata);
+        Registry = new DeviceRegistry(metadata, Connected, Activity, Cache, Audit, new HubNames(["hub.test"]), Time);
+    }
+
+    public FakeTimeProvider Time { get; } = new(new DateTimeOffset(2026, 1, 2, 12, 0, 0, TimeSpan.Zero));
+    public AuditList Audit { get; } = new();
+    public SqliteMetadata Metadata { get; }
+    public ConnectedDevices Connected { get; }
+    public ActivityWriteBack Activity { get; }
+    public IdentityCache Cache { get; }
+    public DeviceRegistry Registry { get; }
+
+    public static async Task<RegistryFixture> OpenAsync()
+    {
+        var files = new SqliteFixture();
+        return new RegistryFixture(files, await files.OpenAsync());
+    }
+
+    public async Task<IdentityRecord> CreateAsync(string deviceId, string? moduleId = null, IdentityDraft? draft = null) =>
+        (await ChangeAsync(deviceId, moduleId, PutMode.Create, draft ?? new IdentityDraft()))!.Record;
+
+    public async Task<IdentityRecord> UpdateAsync(string deviceId, IdentityDraft draft, EntityTagCondition? condition = null) =>
+        (await ChangeAsync(deviceId, null, PutMode.Update, draft, condition))!.Record;
+
+    public async Task DeleteAsync(string deviceId, string? moduleId = null, EntityTagCondition? condition = null) =>
+        await ChangeAsync(deviceId, moduleId, PutMode.Update, null, condition);
+
+    public async Task<IdentityState?> ChangeAsync(
+        string deviceId, string? moduleId, PutMode mode, IdentityDraft? draft, EntityTagCondition? condition = null) =>
+        await Registry.ChangeAsync(
+            Owner, new IdentityChange(Identity.Of(deviceId, moduleId), mode, draft, condition ?? EntityTagCondition.Any), CancellationToken.None);
+
+    public IdentityRecord? Stored(string deviceId, string? moduleId = null) =>
+        Metadata.Read(tx => Metadata.Identities.Find(tx, deviceId, moduleId));
+
+    public TestLink Connect(string deviceId, string? moduleId = null)
+    {
+        var link = new TestLink(Identity.Of(deviceId, moduleId), Connected);
+        Connected.Attach(link);
+        return link;
+    }
+
+    public static async Task RefusedAsync(HubError error, Func<Task> act) =>
+        Assert.Same(error, (await Assert.ThrowsAsync<HubException>(act)).Error);
+
+    public async ValueTask DisposeAsync()
+    {
+        await Activity.DisposeAsync();
+        await Metadata.DisposeAsync();
+        _files.Dispose();
+    }
+}
+
+/// <summary>A link that goes when it is told to.</summary>
+internal sealed class TestLink(Identity identity, ConnectedDevices connected) : IDeviceLink
+{
+    public Identity Identity { get; } = identity;
+
+    public Peer Peer { get; } = new(new IPEndPoint(IPAddress.Loopback, 9), "mqtt");
+
+    public HubError? ClosedWith { get; private set; }
+
+    public void Close(HubError error, string reason)
+    {
+        ClosedWith ??= error;
+        connected.Detach(this);
+    }
+}
