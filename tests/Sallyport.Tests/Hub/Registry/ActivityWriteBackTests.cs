@@ -101,6 +101,7 @@ public sealed class ActivityWriteBackTests : IAsyncLifetime
 
         public Task Written => _written.Task;
 
+        public string HubId => inner.HubId;
         public IIdentityStore Identities => inner.Identities;
         public IPolicyStore Policies => inner.Policies;
         public ISubscriptionStore Subscriptions => inner.Subscriptions;
