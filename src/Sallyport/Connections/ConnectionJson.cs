@@ -1,0 +1,23 @@
+using Sallyport.Services.Connections;
+
+namespace Sallyport.Connections;
+
+/// <summary>What a client sends to create a connection. Holds a secret: never printed.</summary>
+/// <param name="Table">Null: <c>telemetry</c>.</param>
+/// <param name="From"><c>earliest</c> or <c>latest</c>; null: <c>latest</c>.</param>
+internal sealed record ConnectionRequestJson(string? Kind, string? ConnectionString, string? Table, string? From)
+{
+    public override string ToString() => $"{Kind} into {Table}";
+}
+
+/// <summary>What a client gets to see of a connection.</summary>
+internal sealed record ConnectionJson(
+    string Name, string Kind, string Table, string Target, string From, string Creator, DateTimeOffset CreatedTime, ConnectionStatusJson Status)
+{
+    public static ConnectionJson Of(ConnectionDescription one) => new(
+        one.Name, one.Kind, one.Table, one.Target, one.FromEarliest ? "earliest" : "latest", one.Creator, one.CreatedTime,
+        new ConnectionStatusJson(one.State, one.LastError, one.LastErrorTime, one.RowsWritten, one.Behind));
+}
+
+internal sealed record ConnectionStatusJson(
+    ConnectionState State, string? LastError, DateTimeOffset? LastErrorTime, long RowsWritten, IReadOnlyList<PartitionLag> Behind);

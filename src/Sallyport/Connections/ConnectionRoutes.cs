@@ -1,0 +1,140 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
+using Sallyport.Heads.Http;
+using Sallyport.Hub.Access;
+using Sallyport.Hub.Audit;
+using Sallyport.Protocol.Errors;
+using Sallyport.Services.Connections;
+
+namespace Sallyport.Connections;
+
+/// <summary>
+/// <c>/manage/v1/connections</c>: service connections over REST (<c>docs/connections-sql.md</c>). Composed here because heads do not
+/// see services. Every act is in the audit trail before it takes effect. Answers never hold a connection string.
+/// </summary>
+internal sealed class ConnectionRoutes(ServiceConnections connections, IAuditTrail audit)
+{
+    private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web)
+    {
+        AllowDuplicateProperties = false,
+        UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
+        Converters = { new JsonStringEnumConverter(JsonNamingPolicy.CamelCase) },
+    };
+
+    public void Map(IEndpointRouteBuilder routes)
+    {
+        var group = routes.MapGroup("/manage/v1/connections");
+        group.MapGet("/", ListAsync).Requires(Rights.ConnectionManage);
+        group.MapGet("/{name}", GetAsync).Requires(Rights.ConnectionManage);
+        group.MapPut("/{name}", PutAsync).Requires(Rights.ConnectionManage);
+        group.MapDelete("/{name}", DeleteAsync).Requires(Rights.ConnectionManage);
+        group.MapPost("/{name}/pause", PauseAsync).Requires(Rights.ConnectionManage);
+        group.MapPost("/{name}/resume", ResumeAsync).Requires(Rights.ConnectionManage);
+        group.MapPost("/{name}/test", TestAsync).Requires(Rights.ConnectionManage);
+    }
+
+    private async Task ListAsync(HttpContext context)
+    {
+        var all = await connections.ListAsync(context.RequestAborted);
+        await WriteAsync(context, all.Select(ConnectionJson.Of));
+    }
+
+    private async Task GetAsync(HttpContext context) => await AnswerAsync(context, NameOf(context));
+
+    private async Task PutAsync(HttpContext context)
+    {
+        var name = NameOf(context);
+        var body = await ReadAsync(context);
+        var definition = new ConnectionDefinition(name, body.Kind ?? "", body.ConnectionString ?? "", body.Table ?? "telemetry", FromEarliest(body.From));
+        var actor = ActorOf(context);
+        if (!actor.Rights.HasFlag(Rights.TelemetryRead))
+        {
+            // It would run with the rights of its creator, who may not read what it would write.
+            audit.Note(actor.Refused("connection put", name, "the caller may not read telemetry"));
+            throw new HubException(HubErrors.UnauthorizedAccess, "a connection reads telemetry, and the policy does not hold that right");
+        }
+
+        connections.Validate(definition);
+        await audit.RecordAsync(actor.Done("connection put", name), context.RequestAborted);
+        var created = await connections.PutAsync(definition, actor.Principal, (long)actor.Rights, context.RequestAborted);
+        context.Response.StatusCode = created ? StatusCodes.Status201Created : StatusCodes.Status200OK;
+        await AnswerAsync(context, name);
+    }
+
+    private async Task DeleteAsync(HttpContext context)
+    {
+        await ActAsync(context, "connection delete", connections.DeleteAsync);
+        context.Response.StatusCode = StatusCodes.Status204NoContent;
+    }
+
+    private async Task PauseAsync(HttpContext context)
+    {
+        await ActAsync(context, "connection pause", connections.PauseAsync);
+        await AnswerAsync(context, NameOf(context));
+    }
+
+    private async Task ResumeAsync(HttpContext context)
+    {
+        await ActAsync(context, "connection resume", connections.ResumeAsync);
+        await AnswerAsync(context, NameOf(context));
+    }
+
+    private async Task TestAsync(HttpContext context)
+    {
+        string? problem = null;
+        await ActAsync(context, "connection test", async (name, cancel) => problem = await connections.TestAsync(name, cancel));
+        await WriteAsync(context, new { ok = problem is null, problem });
+    }
+
+    private async Task ActAsync(HttpContext context, string action, Func<string, CancellationToken, Task> act)
+    {
+        var name = NameOf(context);
+        await RequireAsync(name, context.RequestAborted);
+        await audit.RecordAsync(ActorOf(context).Done(action, name), context.RequestAborted);
+        await act(name, context.RequestAborted);
+    }
+
+    private async Task AnswerAsync(HttpContext context, string name) =>
+        await WriteAsync(context, ConnectionJson.Of(await RequireAsync(name, context.RequestAborted)));
+
+    private async Task<ConnectionDescription> RequireAsync(string name, CancellationToken cancel) =>
+        await connections.FindAsync(name, cancel) ?? throw new HubException(HubErrors.NotFound, $"there is no connection '{name}'");
+
+    private static string NameOf(HttpContext context) => (string)context.Request.RouteValues["name"]!;
+
+    private static Actor ActorOf(HttpContext context)
+    {
+        var address = context.Connection.RemoteIpAddress is { } ip ? new System.Net.IPEndPoint(ip, context.Connection.RemotePort) : null;
+        return Actor.Of(context.Caller().Principal!, context.TraceIdentifier, new Peer(address, "https"));
+    }
+
+    private static bool FromEarliest(string? from) => from switch
+    {
+        null or "latest" => false,
+        "earliest" => true,
+        _ => throw new HubException(HubErrors.ArgumentInvalid, "from is 'earliest' or 'latest'"),
+    };
+
+    private static async Task<ConnectionRequestJson> ReadAsync(HttpContext context)
+    {
+        try
+        {
+            return await JsonSerializer.DeserializeAsync<ConnectionRequestJson>(context.Request.Body, Json, context.RequestAborted)
+                ?? throw new HubException(HubErrors.FormatError, "the body is null");
+        }
+        catch (JsonException e)
+        {
+            // The parser's words may repeat the body, which holds a secret.
+            throw new HubException(HubErrors.FormatError, $"the body is not {{kind, connectionString, table, from}}: line {e.LineNumber + 1 ?? 1}, byte {e.BytePositionInLine + 1 ?? 1}");
+        }
+    }
+
+    private static Task WriteAsync<T>(HttpContext context, T value)
+    {
+        context.Response.ContentType = "application/json; charset=utf-8";
+        return JsonSerializer.SerializeAsync(context.Response.Body, value, Json, context.RequestAborted);
+    }
+}
