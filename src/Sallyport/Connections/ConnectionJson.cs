@@ -3,8 +3,9 @@ using Sallyport.Services.Connections;
 namespace Sallyport.Connections;
 
 /// <summary>What a client sends to create a connection. Holds a secret: never printed.</summary>
-/// <param name="Table">Null: <c>telemetry</c>.</param>
-/// <param name="From"><c>earliest</c> or <c>latest</c>; null: <c>latest</c>.</param>
+/// <param name="Kind">Null: <c>sql</c>.</param>
+/// <param name="Table">Null: as it is, at first <c>telemetry</c>.</param>
+/// <param name="From"><c>earliest</c> or <c>latest</c>; null: as it is, at first <c>latest</c>.</param>
 internal sealed record ConnectionRequestJson(string? Kind, string? ConnectionString, string? Table, string? From)
 {
     public override string ToString() => $"{Kind} into {Table}";

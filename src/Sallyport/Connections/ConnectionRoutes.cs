@@ -48,7 +48,11 @@ internal sealed class ConnectionRoutes(ServiceConnections connections, IAuditTra
     {
         var name = NameOf(context);
         var body = await ReadAsync(context);
-        var definition = new ConnectionDefinition(name, body.Kind ?? "", body.ConnectionString ?? "", body.Table ?? "telemetry", FromEarliest(body.From));
+        // What is left out stays as it is, so that a new password needs nothing but the new connection string.
+        var existing = await connections.FindAsync(name, context.RequestAborted);
+        var definition = new ConnectionDefinition(
+            name, body.Kind ?? existing?.Kind ?? ConnectionDefinition.Sql, body.ConnectionString ?? "", body.Table ?? existing?.Table ?? "telemetry",
+            FromEarliest(body.From) ?? existing?.FromEarliest ?? false);
         var actor = ActorOf(context);
         if (!actor.Rights.HasFlag(Rights.TelemetryRead))
         {
@@ -111,9 +115,10 @@ internal sealed class ConnectionRoutes(ServiceConnections connections, IAuditTra
         return Actor.Of(context.Caller().Principal!, context.TraceIdentifier, new Peer(address, "https"));
     }
 
-    private static bool FromEarliest(string? from) => from switch
+    private static bool? FromEarliest(string? from) => from switch
     {
-        null or "latest" => false,
+        null => null,
+        "latest" => false,
         "earliest" => true,
         _ => throw new HubException(HubErrors.ArgumentInvalid, "from is 'earliest' or 'latest'"),
     };
