@@ -97,6 +97,7 @@ public sealed class SqliteFormatTests : IDisposable
             Execute(File.ReadAllText(fixture));
 
             await using var metadata = await _fixture.OpenAsync();
+            Assert.Matches(fixture.EndsWith("metadata-1.sql", StringComparison.Ordinal) ? "^[0-9a-f]{32}$" : "^00112233445566778899aabbccddeeff$", metadata.HubId);
             metadata.Read(tx =>
             {
                 Assert.Equal((2, 1), metadata.Identities.CountDevices(tx));

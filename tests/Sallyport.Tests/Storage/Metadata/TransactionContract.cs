@@ -16,6 +16,16 @@ public abstract class TransactionContract : MetadataContract
     }
 
     [Fact]
+    public async Task HubId_AfterReopening_IsTheSame()
+    {
+        var id = Metadata.HubId;
+        await ReopenAsync();
+
+        Assert.Matches("^[0-9a-f]{32}$", id);
+        Assert.Equal(id, Metadata.HubId);
+    }
+
+    [Fact]
     public async Task Write_ActThrows_CallerGetsItAndNothingIsKept()
     {
         var thrown = await Assert.ThrowsAsync<FormatException>(async () => await Metadata.WriteAsync<bool>(tx =>
