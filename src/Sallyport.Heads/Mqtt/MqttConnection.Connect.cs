@@ -45,6 +45,7 @@ internal sealed partial class MqttConnection
         Volatile.Write(ref _expiresUtcTicks, admission.Principal!.Expires.UtcTicks);
         _longestSilence = LongestSilence(connect.KeepAliveSeconds);
         StayQuietUntil();
+        _lease.Dispose();
         _session.Accept(identity, stored, _replies);
         Post();
         MqttMeter.Answered(MqttConnectCode.Accepted);

@@ -3,6 +3,7 @@ using System.Security.Cryptography.X509Certificates;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Devices;
+using Sallyport.Hub.Limits;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
 using Sallyport.Protocol.Mqtt;
@@ -26,6 +27,7 @@ internal sealed partial class MqttConnection : IDeviceLink, ICommitListener, ITh
     private readonly PipeReader _input;
     private readonly PipeWriter _output;
     private readonly X509Certificate2? _certificate;
+    private readonly PreAuthenticationLease _lease;
     private readonly Action _abort;
     private readonly CancellationToken _closed;
     private readonly MqttServerSession _session = new();
@@ -43,15 +45,17 @@ internal sealed partial class MqttConnection : IDeviceLink, ICommitListener, ITh
     private long _drainUntil = Never;
     private long _expiresUtcTicks = Never;
     private TimeSpan _longestSilence;
+    private long _heldBytes;
     private HubError _stallError = HubErrors.Throttled;
 
-    public MqttConnection(MqttHead head, IDuplexPipe transport, Peer peer, X509Certificate2? certificate, Action abort, CancellationToken closed)
+    public MqttConnection(MqttHead head, IDuplexPipe transport, Peer peer, X509Certificate2? certificate, PreAuthenticationLease lease, Action abort, CancellationToken closed)
     {
         _head = head;
         _input = transport.Input;
         _output = transport.Output;
         Peer = peer;
         _certificate = certificate;
+        _lease = lease;
         _abort = abort;
         _closed = closed;
         _longestSilence = head.Options.ConnectTimeout;
@@ -144,6 +148,7 @@ internal sealed partial class MqttConnection : IDeviceLink, ICommitListener, ITh
             var step = MqttServerStep.Handled;
             try
             {
+                CountUnauthenticated(input.Length);
                 while (step is not (MqttServerStep.NeedMore or MqttServerStep.Disconnected) && !IsEnding)
                 {
                     step = Take(ref input);
@@ -172,6 +177,17 @@ internal sealed partial class MqttConnection : IDeviceLink, ICommitListener, ITh
             if (step == MqttServerStep.Disconnected || read.IsCompleted)
                 return;
         }
+    }
+
+    // What a stranger may have us hold is bounded, per address and in all.
+    private void CountUnauthenticated(long held)
+    {
+        if (_session.IsConnected || held <= _heldBytes)
+            return;
+
+        if (!_lease.TryTake((int)(held - _heldBytes)))
+            throw new MqttProtocolException(HubErrors.Throttled, "too many bytes before authentication");
+        _heldBytes = held;
     }
 
     private async Task FinishAsync()

@@ -2,6 +2,7 @@ using System.Net;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http.Features;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Limits;
 
 namespace Sallyport.Heads.Mqtt;
 
@@ -13,6 +14,7 @@ public sealed class MqttConnectionHandler(MqttHead head) : ConnectionHandler
             connection.Transport,
             new Peer(connection.RemoteEndPoint as IPEndPoint, "mqtt"),
             connection.Features.Get<ITlsConnectionFeature>()?.ClientCertificate,
+            connection.Features.Get<PreAuthenticationLease>(),
             connection.Abort,
             connection.ConnectionClosed);
 }

@@ -1,10 +1,12 @@
 using System.Collections.Concurrent;
 using System.IO.Pipelines;
+using System.Net;
 using System.Security.Cryptography.X509Certificates;
 using Microsoft.Extensions.Logging;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Devices;
+using Sallyport.Hub.Limits;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Protocol.Errors;
 using Sallyport.Storage.EventLog;
@@ -19,6 +21,7 @@ public sealed class MqttHead : IDisposable
 {
     private static readonly TimeSpan WatchInterval = TimeSpan.FromSeconds(1);
     private readonly ConcurrentDictionary<MqttConnection, byte> _open = new();
+    private readonly PreAuthenticationLimits _limits;
     private readonly ITimer _watch;
     private volatile bool _stopping;
 
@@ -28,6 +31,7 @@ public sealed class MqttHead : IDisposable
         Ingest ingest,
         IEventLog log,
         MqttSessions sessions,
+        PreAuthenticationLimits limits,
         IAuditTrail audit,
         TimeProvider time,
         ILogger<MqttHead> logger,
@@ -38,6 +42,7 @@ public sealed class MqttHead : IDisposable
         Ingest = ingest;
         Log = log;
         Sessions = sessions;
+        _limits = limits;
         Audit = audit;
         Time = time;
         Logger = logger;
@@ -62,11 +67,20 @@ public sealed class MqttHead : IDisposable
     /// <summary>Serves one connection; completes when it has ended, never with an exception.</summary>
     /// <param name="transport">The bytes, already out of TLS.</param>
     /// <param name="certificate">What the client showed in its TLS handshake; null when nothing.</param>
+    /// <param name="lease">The place among the unauthenticated that the listener took; null: one is taken here.</param>
     /// <param name="abort">Cuts the connection at once; may be called from any thread and more than once.</param>
     /// <param name="closed">Cancelled when the connection is gone.</param>
-    public async Task RunAsync(IDuplexPipe transport, Peer peer, X509Certificate2? certificate, Action abort, CancellationToken closed)
+    public async Task RunAsync(
+        IDuplexPipe transport, Peer peer, X509Certificate2? certificate, PreAuthenticationLease? lease, Action abort, CancellationToken closed)
     {
-        var connection = new MqttConnection(this, transport, peer, certificate, abort, closed);
+        lease ??= _limits.TryEnter(peer.Address?.Address ?? IPAddress.None);
+        if (lease is null)
+        {
+            abort();
+            return;
+        }
+
+        var connection = new MqttConnection(this, transport, peer, certificate, lease, abort, closed);
         _open.TryAdd(connection, 0);
         MqttMeter.Opened();
         try
@@ -77,6 +91,7 @@ public sealed class MqttHead : IDisposable
         }
         finally
         {
+            lease.Dispose();
             MqttMeter.Ended();
             _open.TryRemove(connection, out _);
         }

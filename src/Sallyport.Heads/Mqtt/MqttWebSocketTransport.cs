@@ -1,0 +1,54 @@
+using System.IO.Pipelines;
+using System.Net.WebSockets;
+using Sallyport.Protocol.Mqtt;
+
+namespace Sallyport.Heads.Mqtt;
+
+/// <summary>
+/// A WebSocket as a stream of bytes: messages are joined and cut at will. [MQTT-6.0.0-2]
+/// What arrives goes through a pipe, because cancelling a read of a WebSocket would cut it with its last acknowledgements unsent.
+/// </summary>
+internal sealed class MqttWebSocketTransport(WebSocket socket) : IDuplexPipe
+{
+    private readonly Pipe _arrived = new();
+
+    public PipeReader Input => _arrived.Reader;
+
+    public PipeWriter Output { get; } = PipeWriter.Create(
+        WebSocketStream.Create(socket, WebSocketMessageType.Binary, ownsWebSocket: false), new StreamPipeWriterOptions(leaveOpen: true));
+
+    /// <summary>Moves what arrives into <see cref="Input"/> until the peer or the caller ends it. Never throws.</summary>
+    public async Task PumpAsync(CancellationToken stop)
+    {
+        Exception? failure = null;
+        try
+        {
+            while (true)
+            {
+                // An idle connection waits without a buffer.
+                var received = await socket.ReceiveAsync(Memory<byte>.Empty, stop).ConfigureAwait(false);
+                if (IsBinary(received))
+                    received = await socket.ReceiveAsync(_arrived.Writer.GetMemory(), stop).ConfigureAwait(false);
+                if (!IsBinary(received))
+                    break;
+
+                _arrived.Writer.Advance(received.Count);
+                if ((await _arrived.Writer.FlushAsync(stop).ConfigureAwait(false)).IsCompleted)
+                    break;
+            }
+        }
+        catch (Exception e)
+        {
+            failure = e; // The reader sees it and decides.
+        }
+
+        await _arrived.Writer.CompleteAsync(failure).ConfigureAwait(false);
+    }
+
+    private static bool IsBinary(ValueWebSocketReceiveResult received) => received.MessageType switch
+    {
+        WebSocketMessageType.Binary => true,
+        WebSocketMessageType.Close => false,
+        _ => throw new MqttProtocolException("a WebSocket message that is not binary"), // [MQTT-6.0.0-1]
+    };
+}
