@@ -83,6 +83,8 @@ public sealed class MqttServerSession
     public MqttServerStep Next(ref ReadOnlySequence<byte> input, IBufferWriter<byte> output, out MqttTelemetry telemetry)
     {
         telemetry = default;
+        if (!IsConnected && !input.IsEmpty && input.FirstSpan is [var first, ..] && first >> 4 != (int)MqttPacketType.Connect) // [MQTT-3.1.0-1]
+            throw new MqttProtocolException($"the first packet is of type {first >> 4}, not CONNECT");
         if (!MqttFrame.TryRead(ref input, IsConnected ? MaxPacketLength : MaxConnectLength, out var frame))
             return MqttServerStep.NeedMore;
 
@@ -139,8 +141,6 @@ public sealed class MqttServerSession
 
     private MqttServerStep OnFirst(in MqttFrame frame)
     {
-        if (frame.Type != MqttPacketType.Connect) // [MQTT-3.1.0-1]
-            throw new MqttProtocolException($"the first packet is {frame.Type}, not CONNECT");
         if (Connect is not null) // [MQTT-3.1.4-5]
             throw new MqttProtocolException("a packet before CONNACK");
 
