@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Sallyport.Hub.Registry;
+using Sallyport.Hub.Telemetry;
 
 namespace Sallyport.Heads.Http;
 
@@ -27,6 +28,13 @@ public static class HttpHead
         services.AddSingleton<PolicyRoutes>();
         services.AddSingleton<StatusRoutes>();
         services.AddSingleton<OpenApi>();
+        services.TryAddSingleton<Ingest>();
+        services.TryAddSingleton<EventReader>();
+        services.TryAddSingleton<Checkpoints>();
+        services.TryAddSingleton(new EventReadOptions());
+        services.AddSingleton<EventRoutes>();
+        services.AddSingleton<CheckpointRoutes>();
+        services.AddSingleton<DeviceTelemetryRoutes>();
         return services;
     }
 
@@ -41,6 +49,9 @@ public static class HttpHead
         routes.ServiceProvider.GetRequiredService<PolicyRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<StatusRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<OpenApi>().Map(routes);
+        routes.ServiceProvider.GetRequiredService<DeviceTelemetryRoutes>().Map(routes);
+        routes.ServiceProvider.GetRequiredService<EventRoutes>().Map(routes);
+        routes.ServiceProvider.GetRequiredService<CheckpointRoutes>().Map(routes);
         return routes;
     }
 

@@ -12,6 +12,7 @@ namespace Sallyport.Heads.Http;
 /// JSON of the HTTP head. Reading ignores the case of names and what it does not know (later SDKs send more), and refuses
 /// doubled names; writing keeps <c>+</c> in keys readable (the content type is never HTML).
 /// </summary>
+[JsonSerializable(typeof(CheckpointJson))]
 [JsonSerializable(typeof(ErrorJson))]
 [JsonSerializable(typeof(IdentityJson))]
 [JsonSerializable(typeof(List<IdentityJson>))]

@@ -76,16 +76,15 @@ public sealed class EventReader(IEventLog log, TimeProvider time)
         private readonly LogPage _page = new(PageBytes);
         private readonly List<LogRecord> _matches = [];
         private readonly long _end;
-        private long _missing;
+        private long _missing; // Gone before the cursor was opened: a position before the oldest record starts at the oldest.
         private Task? _more;
 
         public Tail(IEventLog log, int partition, LogStart start, bool follow)
         {
-            var there = log.Describe(StreamId.Events, partition);
             _partition = partition;
-            _end = follow ? long.MaxValue : there.NextSequence;
-            _missing = start.Kind == LogStartKind.Sequence ? Math.Max(0, there.FirstSequence - Math.Max(0, start.Sequence)) : 0;
+            _end = follow ? long.MaxValue : log.Describe(StreamId.Events, partition).NextSequence;
             _cursor = log.OpenCursor(StreamId.Events, partition, start);
+            _missing = start.Kind == LogStartKind.Sequence ? Math.Max(0, _cursor.NextSequence - start.Sequence) : 0;
         }
 
         public bool IsDone => _cursor.NextSequence >= _end;
@@ -102,8 +101,8 @@ public sealed class EventReader(IEventLog log, TimeProvider time)
             }
 
             var count = await _cursor.ReadAsync(_page, cancel).ConfigureAwait(false);
-            var skipped = Math.Max(_cursor.Skipped, _missing);
-            if (count == 0 && _cursor.Skipped == 0)
+            var skipped = _cursor.Skipped + _missing;
+            if (count == 0 && skipped == 0)
                 return null;
 
             _missing = 0;

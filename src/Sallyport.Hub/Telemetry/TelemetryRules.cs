@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text;
 using System.Text.Unicode;
 using Sallyport.Protocol.Messages;
@@ -21,8 +20,6 @@ namespace Sallyport.Hub.Telemetry;
 public static class TelemetryRules
 {
     public const int MaxMessageIdLength = 128;
-
-    private const int MaxTimeLength = 40;
 
     /// <summary>
     /// True for names that only the hub may set: <c>iothub-…</c> (but for the few that senders set) and <c>x-opt-…</c>, in any case.
@@ -92,12 +89,12 @@ public static class TelemetryRules
     private static bool TryParseTime(ReadOnlySpan<byte> value, out long unixMs)
     {
         unixMs = 0;
-        Span<char> text = stackalloc char[MaxTimeLength];
-        if (value.Length > MaxTimeLength || !Ascii.IsValid(value))
+        Span<char> text = stackalloc char[IsoTime.MaxLength];
+        if (value.Length > IsoTime.MaxLength || !Ascii.IsValid(value))
             return false;
 
         Encoding.ASCII.GetChars(value, text);
-        if (!DateTimeOffset.TryParseExact(text[..value.Length], "yyyy-MM-dd'T'HH:mm:ss.FFFFFFFK", CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var time))
+        if (!IsoTime.TryParse(text[..value.Length], out var time))
             return false;
 
         unixMs = time.ToUnixTimeMilliseconds();

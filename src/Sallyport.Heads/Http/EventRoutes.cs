@@ -1,0 +1,89 @@
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.Hosting;
+using Sallyport.Hub.Access;
+using Sallyport.Hub.Telemetry;
+using Sallyport.Protocol.Errors;
+using Sallyport.Storage.EventLog;
+
+namespace Sallyport.Heads.Http;
+
+/// <summary>
+/// The streaming read of the built-in endpoint: <c>GET /manage/v1/events</c> answers newline-delimited JSON, an event a line
+/// (<see cref="EventJson"/>), until the client goes, <c>maxEvents</c> is reached, or with <c>follow=false</c> the end.
+/// Lines with <c>control</c> are the hub's:
+/// <list type="bullet">
+/// <item><c>{"control":"skipped","partition":0,"count":12}</c>: that many events before the next one are gone. A position before the oldest
+/// event starts at the oldest and says so here, as does a reader that retention overtakes; both look the same to whoever counts.</item>
+/// <item><c>{"control":"heartbeat"}</c>: nothing came for a while, all is well.</item>
+/// <item><c>{"control":"end","reason":"…"}</c>: the hub ends the stream, because the token expired or the hub stops.</item>
+/// </list>
+/// </summary>
+internal sealed class EventRoutes(
+    EventReader reader, Checkpoints checkpoints, EventReadOptions options, TimeProvider time, IHostApplicationLifetime lifetime)
+{
+    // CancellationTokenSource takes no longer delays; a token that lives longer is looked at again by its next request.
+    private static readonly TimeSpan LongestLife = TimeSpan.FromDays(49);
+
+    private int _readers;
+
+    public void Map(IEndpointRouteBuilder routes) => routes.MapGet("/manage/v1/events", ReadAsync).Requires(Rights.TelemetryRead);
+
+    private async Task ReadAsync(HttpContext context)
+    {
+        var request = EventReadRequest.Parse(context.Request.Query, reader.PartitionCount);
+        if (Interlocked.Increment(ref _readers) > options.MaxReaders)
+        {
+            Interlocked.Decrement(ref _readers);
+            throw new HubException(HubErrors.ServiceUnavailable, $"{options.MaxReaders} requests read events already, which is the bound; retry later");
+        }
+
+        try
+        {
+            await StreamAsync(context, request);
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _readers);
+        }
+    }
+
+    private async Task StreamAsync(HttpContext context, EventReadRequest request)
+    {
+        var query = new EventQuery { Starts = StartsOf(request), Devices = request.Devices, Follow = request.Follow, Heartbeat = options.Heartbeat };
+        var left = context.Caller().Principal!.Expires - time.GetUtcNow();
+        using var expired = new CancellationTokenSource(left < TimeSpan.Zero ? TimeSpan.Zero : left < LongestLife ? left : LongestLife, time);
+        using var end = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, lifetime.ApplicationStopping, expired.Token);
+
+        context.Response.ContentType = "application/x-ndjson";
+        context.Response.Headers.CacheControl = "no-store";
+        await context.Response.StartAsync(context.RequestAborted);
+        await using var lines = new EventLines(context.Response.BodyWriter);
+        try
+        {
+            await foreach (var page in reader.ReadAsync(query, end.Token))
+            {
+                lines.Write(page, request.MaxEvents - lines.Events);
+                await lines.FlushAsync(context.RequestAborted);
+                if (lines.Events == request.MaxEvents)
+                    return;
+            }
+        }
+        catch (OperationCanceledException) when (end.IsCancellationRequested && !context.RequestAborted.IsCancellationRequested)
+        {
+            lines.WriteEnd(lifetime.ApplicationStopping.IsCancellationRequested ? "the hub is stopping" : "the token expired");
+            await lines.FlushAsync(context.RequestAborted);
+        }
+    }
+
+    private IReadOnlyDictionary<int, LogStart> StartsOf(EventReadRequest request)
+    {
+        var starts = reader.Starts(request.From, request.Partition);
+        if (request.Checkpoint is not { } name)
+            return starts;
+
+        var saved = checkpoints.Find(request.ConsumerGroup, name);
+        return starts.ToDictionary(start => start.Key, start => saved.TryGetValue(start.Key, out var next) ? LogStart.FromSequence(next) : start.Value);
+    }
+}

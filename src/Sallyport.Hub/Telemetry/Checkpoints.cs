@@ -1,0 +1,50 @@
+using Sallyport.Storage.Metadata;
+
+namespace Sallyport.Hub.Telemetry;
+
+/// <summary>
+/// Named positions of readers, per consumer group: for each partition the sequence number that the reader takes next.
+/// The last writer wins. Group names are compared without regard to case, because Event Hubs clients write <c>$default</c> too. Thread-safe.
+/// </summary>
+public sealed class Checkpoints(IMetadata metadata)
+{
+    /// <summary>The consumer group that every hub has.</summary>
+    public const string DefaultGroup = "$Default";
+
+    public const int MaxNameLength = 128;
+
+    /// <summary>Whether the hub has this consumer group.</summary>
+    public static bool GroupExists(string group) => string.Equals(group, DefaultGroup, StringComparison.OrdinalIgnoreCase);
+
+    /// <summary>1 to 128 ASCII letters, digits and <c>- . _</c>.</summary>
+    public static bool IsValidName(string name) =>
+        name.Length is > 0 and <= MaxNameLength && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '.' or '_');
+
+    /// <summary>Empty when there is none of that name.</summary>
+    public IReadOnlyDictionary<int, long> Find(string group, string name) =>
+        metadata.Read(tx => metadata.Checkpoints.Find(tx, ScopeOf(group), name));
+
+    /// <summary>Saves the positions of the partitions named; the others keep theirs. Durable when it completes.</summary>
+    public async ValueTask SaveAsync(string group, string name, IReadOnlyDictionary<int, long> next, CancellationToken cancel) =>
+        await metadata.WriteAsync(
+            tx =>
+            {
+                foreach (var (partition, sequence) in next)
+                    metadata.Checkpoints.Put(tx, ScopeOf(group), name, partition, sequence);
+                return true;
+            },
+            cancel).ConfigureAwait(false);
+
+    /// <summary>False when there was none.</summary>
+    public ValueTask<bool> DeleteAsync(string group, string name, CancellationToken cancel) => metadata.WriteAsync(
+        tx =>
+        {
+            var exists = metadata.Checkpoints.Find(tx, ScopeOf(group), name).Count > 0;
+            metadata.Checkpoints.Delete(tx, ScopeOf(group), name);
+            return exists;
+        },
+        cancel);
+
+    // Group names are ASCII by then: one that does not exist does not get here.
+    private static string ScopeOf(string group) => $"consumer-group/{group.ToUpperInvariant()}";
+}
