@@ -58,8 +58,8 @@ internal sealed class EventRoutes(
 
         context.Response.ContentType = "application/x-ndjson";
         context.Response.Headers.CacheControl = "no-store";
-        await context.Response.StartAsync(context.RequestAborted);
         await using var lines = new EventLines(context.Response.BodyWriter);
+        await lines.FlushAsync(context.RequestAborted); // The answer's head must not wait for the first event.
         try
         {
             await foreach (var page in reader.ReadAsync(query, end.Token))

@@ -16,6 +16,8 @@ internal sealed class StubAuthentication(Rights held) : IServiceAuthentication, 
         {
             "good" when held.HasFlag(needed) => new Admission(
                 new Principal(PrincipalKind.Policy, "tester", held, DateTimeOffset.MaxValue, "{}", "0123456789abcdef"), null, ""),
+            "hour" => new Admission(
+                new Principal(PrincipalKind.Policy, "tester", held, new DateTimeOffset(2026, 1, 2, 4, 4, 5, TimeSpan.Zero), "{}", "0123456789abcdef"), null, ""),
             "good" => Admission.Refuse(HubErrors.UnauthorizedAccess, "the secret reason of missing rights"),
             _ => Admission.Refuse(HubErrors.Unauthorized, "the secret reason of a bad token"),
         });
