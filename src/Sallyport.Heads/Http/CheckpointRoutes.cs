@@ -17,9 +17,12 @@ internal sealed class CheckpointRoutes(EventReader reader, Checkpoints checkpoin
 
     public void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapGet(Path, GetAsync).Requires(Rights.TelemetryRead);
-        routes.MapPut(Path, PutAsync).Requires(Rights.TelemetryRead);
-        routes.MapDelete(Path, DeleteAsync).Requires(Rights.TelemetryRead);
+        routes.MapGet(Path, GetAsync).Requires(Rights.TelemetryRead)
+            .Describe("A reader's saved position: the sequence number that comes next, per partition.", answer: HttpJson.Wire.CheckpointJson);
+        routes.MapPut(Path, PutAsync).Requires(Rights.TelemetryRead)
+            .Describe("Saves a reader's position; partitions that it does not name keep theirs.", HttpJson.Wire.CheckpointJson);
+        routes.MapDelete(Path, DeleteAsync).Requires(Rights.TelemetryRead)
+            .Describe("Forgets a reader's saved position.");
     }
 
     private Task GetAsync(HttpContext context)

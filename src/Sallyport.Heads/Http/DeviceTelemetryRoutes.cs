@@ -25,8 +25,10 @@ internal sealed class DeviceTelemetryRoutes(Ingest ingest, IEventLog log, Activi
 
     public void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapPost("/devices/{id}/messages/events", PostAsync).RequiresDevice().WithMetadata(BodyLimit.Instance);
-        routes.MapPost("/devices/{id}/modules/{moduleId}/messages/events", PostAsync).RequiresDevice().WithMetadata(BodyLimit.Instance);
+        routes.MapPost("/devices/{id}/messages/events", PostAsync).RequiresDevice().WithMetadata(BodyLimit.Instance)
+            .Describe("Takes a device's message, or a batch of them, in.");
+        routes.MapPost("/devices/{id}/modules/{moduleId}/messages/events", PostAsync).RequiresDevice().WithMetadata(BodyLimit.Instance)
+            .Describe("Takes a module's message, or a batch of them, in.");
     }
 
     private async Task PostAsync(HttpContext context)

@@ -28,7 +28,8 @@ internal sealed class EventRoutes(
 
     private int _readers;
 
-    public void Map(IEndpointRouteBuilder routes) => routes.MapGet("/manage/v1/events", ReadAsync).Requires(Rights.TelemetryRead);
+    public void Map(IEndpointRouteBuilder routes) => routes.MapGet("/manage/v1/events", ReadAsync).Requires(Rights.TelemetryRead)
+        .Describe("Events of the built-in endpoint as newline-delimited JSON: consumerGroup, partition, from, deviceId, checkpoint, follow, maxEvents.");
 
     private async Task ReadAsync(HttpContext context)
     {
@@ -56,13 +57,15 @@ internal sealed class EventRoutes(
         using var expired = new CancellationTokenSource(left < TimeSpan.Zero ? TimeSpan.Zero : left < LongestLife ? left : LongestLife, time);
         using var end = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, lifetime.ApplicationStopping, expired.Token);
 
+        using var reading = reader.Open(query);
+
         context.Response.ContentType = "application/x-ndjson";
         context.Response.Headers.CacheControl = "no-store";
         await using var lines = new EventLines(context.Response.BodyWriter);
         await lines.FlushAsync(context.RequestAborted); // The answer's head must not wait for the first event.
         try
         {
-            await foreach (var page in reader.ReadAsync(query, end.Token))
+            await foreach (var page in reading.ReadAsync(end.Token))
             {
                 lines.Write(page, request.MaxEvents - lines.Events);
                 await lines.FlushAsync(context.RequestAborted);

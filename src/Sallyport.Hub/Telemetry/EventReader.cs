@@ -1,18 +1,10 @@
-using System.Runtime.CompilerServices;
-using Sallyport.Protocol.Amqp;
 using Sallyport.Storage.EventLog;
 
 namespace Sallyport.Hub.Telemetry;
 
-/// <summary>
-/// Reads the stream <c>events</c>: several partitions as one, a page of each in turn so that a busy one does not starve the others,
-/// and on at the end without polling. Thread-safe; each enumeration has its own cursors.
-/// </summary>
+/// <summary>Reads the stream <c>events</c>, for any number of readers at a time. Thread-safe.</summary>
 public sealed class EventReader(IEventLog log, TimeProvider time)
 {
-    // A turn of four partitions then fits into what a socket takes at once.
-    private const int PageBytes = 64 * 1024;
-
     public int PartitionCount => log.PartitionCount;
 
     /// <summary>The same start for all partitions, or for one.</summary>
@@ -21,118 +13,6 @@ public sealed class EventReader(IEventLog log, TimeProvider time)
         ? new Dictionary<int, LogStart> { [one] = start }
         : Enumerable.Range(0, log.PartitionCount).ToDictionary(p => p, _ => start);
 
-    /// <exception cref="OperationCanceledException">The reading was cancelled while it waited or read.</exception>
-    public async IAsyncEnumerable<EventPage> ReadAsync(EventQuery query, [EnumeratorCancellation] CancellationToken cancel)
-    {
-        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancel);
-        using var heartbeat = new PeriodicTimer(query.Heartbeat, time);
-        var tails = query.Starts.Select(start => new Tail(log, start.Key, start.Value, query.Follow)).ToArray();
-        Task tick = heartbeat.WaitForNextTickAsync(stop.Token).AsTask();
-        try
-        {
-            var quiet = false;
-            while (true)
-            {
-                var read = false;
-                foreach (var tail in tails)
-                {
-                    if (!tail.IsReadable || await tail.ReadAsync(query.Devices, stop.Token).ConfigureAwait(false) is not { } page)
-                        continue;
-
-                    read = true;
-                    quiet &= page is { Records.Count: 0, Skipped: 0 };
-                    yield return page;
-                }
-
-                if (tails.All(tail => tail.IsDone))
-                    yield break;
-                if (!read)
-                    await Task.WhenAny(tails.Where(tail => !tail.IsDone).Select(tail => tail.MoreAsync(stop.Token)).Append(tick)).ConfigureAwait(false);
-                if (!tick.IsCompleted)
-                    continue;
-
-                await tick.ConfigureAwait(false);
-                tick = heartbeat.WaitForNextTickAsync(stop.Token).AsTask();
-                if (quiet)
-                    yield return EventPage.Heartbeat;
-                quiet = true;
-            }
-        }
-        finally
-        {
-            // A cursor has one user at a time: nothing may wait on it any more when it is closed.
-            await stop.CancelAsync().ConfigureAwait(false);
-            await tick.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            foreach (var tail in tails)
-                await tail.CloseAsync().ConfigureAwait(false);
-        }
-    }
-
-    /// <summary>One partition being read. Owned by one enumeration.</summary>
-    private sealed class Tail
-    {
-        private readonly int _partition;
-        private readonly ILogCursor _cursor;
-        private readonly LogPage _page = new(PageBytes);
-        private readonly List<LogRecord> _matches = [];
-        private readonly long _end;
-        private long _missing; // Gone before the cursor was opened: a position before the oldest record starts at the oldest.
-        private Task? _more;
-
-        public Tail(IEventLog log, int partition, LogStart start, bool follow)
-        {
-            _partition = partition;
-            _end = follow ? long.MaxValue : log.Describe(StreamId.Events, partition).NextSequence;
-            _cursor = log.OpenCursor(StreamId.Events, partition, start);
-            _missing = start.Kind == LogStartKind.Sequence ? Math.Max(0, _cursor.NextSequence - start.Sequence) : 0;
-        }
-
-        public bool IsDone => _cursor.NextSequence >= _end;
-
-        public bool IsReadable => !IsDone && _more is null or { IsCompleted: true };
-
-        /// <summary>The next page; null when there is nothing now.</summary>
-        public async ValueTask<EventPage?> ReadAsync(DevicePattern? devices, CancellationToken cancel)
-        {
-            if (_more is not null)
-            {
-                await _more.ConfigureAwait(false);
-                _more = null;
-            }
-
-            var count = await _cursor.ReadAsync(_page, cancel).ConfigureAwait(false);
-            var skipped = _cursor.Skipped + _missing;
-            if (count == 0 && skipped == 0)
-                return null;
-
-            _missing = 0;
-            TelemetryMeter.Read(count);
-            return new EventPage(_partition, devices is null ? _page.Records : Matching(devices), skipped, _cursor.NextSequence);
-        }
-
-        /// <summary>Completes when there may be more to read.</summary>
-        public Task MoreAsync(CancellationToken cancel) => _more ??= _cursor.WaitAsync(cancel).AsTask();
-
-        public async ValueTask CloseAsync()
-        {
-            if (_more is not null)
-                await _more.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            _cursor.Dispose();
-        }
-
-        private List<LogRecord> Matching(DevicePattern devices)
-        {
-            _matches.Clear();
-            foreach (var record in _page.Records)
-            {
-                if (StoredMessage.TryRead(record.Message.Span, out var message)
-                    && message.Annotations.TryFind("iothub-connection-device-id"u8, out var id) && devices.Matches(id.Content))
-                {
-                    _matches.Add(record);
-                }
-            }
-
-            return _matches;
-        }
-    }
+    /// <summary>Opens cursors where the query begins: what comes from now on is read, whenever the reading goes on.</summary>
+    public EventReading Open(EventQuery query) => new(log, time, query);
 }

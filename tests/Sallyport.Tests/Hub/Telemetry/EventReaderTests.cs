@@ -79,7 +79,8 @@ public sealed class EventReaderTests : IAsyncLifetime
     [Fact]
     public async Task Reading_Following_GetsWhatComesInAnyPartition()
     {
-        await using var pages = _reader.ReadAsync(All(LogStart.Latest) with { Follow = true }, Cancel).GetAsyncEnumerator(Cancel);
+        using var reading = _reader.Open(All(LogStart.Latest) with { Follow = true });
+        await using var pages = reading.ReadAsync(Cancel).GetAsyncEnumerator(Cancel);
         for (var partition = 3; partition >= 0; partition--)
         {
             var next = pages.MoveNextAsync();
@@ -100,7 +101,8 @@ public sealed class EventReaderTests : IAsyncLifetime
         await _telemetry.SendAsync(_telemetry.DeviceOf(1), "small");
 
         var order = new List<int>();
-        await foreach (var page in _reader.ReadAsync(All(LogStart.Earliest), Cancel))
+        using var reading = _reader.Open(All(LogStart.Earliest));
+        await foreach (var page in reading.ReadAsync(Cancel))
             order.Add(page.Partition);
 
         Assert.Equal([0, 1, 0], order.Take(3));
@@ -131,7 +133,8 @@ public sealed class EventReaderTests : IAsyncLifetime
         await _telemetry.SendAsync(_telemetry.DeviceOf(0), "a", "b", "c", "d");
         var reader = new EventReader(new TrimmedLog(_telemetry.Log, first: 3), _telemetry.Time);
 
-        await using var pages = reader.ReadAsync(new EventQuery { Starts = reader.Starts(LogStart.FromSequence(1), 0) }, Cancel).GetAsyncEnumerator(Cancel);
+        using var reading = reader.Open(new EventQuery { Starts = reader.Starts(LogStart.FromSequence(1), 0) });
+        await using var pages = reading.ReadAsync(Cancel).GetAsyncEnumerator(Cancel);
         Assert.True(await pages.MoveNextAsync());
 
         Assert.Equal(2, pages.Current.Skipped);
@@ -141,7 +144,8 @@ public sealed class EventReaderTests : IAsyncLifetime
     [Fact]
     public async Task Idle_AfterTwoPeriods_Heartbeats()
     {
-        await using var pages = _reader.ReadAsync(All(LogStart.Latest) with { Follow = true, Heartbeat = TimeSpan.FromSeconds(15) }, Cancel).GetAsyncEnumerator(Cancel);
+        using var reading = _reader.Open(All(LogStart.Latest) with { Follow = true, Heartbeat = TimeSpan.FromSeconds(15) });
+        await using var pages = reading.ReadAsync(Cancel).GetAsyncEnumerator(Cancel);
         var next = pages.MoveNextAsync().AsTask();
         while (!next.IsCompleted)
         {
@@ -157,7 +161,8 @@ public sealed class EventReaderTests : IAsyncLifetime
     public async Task Reading_Cancelled_EndsWhileItWaits()
     {
         using var stop = new CancellationTokenSource();
-        await using var pages = _reader.ReadAsync(All(LogStart.Latest) with { Follow = true }, stop.Token).GetAsyncEnumerator(Cancel);
+        using var reading = _reader.Open(All(LogStart.Latest) with { Follow = true });
+        await using var pages = reading.ReadAsync(stop.Token).GetAsyncEnumerator(Cancel);
         var next = pages.MoveNextAsync().AsTask();
 
         await stop.CancelAsync();
@@ -170,7 +175,8 @@ public sealed class EventReaderTests : IAsyncLifetime
     private async Task<List<string>> BodiesAsync(EventQuery query)
     {
         var bodies = new List<string>();
-        await foreach (var page in _reader.ReadAsync(query, Cancel))
+        using var reading = _reader.Open(query);
+        await foreach (var page in reading.ReadAsync(Cancel))
             bodies.AddRange(page.Records.Select(Body));
         return bodies;
     }
