@@ -8,6 +8,8 @@ namespace Sallyport.Client.Access;
 /// <param name="policyName">Null for an identity's own key.</param>
 internal sealed class TokenSource(string resource, string key, string? policyName, TimeSpan lifetime, TimeProvider time)
 {
+    private const double RenewalShare = 0.15;
+
     private Token _current = new("", DateTimeOffset.MinValue);
 
     /// <summary>A token with at least 15 % of its life left.</summary>
@@ -17,7 +19,7 @@ internal sealed class TokenSource(string resource, string key, string? policyNam
         var now = time.GetUtcNow();
         var left = token.Expires - now;
         // More than a whole life left: the clock was set back.
-        if (left > lifetime * 0.15 && left <= lifetime + TimeSpan.FromSeconds(1))
+        if (left > lifetime * RenewalShare && left <= lifetime + TimeSpan.FromSeconds(1))
             return token.Text;
 
         token = new Token(SharedAccessSignature.Create(resource, key, now + lifetime, policyName), now + lifetime);
@@ -25,8 +27,8 @@ internal sealed class TokenSource(string resource, string key, string? policyNam
         return token.Text;
     }
 
-    /// <summary>How long until <see cref="Current"/> makes a new one.</summary>
-    public TimeSpan UntilRenewal => lifetime * 0.85;
+    /// <summary>How long from now until <see cref="Current"/> makes a new one.</summary>
+    public TimeSpan UntilRenewal => Volatile.Read(ref _current).Expires - time.GetUtcNow() - (lifetime * RenewalShare);
 
     private sealed record Token(string Text, DateTimeOffset Expires)
     {

@@ -1,0 +1,30 @@
+namespace Sallyport.Client.Device;
+
+/// <summary>How a device reaches its hub.</summary>
+public sealed record DeviceClientOptions
+{
+    /// <summary>The hub's port for MQTT over TLS.</summary>
+    public int Port { get; init; } = 8883;
+
+    /// <summary>PEM file with the only roots to trust, as written by <c>sallyport ca export</c>; null for the system's roots.</summary>
+    public string? CaFile { get; init; }
+
+    /// <summary>The DTDL model that the device has; null for none.</summary>
+    public string? ModelId { get; init; }
+
+    /// <summary>How long each token lives. The client reconnects with a new one when 15 % of it is left. 5 minutes to 1 day; SDKs use 1 hour.</summary>
+    public TimeSpan TokenLifetime { get; init; } = TimeSpan.FromHours(1);
+
+    /// <summary>How many messages may wait for the hub's acknowledgement, and how many more for their turn. 1 to 32,767.</summary>
+    public int MaxInFlight { get; init; } = 100;
+
+    /// <summary>A silent connection is probed this often. Whole seconds, up to 1,177 s, which is what IoT Hub honours.</summary>
+    public TimeSpan KeepAlive { get; init; } = TimeSpan.FromMinutes(4);
+
+    /// <summary>The wait before the first attempt to connect again; doubles each time, less up to half by chance.</summary>
+    public TimeSpan ReconnectMin { get; init; } = TimeSpan.FromSeconds(1);
+
+    public TimeSpan ReconnectMax { get; init; } = TimeSpan.FromSeconds(60);
+
+    public TimeProvider Time { get; init; } = TimeProvider.System;
+}

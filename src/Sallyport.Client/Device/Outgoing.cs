@@ -1,0 +1,23 @@
+namespace Sallyport.Client.Device;
+
+/// <summary>A message on its way: until it is acknowledged, given up, or refused.</summary>
+internal sealed class Outgoing(byte[] topic, ReadOnlyMemory<byte> body, CancellationToken cancel)
+{
+    private readonly TaskCompletionSource _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    public byte[] Topic { get; } = topic;
+
+    public ReadOnlyMemory<byte> Body { get; } = body;
+
+    /// <summary>On this connection or an earlier one. Used by the loop that owns the connection.</summary>
+    public bool WasSent { get; set; }
+
+    public bool IsGivenUp => cancel.IsCancellationRequested;
+
+    /// <summary>Completes with the acknowledgement.</summary>
+    public Task Done => _done.Task;
+
+    public void Acknowledge() => _done.TrySetResult();
+
+    public void Fail(Exception reason) => _done.TrySetException(reason);
+}
