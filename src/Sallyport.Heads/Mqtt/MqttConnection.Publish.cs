@@ -99,7 +99,10 @@ internal sealed partial class MqttConnection
 
         Resume();
         if (result.Outcome == AppendOutcome.Accepted)
+        {
+            _head.Devices.Seen(Identity);
             return result.Position;
+        }
 
         batch.Clear();
         throw new MqttProtocolException(HubErrors.ServiceUnavailable, "the event log takes nothing any more");

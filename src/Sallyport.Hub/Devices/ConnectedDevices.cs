@@ -17,6 +17,12 @@ public sealed class ConnectedDevices(TimeProvider time)
     /// <summary>Told of each identity that comes (true) or goes (false), on the thread of the head. Must not block.</summary>
     public event Action<Identity, bool, DateTimeOffset>? Changed;
 
+    /// <summary>Told when a connected identity sent or received something, on the thread of the head; often, so it must cost next to nothing.</summary>
+    public event Action<Identity>? Active;
+
+    /// <summary>The identity's link sent or received something: heads say so once per batch of messages.</summary>
+    public void Seen(Identity identity) => Active?.Invoke(identity);
+
     /// <summary>Makes <paramref name="link"/> the identity's one link; the one before it is closed.</summary>
     public void Attach(IDeviceLink link)
     {

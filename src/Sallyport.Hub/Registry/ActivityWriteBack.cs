@@ -38,6 +38,7 @@ public sealed class ActivityWriteBack : IAsyncDisposable
         _time = time;
         _log = log;
         _connected.Changed += OnConnectionChanged;
+        _connected.Active += Seen;
         _timer = new PeriodicTimer(Period, time);
         _loop = RunAsync();
     }
@@ -88,6 +89,7 @@ public sealed class ActivityWriteBack : IAsyncDisposable
 
         _isDisposed = true;
         _connected.Changed -= OnConnectionChanged;
+        _connected.Active -= Seen;
         await _stop.CancelAsync();
         await _loop;
         _timer.Dispose();

@@ -93,16 +93,30 @@ internal sealed class HttpHeadHost : IAsyncDisposable
 
     public async Task<Answer> SendAsync(HttpMethod method, string path, string? token, string? body, params (string Name, string Value)[] headers)
     {
-        using var request = new HttpRequestMessage(method, path);
-        request.Headers.Host = HostName;
-        if (token is not null)
-            request.Headers.TryAddWithoutValidation("Authorization", token);
+        using var request = Request(method, path, token);
         if (body is not null)
             request.Content = new StringContent(body, Encoding.UTF8, "application/json");
         foreach (var (name, value) in headers)
             request.Headers.TryAddWithoutValidation(name, value);
         using var response = await _client.SendAsync(request);
         return new Answer(response.StatusCode, response.Headers, await response.Content.ReadAsStringAsync());
+    }
+
+    /// <summary>Sends without a body and waits for the head of the answer only: some answers do not end.</summary>
+    public async Task<Answer> KnockAsync(HttpMethod method, string path, string? token)
+    {
+        using var request = Request(method, path, token);
+        using var response = await _client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
+        return new Answer(response.StatusCode, response.Headers, "");
+    }
+
+    private static HttpRequestMessage Request(HttpMethod method, string path, string? token)
+    {
+        var request = new HttpRequestMessage(method, path);
+        request.Headers.Host = HostName;
+        if (token is not null)
+            request.Headers.TryAddWithoutValidation("Authorization", token);
+        return request;
     }
 
     public async ValueTask DisposeAsync()

@@ -31,6 +31,19 @@ public sealed class ActivityWriteBackTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Activity_OfALink_IsTheIdentitys()
+    {
+        _hub.Connect("d1");
+        _hub.Time.Advance(TimeSpan.FromSeconds(7));
+        _hub.Connected.Seen(Identity.Of("d1"));
+
+        await _hub.Activity.FlushAsync(CancellationToken.None);
+
+        Assert.Equal(_hub.Time.GetUtcNow(), _hub.Stored("d1")!.LastActivityTime);
+        Assert.Equal(_hub.Time.GetUtcNow() - TimeSpan.FromSeconds(7), _hub.Stored("d1")!.ConnectionStateUpdatedTime);
+    }
+
+    [Fact]
     public async Task Activity_AfterThePeriod_IsWrittenBack()
     {
         var watched = new WatchedMetadata(_hub.Metadata);
