@@ -13,7 +13,7 @@ public sealed class TelemetryMeterTests : IDisposable
 {
     private readonly MeterListener _listener = new();
     private readonly Dictionary<string, long> _counts = [];
-    private readonly int _thread = Environment.CurrentManagedThreadId;
+    private int _thread;
 
     public TelemetryMeterTests()
     {
@@ -38,6 +38,7 @@ public sealed class TelemetryMeterTests : IDisposable
     [Fact]
     public async Task Messages_TakenIn_AreCountedUnderAzuresNames()
     {
+        _thread = Environment.CurrentManagedThreadId;
         await SendAsync(AppendOutcome.Accepted, messages: 3);
 
         Assert.Equal(3, _counts["d2c.telemetry.ingress.success"]);
@@ -47,6 +48,7 @@ public sealed class TelemetryMeterTests : IDisposable
     [Fact]
     public async Task Messages_Refused_AreCountedByReason()
     {
+        _thread = Environment.CurrentManagedThreadId;
         await SendAsync(AppendOutcome.DiskFull, messages: 2);
         Assert.Equal(TelemetryOutcome.TooLarge, Session(AppendOutcome.Accepted).SendTelemetry(new MessageProperties(), new(new byte[Ingest.MaxMessageBytes + 1]), new RecordBatch()));
 
