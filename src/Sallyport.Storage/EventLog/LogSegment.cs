@@ -94,8 +94,7 @@ internal sealed class LogSegment(ulong generation, ILogFile file)
         if (extent is null)
         {
             extent = new SegmentExtent { Stream = stream, Partition = partition, First = first, FirstTimeMs = firstTimeMs, Entries = [] };
-            var at = Extents.FindIndex(other => (other.Stream.Number, other.Partition).CompareTo((stream.Number, partition)) > 0);
-            Extents.Insert(at < 0 ? Extents.Count : at, extent);
+            Insert(extent);
         }
 
         extent.Next = next;
@@ -106,6 +105,12 @@ internal sealed class LogSegment(ulong generation, ILogFile file)
             extent.Entries.Add(new IndexEntry(first, firstTimeMs, (uint)position, (uint)batchBytes));
             IndexEntries++;
         }
+    }
+
+    private void Insert(SegmentExtent extent)
+    {
+        var at = Extents.FindIndex(other => (other.Stream.Number, other.Partition).CompareTo((extent.Stream.Number, extent.Partition)) > 0);
+        Extents.Insert(at < 0 ? Extents.Count : at, extent);
     }
 }
 

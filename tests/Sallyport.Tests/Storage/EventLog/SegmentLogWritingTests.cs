@@ -185,11 +185,11 @@ public sealed class SegmentLogWritingTests
             AppendMany(log, batch, listener, 50);
 
             var before = GC.GetAllocatedBytesForCurrentThread();
-            AppendMany(log, batch, listener, 1000);
-            var perMessage = (GC.GetAllocatedBytesForCurrentThread() - before) / 20_000.0;
+            AppendMany(log, batch, listener, 2000);
+            var bytes = GC.GetAllocatedBytesForCurrentThread() - before;
 
-            // The index doubles its list now and then.
-            Assert.True(perMessage < 0.5, $"{perMessage} bytes per message");
+            // For 40,000 messages in 2,000 commits: the index doubles its list now and then, and that is all.
+            Assert.InRange(bytes, 0, 44_000);
         }
         finally
         {
