@@ -6,6 +6,7 @@ using Microsoft.AspNetCore.Routing;
 using Microsoft.AspNetCore.Routing.Patterns;
 using Microsoft.Extensions.Logging;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Limits;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
 
@@ -104,6 +105,7 @@ internal sealed class RouteAccessMiddleware
                 return;
             }
 
+            context.Features.Get<PreAuthenticationLease>()?.Dispose();
             context.Features.Set(admission);
         }
 

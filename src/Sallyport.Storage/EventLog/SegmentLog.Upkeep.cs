@@ -9,7 +9,7 @@ public sealed partial class SegmentLog
     private readonly Lock _upkeep = new();
     private readonly object _keeperGate = new();
     private bool _keeperHasWork;
-    private (long FirstBatch, long LastBatch) _headWritten;
+    private long _headWritten;
     private Thread? _keeper;
     private ITimer? _timer;
 
@@ -63,12 +63,9 @@ public sealed partial class SegmentLog
             {
                 WriteFooters();
                 EnforceRetention();
-
-                // Before the files of dropped segments go: the head says that they may be missing, and keeps the sequence
-                // numbers of partitions that have nothing left.
-                WriteHead();
                 PrepareNext();
                 DeleteReclaimable();
+                WriteHead();
             }
             catch (IOException failure)
             {
@@ -166,20 +163,20 @@ public sealed partial class SegmentLog
         LogHead head;
         lock (_gate)
         {
-            var firstBatch = Array.Find(_segments, segment => segment.LastBatch != 0)?.FirstBatch ?? _lastBatch + 1;
-            if (_headWritten == (firstBatch, _lastBatch))
+            var newest = _open.LastBatch != 0 || _segments.Length == 1 ? _open : _segments[^2];
+            if (newest.LastBatch <= _headWritten)
                 return;
 
-            head = new LogHead(_lastBatch, [.. _lastMac], firstBatch, HeadEntries());
+            head = new LogHead(
+                newest.LastBatch,
+                newest.Generation,
+                [.. newest.LastMac],
+                [.. _heads.Where(entry => entry is not null).Select(entry => new HeadEntry(entry!.Stream, entry.Partition, entry.Committed, entry.CommittedTimeMs))]);
         }
 
         _directory.WriteHead(head);
-        _headWritten = (head.FirstBatch, head.LastBatch);
+        _headWritten = head.LastBatch;
     }
-
-    /// <summary>Gate.</summary>
-    private HeadEntry[] HeadEntries() =>
-        [.. _heads.OfType<PartitionHead>().Select(head => new HeadEntry(head.Stream, head.Partition, head.Committed, head.CommittedTimeMs))];
 
     /// <summary>Commits what was appended, writes the head and closes the files. Appends that still come answer <see cref="AppendOutcome.Failed"/>.</summary>
     public async ValueTask DisposeAsync()

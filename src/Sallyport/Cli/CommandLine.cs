@@ -1,0 +1,88 @@
+using System.CommandLine;
+using System.CommandLine.Help;
+using System.CommandLine.Invocation;
+using Sallyport.Storage;
+using Sallyport.Up;
+
+namespace Sallyport.Cli;
+
+/// <summary>The whole command line: exit 0 done, 1 failed, 2 wrong usage; errors on standard error.</summary>
+internal static class CommandLine
+{
+    public const int Failed = 1;
+    public const int WrongUsage = 2;
+
+    public static async Task<int> RunAsync(IReadOnlyList<string> arguments, Terminal terminal, TimeProvider time)
+    {
+        using var signals = new Signals();
+        var parsed = Commands(terminal, time, signals).Parse(arguments);
+        if (parsed.Action is ParseErrorAction)
+        {
+            foreach (var error in parsed.Errors)
+                await terminal.Error.WriteLineAsync(error.Message).ConfigureAwait(false);
+            await terminal.Error.WriteLineAsync($"See: {Path(parsed.CommandResult)} --help").ConfigureAwait(false);
+            return WrongUsage;
+        }
+
+        try
+        {
+            var configuration = new InvocationConfiguration
+            {
+                EnableDefaultExceptionHandler = false,
+                ProcessTerminationTimeout = null,
+                Output = terminal.Out,
+                Error = terminal.Error,
+            };
+            return await parsed.InvokeAsync(configuration, signals.Stop).ConfigureAwait(false);
+        }
+        catch (WrongUsageException wrong)
+        {
+            await terminal.Error.WriteLineAsync(wrong.Message).ConfigureAwait(false);
+            return WrongUsage;
+        }
+        catch (Exception failed) when (failed is FailedException or CannotStartException or UnusableDataException)
+        {
+            await terminal.Error.WriteLineAsync(failed.Message).ConfigureAwait(false);
+            return Failed;
+        }
+        catch (OperationCanceledException) when (signals.Stop.IsCancellationRequested)
+        {
+            return 0;
+        }
+    }
+
+    private static RootCommand Commands(Terminal terminal, TimeProvider time, Signals signals)
+    {
+        var root = new RootCommand("Sallyport: a self-hosted IoT hub that speaks Azure IoT Hub's protocols.")
+        {
+            UpCommand.Create(terminal, time, signals),
+            CaCommand.Create(terminal),
+        };
+        foreach (var option in root.Options)
+        {
+            if (option is HelpOption { Action: HelpAction help } helpOption)
+                helpOption.Action = new HelpWithExample(help);
+        }
+
+        return root;
+    }
+
+    private static string Path(System.CommandLine.Parsing.CommandResult? command)
+    {
+        var names = new List<string>();
+        for (System.CommandLine.Parsing.SymbolResult? result = command; result is System.CommandLine.Parsing.CommandResult one; result = one.Parent)
+            names.Insert(0, one.Command.Name);
+        return string.Join(' ', names);
+    }
+
+    private sealed class HelpWithExample(HelpAction help) : SynchronousCommandLineAction
+    {
+        public override int Invoke(ParseResult parsed)
+        {
+            var code = help.Invoke(parsed);
+            if (parsed.CommandResult.Command is Verb verb)
+                parsed.InvocationConfiguration.Output.WriteLine($"Example:{Environment.NewLine}  sallyport {verb.Example}{Environment.NewLine}");
+            return code;
+        }
+    }
+}

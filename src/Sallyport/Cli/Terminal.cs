@@ -1,0 +1,10 @@
+namespace Sallyport.Cli;
+
+/// <summary>What a verb reads and writes; a test gives its own. Results go to <see cref="Out"/>, everything said to a person to <see cref="Error"/>.</summary>
+internal sealed record Terminal(TextReader In, TextWriter Out, TextWriter Error);
+
+/// <summary>A verb failed (exit 1). The message is one sentence that says what to do.</summary>
+internal sealed class FailedException(string message, Exception? inner = null) : Exception(message, inner);
+
+/// <summary>A verb was called wrongly (exit 2). The message is one sentence that says what to do.</summary>
+internal sealed class WrongUsageException(string message) : Exception(message);

@@ -1,0 +1,57 @@
+using System.Net;
+using Microsoft.Extensions.Logging;
+
+namespace Sallyport.Settings;
+
+/// <summary>
+/// Every key there is. <c>sallyport.schema.json</c> and <c>docs/configuration.md</c> are held to this table by tests.
+/// No key disables a defence; what loosens one would be called <c>Insecure…</c> (<c>docs/insecure-switches.md</c>).
+/// </summary>
+internal static class AllSettings
+{
+    public static readonly IReadOnlyList<Setting> Table =
+    [
+        Setting.Path("Hub:Data", "The data directory, made with mode 0700 when missing. Default: $XDG_STATE_HOME/sallyport/hub, which is ~/.local/state/sallyport/hub.",
+            (s, v) => s with { Hub = s.Hub with { Data = v } }, s => s.Hub.Data),
+        Setting.Texts("Hub:Hosts", "Names and addresses that clients use, without port; the first is the one in connection strings. Default: localhost, sallyport.localhost and this machine's name.",
+            (s, v) => s with { Hub = s.Hub with { Hosts = HostNames.Parse(v) } }, s => s.Hub.Hosts),
+        Setting.Switch("Hub:Production", "Refuse whatever is only fit for development. Default: false.",
+            (s, v) => s with { Hub = s.Hub with { Production = v } }, s => s.Hub.Production),
+        Setting.Path("Hub:KeyFile", "File with the key that encrypts secrets at rest. Default: the systemd credential sallyport-key, else a file generated outside the data directory (development only).",
+            (s, v) => s with { Hub = s.Hub with { KeyFile = v } }, s => s.Hub.KeyFile),
+
+        Setting.Text("Listeners:Bind", "IP address to listen on; 0.0.0.0 or :: is every one. Default: loopback only, IPv4 and IPv6.",
+            (s, v) => IPAddress.TryParse(v, out _) ? s with { Listeners = s.Listeners with { Bind = v } } : throw new SettingException("must be an IP address"),
+            s => s.Listeners.Bind),
+        Setting.Whole("Listeners:HttpsPort", 0, 65535, "TCP port of REST, HTTPS telemetry and WebSockets; 0 takes a free one. Default: 443, or 8443 where 443 may not be bound.",
+            (s, v) => s with { Listeners = s.Listeners with { HttpsPort = (int)v } }, s => s.Listeners.HttpsPort),
+        Setting.Whole("Listeners:MqttsPort", 0, 65535, "TCP port of MQTT over TLS; 0 takes a free one. Default: 8883.",
+            (s, v) => s with { Listeners = s.Listeners with { MqttsPort = (int)v } }, s => s.Listeners.MqttsPort),
+
+        Setting.Path("Tls:CertificateFile", "PEM file: the server's certificate, then its intermediates. Read again when it changes. Default: a generated one of the development root.",
+            (s, v) => s with { Tls = s.Tls with { CertificateFile = v } }, s => s.Tls.CertificateFile),
+        Setting.Path("Tls:KeyFile", "PEM file: the private key of Tls:CertificateFile. Default: it is in the same file.",
+            (s, v) => s with { Tls = s.Tls with { KeyFile = v } }, s => s.Tls.KeyFile),
+        Setting.Path("Tls:CaFile", "PEM file: the root that clients must trust; endpoints.json names it. Default: none, clients trust the certificate's issuer already.",
+            (s, v) => s with { Tls = s.Tls with { CaFile = v } }, s => s.Tls.CaFile),
+
+        Setting.Whole("EventLog:Partitions", 1, 32, "Partitions of the event log. Fixed when the data directory is made; an existing one keeps its count. Default: 4.",
+            (s, v) => s with { EventLog = s.EventLog with { PartitionCount = (int)v } }, s => s.EventLog.PartitionCount),
+        Setting.Whole("EventLog:RetentionHours", 1, 8760, "Hours that a record is kept at least, if EventLog:RetentionBytes allows. Default: 24.",
+            (s, v) => s with { EventLog = s.EventLog with { Retention = TimeSpan.FromHours(v) } }, s => (long)s.EventLog.Retention.TotalHours),
+        Setting.Whole("EventLog:RetentionBytes", 64L << 20, 1L << 50, "Bytes of the event log beyond which the oldest records go, whatever their age. Default: 10737418240 (10 GiB).",
+            (s, v) => s with { EventLog = s.EventLog with { RetentionBytes = v } }, s => s.EventLog.RetentionBytes),
+        Setting.Whole("EventLog:MaxHeldBytes", 0, 1L << 50, "Bytes that connections may hold back beyond retention. Default: half of the disk's free space at start.",
+            (s, v) => s with { EventLog = s.EventLog with { MaxHeldBytes = v } }, s => s.EventLog.MaxHeldBytes),
+        Setting.Whole("EventLog:ReserveBytes", 0, 1L << 50, "Bytes of the disk that the event log leaves free, so that policies and devices can still be changed when it is full. Default: 268435456 (256 MiB).",
+            (s, v) => s with { EventLog = s.EventLog with { ReserveBytes = v } }, s => s.EventLog.ReserveBytes),
+
+        Setting.Choice<LogLevel>("Log:Level", "The least severe entries that are written. Picked up while running. Default: Information.",
+            (s, v) => s with { Log = s.Log with { Level = v } }, s => s.Log.Level) with { IsLive = true },
+        Setting.Choice<LogFormat>("Log:Format", "Text for people, Json (one object a line) for machines; on standard error. Default: Text.",
+            (s, v) => s with { Log = s.Log with { Format = v } }, s => s.Log.Format),
+    ];
+
+    /// <summary>Keys are compared without case, so that an environment may be written in capitals.</summary>
+    public static readonly IReadOnlyDictionary<string, Setting> ByKey = Table.ToDictionary(setting => setting.Key, StringComparer.OrdinalIgnoreCase);
+}

@@ -1,0 +1,71 @@
+using Microsoft.Extensions.Logging;
+using Sallyport.Storage.EventLog;
+
+namespace Sallyport.Settings;
+
+/// <summary>
+/// What the process was told at start, from <c>sallyport.json</c>, environment and flags: one record per feature.
+/// Immutable. Holds no secret, only the names of files that do. Each value's key, range and meaning is in <see cref="AllSettings"/>.
+/// </summary>
+internal sealed record HubSettings
+{
+    public HostSettings Hub { get; init; } = new();
+    public ListenerSettings Listeners { get; init; } = new();
+    public TlsSettings Tls { get; init; } = new();
+
+    /// <summary>Its directory is the data directory's.</summary>
+    public SegmentLogOptions EventLog { get; init; } = new() { Directory = "" };
+    public LogSettings Log { get; init; } = new();
+}
+
+internal sealed record HostSettings
+{
+    /// <summary>Where the hub keeps everything. Made with mode 0700 when missing.</summary>
+    public string Data { get; init; } = DataPath.Default();
+
+    /// <summary>The names and addresses that clients use, without port; the first is the one in connection strings.</summary>
+    public IReadOnlyList<string> Hosts { get; init; } = HostNames.Defaults();
+
+    /// <summary>Refuse whatever is only fit for development.</summary>
+    public bool Production { get; init; }
+
+    /// <summary>A file with the key that encrypts secrets at rest; null: a systemd credential, or a generated file outside the data directory.</summary>
+    public string? KeyFile { get; init; }
+}
+
+internal sealed record ListenerSettings
+{
+    /// <summary>The address to listen on; null: loopback, IPv4 and IPv6.</summary>
+    public string? Bind { get; init; }
+
+    /// <summary>REST, telemetry over HTTPS and WebSockets. Null: 443, or 8443 where 443 may not be bound.</summary>
+    public int? HttpsPort { get; init; }
+
+    /// <summary>MQTT over TLS.</summary>
+    public int MqttsPort { get; init; } = 8883;
+}
+
+internal sealed record TlsSettings
+{
+    /// <summary>PEM: the server certificate, then its intermediates. Null: a generated one of the development root.</summary>
+    public string? CertificateFile { get; init; }
+
+    /// <summary>PEM: the private key of <see cref="CertificateFile"/>. Null: it is in the same file.</summary>
+    public string? KeyFile { get; init; }
+
+    /// <summary>PEM: the root that clients should trust, named in <c>endpoints.json</c>. Null: one that they trust already.</summary>
+    public string? CaFile { get; init; }
+}
+
+internal enum LogFormat
+{
+    Text,
+    Json,
+}
+
+internal sealed record LogSettings
+{
+    public LogLevel Level { get; init; } = LogLevel.Information;
+
+    public LogFormat Format { get; init; } = LogFormat.Text;
+}

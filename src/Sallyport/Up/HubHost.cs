@@ -1,0 +1,238 @@
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using OpenTelemetry.Metrics;
+using Sallyport.Certificates;
+using Sallyport.Heads.Connections;
+using Sallyport.Heads.Http;
+using Sallyport.Heads.Mqtt;
+using Sallyport.Hub.Access;
+using Sallyport.Hub.Audit;
+using Sallyport.Hub.Devices;
+using Sallyport.Hub.Limits;
+using Sallyport.Hub.Telemetry;
+using Sallyport.Services.Connections;
+using Sallyport.Services.Outgoing;
+using Sallyport.Settings;
+using Sallyport.Storage;
+using Sallyport.Storage.EventLog;
+using Sallyport.Storage.Metadata;
+using Sallyport.Storage.Secrets;
+
+namespace Sallyport.Up;
+
+/// <summary>
+/// One running hub. Everything is put together in <c>ComposeAsync</c>, in the order in which it depends on each other;
+/// <see cref="DisposeAsync"/> takes it apart in the reverse.
+/// </summary>
+internal sealed class HubHost : IAsyncDisposable
+{
+    /// <summary>A client that does not finish its TLS handshake in this time is cut off.</summary>
+    public static readonly TimeSpan HandshakeTimeout = TimeSpan.FromSeconds(10);
+
+    // Connections get this much of the 20 s that stopping may take; what they had acknowledged is written after it.
+    private static readonly TimeSpan ConnectionsEnd = TimeSpan.FromSeconds(10);
+
+    private readonly Parts _parts;
+    private readonly WebApplication _server;
+    private readonly MqttHead _mqtt;
+
+    private HubHost(Parts parts, WebApplication server, MqttHead mqtt, ServerCertificate certificate, EndpointsFile endpoints, string? httpsPortNotice, Task<Exception> failure)
+    {
+        _parts = parts;
+        _server = server;
+        _mqtt = mqtt;
+        HttpsPortNotice = httpsPortNotice;
+        Certificate = certificate;
+        Endpoints = endpoints;
+        Failure = failure;
+    }
+
+    /// <summary>Where it is reached.</summary>
+    public EndpointsFile Endpoints { get; }
+
+    /// <inheritdoc cref="ListenSockets.HttpsPortNotice"/>
+    public string? HttpsPortNotice { get; }
+
+    public ServerCertificate Certificate { get; }
+
+    /// <summary>Completes, with the reason, when the hub can no longer promise durability: the process must end.</summary>
+    public Task<Exception> Failure { get; }
+
+    /// <summary>Starts a hub; when this completes, every listener accepts and <c>endpoints.json</c> is written.</summary>
+    /// <exception cref="CannotStartException">Something is not as it must be; says what to do.</exception>
+    /// <exception cref="UnusableDataException">The data directory or its key cannot be used; says what to do.</exception>
+    public static async Task<HubHost> StartAsync(LiveSettings live, ILoggerFactory logs, TimeProvider time)
+    {
+        var parts = new Parts();
+        try
+        {
+            return await ComposeAsync(parts, live, logs, time).ConfigureAwait(false);
+        }
+        catch
+        {
+            await parts.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    /// <summary>Stops accepting, lets connections end by their protocol, then writes what is left: last acknowledgements, checkpoints, log.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        _mqtt.Stop();
+        using var bound = new CancellationTokenSource(ConnectionsEnd);
+        await _server.StopAsync(bound.Token).ConfigureAwait(false);
+        await _parts.DisposeAsync().ConfigureAwait(false);
+    }
+
+    private static async Task<HubHost> ComposeAsync(Parts parts, LiveSettings live, ILoggerFactory logs, TimeProvider time)
+    {
+        var settings = live.Current;
+        var log = logs.CreateLogger("Sallyport.Up");
+
+        if (settings.Hub.Production)
+            Production.Check(settings, Environment.GetEnvironmentVariable);
+
+        // What is on disk, and this process's alone; then the ports.
+        var data = parts.Add(DataDirectory.Open(settings.Hub.Data, time));
+        var sockets = parts.Add(ListenSockets.Bind(settings.Listeners, settings.Hub.Production));
+        var keys = KeyFile.Open(data, settings.Hub.KeyFile, Environment.GetEnvironmentVariable);
+        File.Delete(data.EndpointsPath);
+        var certificate = parts.Add(new ServerCertificate(CertificateSource(settings, data, time, logs), time, logs.CreateLogger("Sallyport.Certificates")));
+        var audit = parts.Add(AuditTrail.Open(data.AuditPath, new AuditTrailOptions(), time, logs.CreateLogger<AuditTrail>()));
+        var metadata = parts.Add(await SqliteMetadata.OpenAsync(
+            data.MetadataPath, parts.Add(new SecretBox(keys)), time, logs.CreateLogger<SqliteMetadata>()).ConfigureAwait(false));
+        var events = parts.Add(await SegmentLog.OpenAsync(
+            settings.EventLog with { Directory = data.LogPath }, keys.Oldest.Derive("log-mac"), time, logs.CreateLogger<SegmentLog>()).ConfigureAwait(false));
+
+        // Who may come in.
+        var names = new HubNames(settings.Hub.Hosts);
+        var policies = parts.Add(await Policies.OpenAsync(metadata, audit, time, CancellationToken.None).ConfigureAwait(false));
+        var identities = new IdentityCache(metadata);
+        var devices = new DeviceAuthenticator(names, identities, policies, audit, time);
+        var services = new ServiceAuthenticator(names, policies, audit, time);
+
+        // What devices do, and what becomes of it.
+        var limits = new PreAuthenticationLimits(new ConnectionLimitsOptions());
+        var connected = new ConnectedDevices(time);
+        var ingest = new Ingest(events);
+        var mqtt = parts.Add(new MqttHead(
+            devices, connected, ingest, events, new MqttSessions(metadata), limits, audit, time, logs.CreateLogger<MqttHead>(), new MqttOptions()));
+        var relay = parts.Add(new Running(new OutboxRelay(metadata, events, time, logs.CreateLogger<OutboxRelay>()).RunAsync));
+        var connections = parts.Add(new ServiceConnections(
+            events, metadata, Outgoing(settings, data, sockets), connection => MayRun(policies, connection), time, logs));
+        await connections.StartAsync(CancellationToken.None).ConfigureAwait(false);
+
+        var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "sallyport", ContentRootPath = AppContext.BaseDirectory });
+        builder.Services
+            .AddLogging()
+            .AddSingleton(logs)
+            .AddSingleton(time)
+            .AddSingleton(names)
+            .AddSingleton<IMetadata>(metadata)
+            .AddSingleton<IEventLog>(events)
+            .AddSingleton<IAuditTrail>(audit)
+            .AddSingleton(policies)
+            .AddSingleton(identities)
+            .AddSingleton<IDeviceAuthentication>(devices)
+            .AddSingleton<IServiceAuthentication>(services)
+            .AddSingleton(connected)
+            .AddSingleton(ingest)
+            .AddSingleton(mqtt)
+            .AddSingleton<ISettingsInForce>(live)
+            .AddSingleton(connections)
+            .AddHttpHead()
+            .Configure<SocketTransportOptions>(options => options.CreateBoundListenSocket = sockets.Take)
+            .AddOpenTelemetry()
+            .WithMetrics(metrics => metrics.AddMeter("Sallyport.*", "System.Runtime").AddPrometheusExporter());
+        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => Listen(kestrel, sockets, limits, certificate));
+
+        var server = parts.Add(builder.Build());
+        server.UseWebSockets();
+        server.UseRouting();
+        server.UseRouteAccess();
+        server.MapHttpHead();
+        server.MapMqttWebSocket();
+        MonitoringRoutes.Map(server, isReady: () => !events.Failure.IsCompleted && !metadata.Failure.IsCompleted);
+        await server.StartAsync().ConfigureAwait(false);
+
+        var endpoints = EndpointsOf(settings, data, sockets, policies);
+        parts.Add(new Undo(() => File.Delete(data.EndpointsPath)));
+        endpoints.Write(data.Path);
+        log.Listening(endpoints.HostName, sockets.Https[0].Port, sockets.Mqtts[0].Port, data.Path);
+        return new HubHost(parts, server, mqtt, certificate, endpoints, sockets.HttpsPortNotice, FirstFailure(events.Failure, metadata.Failure, relay.Failure));
+    }
+
+    private static IServerCertificateSource CertificateSource(HubSettings settings, DataDirectory data, TimeProvider time, ILoggerFactory logs) =>
+        settings.Tls.CertificateFile is null
+            ? new TlsDirectory(data.TlsPath, settings.Hub.Hosts, time, logs.CreateLogger("Sallyport.Certificates"))
+            : new GivenCertificate(settings.Tls);
+
+    private static OutgoingOptions Outgoing(HubSettings settings, DataDirectory data, ListenSockets sockets) => new()
+    {
+        SinksDirectory = data.SinksPath,
+        AllowLoopback = !settings.Hub.Production,
+        OwnPorts = [sockets.Https[0].Port, sockets.Mqtts[0].Port],
+    };
+
+    /// <summary>A connection reads with the rights that its creator holds now, and no more than it held then.</summary>
+    private static bool MayRun(Policies policies, ConnectionRecord connection) =>
+        policies.List().Any(policy => $"policy:{policy.Name}" == connection.Creator
+            && ((Rights)policy.Rights & (Rights)connection.CreatorRights & Rights.TelemetryRead) != 0);
+
+    private static void Listen(KestrelServerOptions kestrel, ListenSockets sockets, PreAuthenticationLimits limits, ServerCertificate certificate)
+    {
+        foreach (var endPoint in sockets.Https)
+        {
+            kestrel.Listen(endPoint, listen =>
+            {
+                // HTTP/1.1 is what every SDK speaks; WebSockets need it, and there is no HTTP/2 to defend.
+                listen.Protocols = HttpProtocols.Http1;
+                listen.UsePreAuthenticationLimits(limits);
+                listen.UseHttps(Handshake(() => certificate.Https));
+            });
+        }
+
+        foreach (var endPoint in sockets.Mqtts)
+        {
+            kestrel.Listen(endPoint, listen =>
+            {
+                listen.UsePreAuthenticationLimits(limits);
+                listen.UseHttps(Handshake(() => certificate.Mqtts));
+                listen.UseConnectionHandler<MqttConnectionHandler>();
+            });
+        }
+    }
+
+    private static TlsHandshakeCallbackOptions Handshake(Func<System.Net.Security.SslServerAuthenticationOptions> options) => new()
+    {
+        HandshakeTimeout = HandshakeTimeout,
+        OnConnection = _ => ValueTask.FromResult(options()),
+    };
+
+    private static EndpointsFile EndpointsOf(HubSettings settings, DataDirectory data, ListenSockets sockets, Policies policies)
+    {
+        // A secret on disk in the clear is for development only.
+        string? ConnectionString(string name) => settings.Hub.Production ? null : policies.List().FirstOrDefault(policy => policy.Name == name) is { } policy
+            ? $"HostName={settings.Hub.Hosts[0]};SharedAccessKeyName={policy.Name};SharedAccessKey={policy.PrimaryKey}"
+            : null;
+
+        return new EndpointsFile
+        {
+            HostName = settings.Hub.Hosts[0],
+            HttpsPort = sockets.Https[0].Port,
+            MqttsPort = sockets.Mqtts[0].Port,
+            CaFile = settings.Tls.CertificateFile is null ? TlsDirectory.CaFileOf(data.Path) : settings.Tls.CaFile,
+            OwnerConnectionString = ConnectionString(Policies.Owner),
+            ServiceConnectionString = ConnectionString("service"),
+        };
+    }
+
+    private static async Task<Exception> FirstFailure(params Task<Exception>[] failures) =>
+        await (await Task.WhenAny(failures).ConfigureAwait(false)).ConfigureAwait(false);
+}
