@@ -18,6 +18,9 @@ public sealed partial class ServiceClient : IDisposable
     /// <summary>Sent with every request; the hub accepts any.</summary>
     public const string ApiVersion = "2021-04-12";
 
+    // An event wraps a payload that may itself be as deep as JSON usually gets (64).
+    private static readonly JsonDocumentOptions Line = new() { MaxDepth = 128 };
+
     private const int MaxErrorBytes = 64 * 1024;
 
     private readonly HttpClient _http;
@@ -97,7 +100,7 @@ public sealed partial class ServiceClient : IDisposable
         {
             // An empty line keeps the connection alive.
             if (line.Length > 0)
-                yield return JsonNode.Parse(line)!.AsObject();
+                yield return JsonNode.Parse(line, documentOptions: Line)!.AsObject();
         }
     }
 

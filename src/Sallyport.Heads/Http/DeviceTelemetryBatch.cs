@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Buffers.Text;
+using System.Text;
 using System.Text.Json;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Telemetry;
@@ -45,9 +46,8 @@ internal ref struct DeviceTelemetryBatch
         {
             new DeviceTelemetryBatch(session, body, batch, text).ReadMessages();
         }
-        catch (Exception e) when (e is JsonException or InvalidOperationException)
+        catch (JsonException)
         {
-            // InvalidOperationException is how the reader says that escapes or bytes of a text are not valid.
             throw Malformed(batch.Count, "the JSON is not valid");
         }
         finally
@@ -114,7 +114,7 @@ internal ref struct DeviceTelemetryBatch
         if (_json.TokenType != JsonTokenType.String || before >= 0)
             throw Malformed(_batch.Count, "its body is one text");
 
-        return _json.CopyString(_text);
+        return CopyText();
     }
 
     private bool ReadBoolean()
@@ -135,17 +135,44 @@ internal ref struct DeviceTelemetryBatch
 
         while (_json.Read() && _json.TokenType == JsonTokenType.PropertyName)
         {
-            var name = _json.GetString()!;
+            var name = GetText();
             _json.Read();
             if (_json.TokenType is not (JsonTokenType.String or JsonTokenType.Null))
                 throw Malformed(_batch.Count, "a property is a text or null");
 
             var isNull = _json.TokenType == JsonTokenType.Null;
-            var value = isNull ? [] : System.Text.Encoding.UTF8.GetBytes(_json.GetString()!);
+            var value = isNull ? [] : Encoding.UTF8.GetBytes(GetText());
             if (!HttpMessageProperties.TryAdd(_properties, name, value, isNull))
                 throw HttpMessageProperties.TooMany();
         }
     }
+
+    private int CopyText()
+    {
+        try
+        {
+            return _json.CopyString(_text);
+        }
+        catch (InvalidOperationException)
+        {
+            throw NoText();
+        }
+    }
+
+    private string GetText()
+    {
+        try
+        {
+            return _json.GetString()!;
+        }
+        catch (InvalidOperationException)
+        {
+            throw NoText();
+        }
+    }
+
+    // How the reader says that an escape or the bytes of a text are no characters.
+    private HubException NoText() => Malformed(_batch.Count, "a text holds what is no character");
 
     private static HubException Malformed(int message, string what) => new(HubErrors.FormatError, $"message {message} of the batch: {what}");
 }

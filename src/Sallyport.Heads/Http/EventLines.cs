@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Globalization;
 using System.IO.Pipelines;
 using System.Text.Json;
 using Sallyport.Hub.Telemetry;
@@ -30,6 +31,18 @@ internal sealed class EventLines(PipeWriter output) : IAsyncDisposable
             EndLine();
             Events++;
         }
+    }
+
+    public void WriteStart(IReadOnlyDictionary<int, long> positions)
+    {
+        _json.WriteStartObject();
+        _json.WriteString("control"u8, "start"u8);
+        _json.WriteStartObject("positions"u8);
+        foreach (var (partition, next) in positions)
+            _json.WriteNumber(partition.ToString(CultureInfo.InvariantCulture), next);
+        _json.WriteEndObject();
+        _json.WriteEndObject();
+        EndLine();
     }
 
     public void WriteEnd(string reason)

@@ -15,6 +15,10 @@ internal sealed record EventReadRequest
     public LogStart From { get; private init; } = LogStart.Latest;
     public DevicePattern? Devices { get; private init; }
     public string? Checkpoint { get; private init; }
+
+    /// <summary>Where some partitions begin, whatever else says; null when nobody asked to be told where each begins.</summary>
+    public IReadOnlyDictionary<int, long>? Positions { get; private init; }
+
     public bool Follow { get; private init; } = true;
     public long MaxEvents { get; private init; } = long.MaxValue;
 
@@ -51,6 +55,10 @@ internal sealed record EventReadRequest
                     : throw Wrong(name, "a device id, * in it standing for any characters");
             case "checkpoint":
                 return Checkpoints.IsValidName(value) ? this with { Checkpoint = value } : throw Wrong(name, ConsumerGroups.NameSyntax);
+            case "positions":
+                return TryParse(value, partitionCount, out var positions)
+                    ? this with { Positions = positions }
+                    : throw Wrong(name, $"partition:sequence, separated by commas, partitions 0 to {partitionCount - 1}; or nothing");
             case "follow":
                 return bool.TryParse(value, out var follow) ? this with { Follow = follow } : throw Wrong(name, "true or false");
             case "maxEvents":
@@ -62,12 +70,28 @@ internal sealed record EventReadRequest
 
     // A name that is not known is a typing error more often than not, and what it was meant to narrow would come whole.
     private static string Known(string name) =>
-        name is "consumerGroup" or "partition" or "from" or "deviceId" or "checkpoint" or "follow" or "maxEvents" or "api-version"
+        name is "consumerGroup" or "partition" or "from" or "deviceId" or "checkpoint" or "positions" or "follow" or "maxEvents" or "api-version"
             ? name
             : throw new HubException(
-                HubErrors.ArgumentInvalid, "the parameters are consumerGroup, partition, from, deviceId, checkpoint, follow and maxEvents; another one was given");
+                HubErrors.ArgumentInvalid, "the parameters are consumerGroup, partition, from, deviceId, checkpoint, positions, follow and maxEvents; another one was given");
 
     private static HubException Wrong(string name, string allowed) => new(HubErrors.ArgumentInvalid, $"{name}: {allowed}");
+
+    private static bool TryParse(string text, int partitionCount, out Dictionary<int, long> positions)
+    {
+        positions = [];
+        foreach (var part in text.Split(',', StringSplitOptions.RemoveEmptyEntries))
+        {
+            var colon = part.IndexOf(':', StringComparison.Ordinal);
+            if (colon < 0 || !TryParse(part[..colon], out var partition) || partition >= partitionCount
+                || !TryParse(part[(colon + 1)..], out var next) || !positions.TryAdd((int)partition, next))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
 
     private static bool TryParse(string text, out long number) =>
         long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out number);

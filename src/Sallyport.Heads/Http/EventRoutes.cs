@@ -14,6 +14,8 @@ namespace Sallyport.Heads.Http;
 /// (<see cref="EventJson"/>), until the client goes, <c>maxEvents</c> is reached, or with <c>follow=false</c> the end.
 /// Lines with <c>control</c> are the hub's:
 /// <list type="bullet">
+/// <item><c>{"control":"start","positions":{"0":17}}</c>: first, when <c>positions</c> was given, also empty: which sequence number comes next, per
+/// partition. A reader that keeps them up to date and gives them back goes on exactly where it was.</item>
 /// <item><c>{"control":"skipped","partition":0,"count":12}</c>: that many events before the next one are gone. A position before the oldest
 /// event starts at the oldest and says so here, as does a reader that retention overtakes; both look the same to whoever counts.</item>
 /// <item><c>{"control":"heartbeat"}</c>: nothing came for a while, all is well.</item>
@@ -29,7 +31,7 @@ internal sealed class EventRoutes(
     private int _readers;
 
     public void Map(IEndpointRouteBuilder routes) => routes.MapGet("/manage/v1/events", ReadAsync).Requires(Rights.TelemetryRead)
-        .Describe("Events of the built-in endpoint as newline-delimited JSON: consumerGroup, partition, from, deviceId, checkpoint, follow, maxEvents.");
+        .Describe("Events of the built-in endpoint as newline-delimited JSON: consumerGroup, partition, from, deviceId, checkpoint, positions, follow, maxEvents.");
 
     private async Task ReadAsync(HttpContext context)
     {
@@ -62,6 +64,8 @@ internal sealed class EventRoutes(
         context.Response.ContentType = "application/x-ndjson";
         context.Response.Headers.CacheControl = "no-store";
         await using var lines = new EventLines(context.Response.BodyWriter);
+        if (request.Positions is not null)
+            lines.WriteStart(reading.Positions);
         await lines.FlushAsync(context.RequestAborted); // The answer's head must not wait for the first event.
         try
         {
@@ -80,13 +84,13 @@ internal sealed class EventRoutes(
         }
     }
 
-    private IReadOnlyDictionary<int, LogStart> StartsOf(EventReadRequest request)
+    private Dictionary<int, LogStart> StartsOf(EventReadRequest request)
     {
-        var starts = reader.Starts(request.From, request.Partition);
-        if (request.Checkpoint is not { } name)
-            return starts;
-
-        var saved = checkpoints.Find(request.ConsumerGroup, name);
-        return starts.ToDictionary(start => start.Key, start => saved.TryGetValue(start.Key, out var next) ? LogStart.FromSequence(next) : start.Value);
+        var saved = request.Checkpoint is { } name ? checkpoints.Find(request.ConsumerGroup, name) : new Dictionary<int, long>();
+        return reader.Starts(request.From, request.Partition).ToDictionary(
+            start => start.Key,
+            start => request.Positions?.TryGetValue(start.Key, out var next) is true || saved.TryGetValue(start.Key, out next)
+                ? LogStart.FromSequence(next)
+                : start.Value);
     }
 }

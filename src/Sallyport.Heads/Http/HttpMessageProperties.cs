@@ -72,7 +72,7 @@ internal static class HttpMessageProperties
             case TelemetryOutcome.BadProperty:
                 throw new HubException(
                     HubErrors.ArgumentInvalid,
-                    "a property is not allowed: a message id has 1 to 128 visible ASCII characters, an expiry time is ISO 8601, content type and encoding are ASCII, text is UTF-8, and no name comes twice");
+                    "a property is not allowed: a message id has at most 128 visible ASCII characters, an expiry time is ISO 8601, content type and encoding are ASCII, text is UTF-8, and no name comes twice");
             default:
                 break;
         }

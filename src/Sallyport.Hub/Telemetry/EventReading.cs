@@ -24,6 +24,9 @@ public sealed class EventReading : IDisposable
         _tails = [.. query.Starts.Select(start => new Tail(log, start.Key, start.Value, query.Follow))];
     }
 
+    /// <summary>Per partition, the sequence number that comes next: at first where the reading begins. To be read between pages.</summary>
+    public IReadOnlyDictionary<int, long> Positions => _tails.ToDictionary(tail => tail.Partition, tail => tail.Next);
+
     /// <summary>The pages, until the query is answered. To be enumerated once.</summary>
     /// <exception cref="OperationCanceledException">The reading was cancelled while it waited or read.</exception>
     public async IAsyncEnumerable<EventPage> ReadAsync([EnumeratorCancellation] CancellationToken cancel)
@@ -81,7 +84,6 @@ public sealed class EventReading : IDisposable
     /// <summary>One partition being read. Owned by one reading.</summary>
     private sealed class Tail : IDisposable
     {
-        private readonly int _partition;
         private readonly ILogCursor _cursor;
         private readonly LogPage _page = new(PageBytes);
         private readonly List<LogRecord> _matches = [];
@@ -91,11 +93,15 @@ public sealed class EventReading : IDisposable
 
         public Tail(IEventLog log, int partition, LogStart start, bool follow)
         {
-            _partition = partition;
+            Partition = partition;
             _end = follow ? long.MaxValue : log.Describe(StreamId.Events, partition).NextSequence;
             _cursor = log.OpenCursor(StreamId.Events, partition, start);
             _missing = start.Kind == LogStartKind.Sequence ? Math.Max(0, _cursor.NextSequence - start.Sequence) : 0;
         }
+
+        public int Partition { get; }
+
+        public long Next => _cursor.NextSequence;
 
         public bool IsDone => _cursor.NextSequence >= _end;
 
@@ -117,7 +123,7 @@ public sealed class EventReading : IDisposable
 
             _missing = 0;
             TelemetryMeter.Read(count);
-            return new EventPage(_partition, devices is null ? _page.Records : Matching(devices), skipped, _cursor.NextSequence);
+            return new EventPage(Partition, devices is null ? _page.Records : Matching(devices), skipped, _cursor.NextSequence);
         }
 
         /// <summary>Completes when there may be more to read.</summary>

@@ -17,17 +17,13 @@ namespace Sallyport.Hub.Telemetry;
 /// <item>No application property comes twice: an AMQP map holds a key once, and which one would win is not for us to guess.</item>
 /// </list>
 /// </remarks>
-public static class TelemetryRules
+internal static class TelemetryRules
 {
-    public const int MaxMessageIdLength = 128;
+    private const int MaxMessageIdLength = 128;
 
-    /// <summary>
-    /// True for names that only the hub may set: <c>iothub-…</c> (but for the few that senders set) and <c>x-opt-…</c>, in any case.
-    /// </summary>
-    public static bool IsReserved(ReadOnlySpan<byte> name) =>
-        StartsWith(name, "x-opt-"u8) || (StartsWith(name, "iothub-"u8) && SenderProperty(name) is null);
-
-    internal static bool Allow(MessageProperties properties, out long expiryMs)
+    /// <summary>Whether the message may be taken.</summary>
+    /// <param name="expiryMs">The expiry time in Unix milliseconds, when it has one.</param>
+    public static bool Allow(MessageProperties properties, out long expiryMs)
     {
         expiryMs = 0;
         for (var key = SystemProperty.MessageId; key <= SystemProperty.MessageType; key++)
@@ -56,8 +52,11 @@ public static class TelemetryRules
         return properties.Count < 2 || !HasDoubledName(properties);
     }
 
-    /// <summary>Whether the application property at <paramref name="index"/> is stored: it is not reserved and no system property says the same.</summary>
-    internal static bool IsKept(MessageProperties properties, int index)
+    /// <summary>
+    /// Whether the application property at <paramref name="index"/> is stored. Names that only the hub may set are not, in any case of
+    /// letters: <c>x-opt-…</c> and <c>iothub-…</c>, but for the few that senders set, where no system property says the same.
+    /// </summary>
+    public static bool IsKept(MessageProperties properties, int index)
     {
         var name = properties.Name(index);
         if (!StartsWith(name, "iothub-"u8))

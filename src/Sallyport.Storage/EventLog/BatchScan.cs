@@ -52,8 +52,9 @@ internal sealed class BatchScan(ILogFile file, ulong generation, long end, Batch
         return false;
     }
 
-    /// <summary>Whether something that began as a batch of this segment is at <see cref="Position"/>.</summary>
-    public bool HasBegun() => TryView(Position, BatchFormat.HeaderLength, out var header) && BatchFormat.LooksLikeOne(header, generation, end - Position);
+    /// <summary>The length of what began as a batch of this segment at <see cref="Position"/>; 0 when nothing did.</summary>
+    public int BegunBytes() =>
+        TryView(Position, BatchFormat.HeaderLength, out var header) && BatchFormat.LooksLikeOne(header, generation, end - Position) ? BatchFormat.Length(header) : 0;
 
     private bool TryView(long position, int length, out ReadOnlySpan<byte> view)
     {

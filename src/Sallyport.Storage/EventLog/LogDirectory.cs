@@ -5,8 +5,23 @@ namespace Sallyport.Storage.EventLog;
 
 /// <summary>
 /// The small files beside the segments, and the making of segments. <c>format</c> says what directory this is;
-/// <c>head</c> is the checkpointed head. Both are replaced whole: written beside, synced, renamed. Frozen by tests and by
-/// <c>docs/formats/segment-log.md</c>. Used by one thread at a time.
+/// <c>head</c> is the checkpointed head. Both are replaced whole: written beside, synced, renamed. Little-endian; frozen by tests and
+/// by <c>docs/formats/segment-log.md</c>. Used by one thread at a time.
+/// <code>
+/// format:                              head:
+///  0  8B   magic "SPLOGDIR"             0  8B   magic "SPLOGHED"
+///  8  u16  format version               8  u16  format version
+/// 10  u16  partitions                  10  u16  reserved (0)
+/// 12  u32  CRC32C of bytes 0 to 11     12  i32  entries
+/// 16  32B  HMAC of bytes 0 to 15       16  i64  last batch
+///                                      24  16B  its MAC
+/// entry:                               40  i64  first batch kept
+///  0  u16  stream                      48       entries
+///  2  u16  partition                        32B  HMAC of all before
+///  4  u32  reserved (0)
+///  8  i64  next sequence
+/// 16  i64  time of the newest record, Unix ms
+/// </code>
 /// </summary>
 internal sealed class LogDirectory(ILogFiles files, byte[] macKey)
 {
@@ -89,8 +104,8 @@ internal sealed class LogDirectory(ILogFiles files, byte[] macKey)
 
         return new LogHead(
             BinaryPrimitives.ReadInt64LittleEndian(head.AsSpan(16)),
-            BinaryPrimitives.ReadUInt64LittleEndian(head.AsSpan(24)),
-            head.AsSpan(32, BatchFormat.MacLength).ToArray(),
+            head.AsSpan(24, BatchFormat.MacLength).ToArray(),
+            BinaryPrimitives.ReadInt64LittleEndian(head.AsSpan(40)),
             partitions);
     }
 
@@ -101,8 +116,8 @@ internal sealed class LogDirectory(ILogFiles files, byte[] macKey)
         BinaryPrimitives.WriteUInt16LittleEndian(bytes.AsSpan(8), SegmentHeader.Version);
         BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(12), head.Partitions.Count);
         BinaryPrimitives.WriteInt64LittleEndian(bytes.AsSpan(16), head.LastBatch);
-        BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(24), head.Generation);
-        head.LastMac.CopyTo(bytes.AsSpan(32));
+        head.LastMac.CopyTo(bytes.AsSpan(24));
+        BinaryPrimitives.WriteInt64LittleEndian(bytes.AsSpan(40), head.FirstBatch);
         for (var i = 0; i < head.Partitions.Count; i++)
         {
             var at = bytes.AsSpan(HeadFixedLength + i * HeadEntryLength);
@@ -214,9 +229,15 @@ internal sealed class LogDirectory(ILogFiles files, byte[] macKey)
 }
 
 /// <summary>
-/// How far the log was known to reach when this was written: what is missing below it was cut off. It also keeps sequence numbers
-/// and times of stream partitions whose records were all dropped.
+/// From where to where the log was known to reach when this was written: what is missing in between was taken away. It also keeps
+/// sequence numbers and times of stream partitions whose records were all dropped.
 /// </summary>
-internal sealed record LogHead(long LastBatch, ulong Generation, byte[] LastMac, IReadOnlyList<HeadEntry> Partitions);
+/// <param name="FirstBatch">The oldest that retention had kept; one above the last when it had kept none.</param>
+internal sealed record LogHead(long LastBatch, byte[] LastMac, long FirstBatch, IReadOnlyList<HeadEntry> Partitions)
+{
+    /// <summary>How many batches it knows of that a log up to <paramref name="lastBatch"/> does not have.</summary>
+    public long MissingAfter(long lastBatch) => Math.Max(0, LastBatch - Math.Max(lastBatch, FirstBatch - 1));
+}
 
+/// <param name="Next">What the next append gets.</param>
 internal readonly record struct HeadEntry(StreamId Stream, int Partition, long Next, long LastTimeMs);

@@ -44,10 +44,14 @@ internal interface ILogFile : IDisposable
 internal sealed class DiskFiles : ILogFiles
 {
     private readonly string _directory;
+    private readonly bool _readOnly;
 
-    public DiskFiles(string directory)
+    /// <param name="readOnly">Changes nothing; for looking at a directory that must stay as it is.</param>
+    public DiskFiles(string directory, bool readOnly = false)
     {
-        Directory.CreateDirectory(directory, PrivateFile.DirectoryMode);
+        _readOnly = readOnly;
+        if (!readOnly)
+            Directory.CreateDirectory(directory, PrivateFile.DirectoryMode);
         _directory = Path.GetFullPath(directory);
     }
 
@@ -55,7 +59,7 @@ internal sealed class DiskFiles : ILogFiles
 
     public IReadOnlyList<string> List() => [.. Directory.EnumerateFiles(_directory).Select(path => Path.GetFileName(path))];
 
-    public ILogFile Open(string name, bool create) => new DiskFile(Path.Combine(_directory, name), create);
+    public ILogFile Open(string name, bool create) => new DiskFile(Path.Combine(_directory, name), create, _readOnly);
 
     public void Rename(string from, string to) => File.Move(Path.Combine(_directory, from), Path.Combine(_directory, to), overwrite: true);
 
@@ -67,13 +71,13 @@ internal sealed class DiskFiles : ILogFiles
     {
         private readonly FileStream _file;
 
-        public DiskFile(string path, bool create)
+        public DiskFile(string path, bool create, bool readOnly)
         {
             var options = new FileStreamOptions
             {
                 Mode = create ? FileMode.OpenOrCreate : FileMode.Open,
-                Access = FileAccess.ReadWrite,
-                Share = FileShare.Read | FileShare.Delete,
+                Access = readOnly ? FileAccess.Read : FileAccess.ReadWrite,
+                Share = FileShare.ReadWrite | FileShare.Delete,
                 BufferSize = 0,
             };
             if (create)

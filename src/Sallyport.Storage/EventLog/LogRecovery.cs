@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
 
 namespace Sallyport.Storage.EventLog;
@@ -180,32 +179,17 @@ internal sealed class RecoveredLog
 
     private void TakeBatch(LogSegment segment, long position, ReadOnlySpan<byte> batch)
     {
-        var length = batch.Length;
         segment.LastBatch = BatchFormat.Number(batch);
         segment.LastMac = BatchFormat.Mac(batch).ToArray();
-        segment.End = position + BatchFormat.Align(length);
-        _tail = (segment, position, length);
-
-        // Its extents: small, so a list searched from the front.
-        var extents = new List<(StreamId Stream, int Partition, long First, long Next, long FirstTimeMs, long LastTimeMs)>();
-        for (var at = BatchFormat.HeaderLength; at < length;)
+        segment.End = position + BatchFormat.Align(batch.Length);
+        segment.AddBatch(position, batch);
+        _tail = (segment, position, batch.Length);
+        for (var at = BatchFormat.HeaderLength; at < batch.Length; at += RecordHeader.TotalLength(batch[at..]))
         {
-            var record = batch[at..];
-            at += RecordHeader.TotalLength(record);
-            var (stream, partition, sequence, timeMs) = (RecordHeader.Stream(record), RecordHeader.Partition(record), RecordHeader.Sequence(record), RecordHeader.EnqueuedTimeMs(record));
-            var i = extents.FindIndex(extent => extent.Stream == stream && extent.Partition == partition);
-            if (i < 0)
-                extents.Add((stream, partition, sequence, sequence + 1, timeMs, timeMs));
-            else
-                CollectionsMarshal.AsSpan(extents)[i] = extents[i] with { Next = sequence + 1, LastTimeMs = timeMs };
-
-            var id = RecordHeader.IdempotencyId(record);
+            var id = RecordHeader.IdempotencyId(batch[at..]);
             if (id != Guid.Empty)
                 RecentIds.Add(id);
         }
-
-        foreach (var (stream, partition, first, next, firstTimeMs, lastTimeMs) in extents)
-            segment.Add(stream, partition, first, next, firstTimeMs, lastTimeMs, position, length);
     }
 
     private void FindTornTail(BatchMacCheck macs)
@@ -215,13 +199,9 @@ internal sealed class RecoveredLog
             return;
 
         var scan = new BatchScan(open.File, open.Generation, open.File.Length, macs) { Position = open.End };
-        if (!scan.HasBegun())
-            return;
-
-        Span<byte> header = stackalloc byte[BatchFormat.HeaderLength];
-        open.File.Read(header, open.End);
-        _tornBytes = BatchFormat.Length(header);
-        SegmentLogMessages.TornTail(_logger, open.Name, open.End, _tornBytes);
+        _tornBytes = scan.BegunBytes();
+        if (_tornBytes > 0)
+            SegmentLogMessages.TornTail(_logger, open.Name, open.End, _tornBytes);
     }
 
     private void TakeHeads(LogHead? head)
@@ -239,12 +219,16 @@ internal sealed class RecoveredLog
             };
         }
 
+        var oldest = Segments.Find(segment => segment.LastBatch != 0);
+        if (head is not null && oldest is not null && oldest.FirstBatch > head.FirstBatch)
+            Quarantine(new QuarantinedRange(oldest.Name, SegmentHeader.Length, 0, $"batches {head.FirstBatch} to {oldest.FirstBatch - 1} are missing before it"));
         if (head is null || head.LastBatch <= LastBatch)
             return;
 
         // The numbers that readers may have seen are never given again, batch numbers neither.
-        _missingBatches = head.LastBatch - LastBatch;
-        SegmentLogMessages.Truncated(_logger, LastBatch + 1, head.LastBatch);
+        _missingBatches = head.MissingAfter(LastBatch);
+        if (_missingBatches > 0)
+            SegmentLogMessages.Truncated(_logger, head.LastBatch - _missingBatches + 1, head.LastBatch);
         LastBatch = head.LastBatch;
         LastMac = head.LastMac;
     }

@@ -67,6 +67,26 @@ internal sealed class LogSegment(ulong generation, ILogFile file)
         return null;
     }
 
+    /// <summary>Takes up a batch read back from disk.</summary>
+    public void AddBatch(long position, ReadOnlySpan<byte> batch)
+    {
+        // Few stream partitions are in one batch, so a list searched from the front.
+        var parts = new List<(StreamId Stream, int Partition, long First, long Next, long FirstTimeMs, long LastTimeMs)>();
+        for (var at = BatchFormat.HeaderLength; at < batch.Length; at += RecordHeader.TotalLength(batch[at..]))
+        {
+            var record = batch[at..];
+            var (stream, partition, sequence, timeMs) = (RecordHeader.Stream(record), RecordHeader.Partition(record), RecordHeader.Sequence(record), RecordHeader.EnqueuedTimeMs(record));
+            var i = parts.FindIndex(part => part.Stream == stream && part.Partition == partition);
+            if (i < 0)
+                parts.Add((stream, partition, sequence, sequence + 1, timeMs, timeMs));
+            else
+                parts[i] = parts[i] with { Next = sequence + 1, LastTimeMs = timeMs };
+        }
+
+        foreach (var (stream, partition, first, next, firstTimeMs, lastTimeMs) in parts)
+            Add(stream, partition, first, next, firstTimeMs, lastTimeMs, position, batch.Length);
+    }
+
     /// <summary>Takes up the part of a batch that belongs to one stream partition.</summary>
     public void Add(StreamId stream, int partition, long first, long next, long firstTimeMs, long lastTimeMs, long position, int batchBytes)
     {
@@ -74,8 +94,7 @@ internal sealed class LogSegment(ulong generation, ILogFile file)
         if (extent is null)
         {
             extent = new SegmentExtent { Stream = stream, Partition = partition, First = first, FirstTimeMs = firstTimeMs, Entries = [] };
-            var at = Extents.FindIndex(other => (other.Stream.Number, other.Partition).CompareTo((stream.Number, partition)) > 0);
-            Extents.Insert(at < 0 ? Extents.Count : at, extent);
+            Insert(extent);
         }
 
         extent.Next = next;
@@ -86,6 +105,12 @@ internal sealed class LogSegment(ulong generation, ILogFile file)
             extent.Entries.Add(new IndexEntry(first, firstTimeMs, (uint)position, (uint)batchBytes));
             IndexEntries++;
         }
+    }
+
+    private void Insert(SegmentExtent extent)
+    {
+        var at = Extents.FindIndex(other => (other.Stream.Number, other.Partition).CompareTo((extent.Stream.Number, extent.Partition)) > 0);
+        Extents.Insert(at < 0 ? Extents.Count : at, extent);
     }
 }
 

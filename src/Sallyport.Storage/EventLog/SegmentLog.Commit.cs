@@ -4,7 +4,10 @@ namespace Sallyport.Storage.EventLog;
 public sealed partial class SegmentLog
 {
     private readonly BatchMac _mac;
-    private byte[] _lastMac;
+
+    // The writer's; others look at it, and it changes, under the gate.
+    private readonly byte[] _lastMac;
+    private long _lastBatch;
 
     // The writer's; the other buffer is _forming.
     private CommitBuffer _idle;
@@ -72,7 +75,6 @@ public sealed partial class SegmentLog
                 return false;
             }
 
-            BatchFormat.Mac(batch.Batch).CopyTo(_lastMac);
             Publish(batch, segment, position);
         }
 
@@ -122,7 +124,8 @@ public sealed partial class SegmentLog
             _writing = false;
             if (segment.FirstBatch == 0)
                 segment.FirstBatch = batch.Number;
-            segment.LastBatch = batch.Number;
+            segment.LastBatch = _lastBatch = batch.Number;
+            BatchFormat.Mac(batch.Batch).CopyTo(_lastMac);
             _lastMac.CopyTo(segment.LastMac);
             segment.End = position + BatchFormat.Align(batch.Length);
             foreach (var extent in batch.Extents)

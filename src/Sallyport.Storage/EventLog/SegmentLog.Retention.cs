@@ -34,11 +34,7 @@ public sealed partial class SegmentLog
         {
             SealWhatIsOld();
             while (TakeDroppable() is { } segment)
-            {
-                // First the head, for it keeps the sequence numbers of partitions that have nothing left.
-                WriteHead();
                 Drop(segment);
-            }
         }
     }
 

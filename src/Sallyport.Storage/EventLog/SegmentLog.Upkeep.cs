@@ -9,7 +9,7 @@ public sealed partial class SegmentLog
     private readonly Lock _upkeep = new();
     private readonly object _keeperGate = new();
     private bool _keeperHasWork;
-    private long _headWritten;
+    private (long FirstBatch, long LastBatch) _headWritten;
     private Thread? _keeper;
     private ITimer? _timer;
 
@@ -63,9 +63,12 @@ public sealed partial class SegmentLog
             {
                 WriteFooters();
                 EnforceRetention();
+
+                // Before the files of dropped segments go: the head says that they may be missing, and keeps the sequence
+                // numbers of partitions that have nothing left.
+                WriteHead();
                 PrepareNext();
                 DeleteReclaimable();
-                WriteHead();
             }
             catch (IOException failure)
             {
@@ -163,20 +166,20 @@ public sealed partial class SegmentLog
         LogHead head;
         lock (_gate)
         {
-            var newest = _open.LastBatch != 0 || _segments.Length == 1 ? _open : _segments[^2];
-            if (newest.LastBatch <= _headWritten)
+            var firstBatch = Array.Find(_segments, segment => segment.LastBatch != 0)?.FirstBatch ?? _lastBatch + 1;
+            if (_headWritten == (firstBatch, _lastBatch))
                 return;
 
-            head = new LogHead(
-                newest.LastBatch,
-                newest.Generation,
-                [.. newest.LastMac],
-                [.. _heads.Where(entry => entry is not null).Select(entry => new HeadEntry(entry!.Stream, entry.Partition, entry.Committed, entry.CommittedTimeMs))]);
+            head = new LogHead(_lastBatch, [.. _lastMac], firstBatch, HeadEntries());
         }
 
         _directory.WriteHead(head);
-        _headWritten = head.LastBatch;
+        _headWritten = (head.FirstBatch, head.LastBatch);
     }
+
+    /// <summary>Gate.</summary>
+    private HeadEntry[] HeadEntries() =>
+        [.. _heads.OfType<PartitionHead>().Select(head => new HeadEntry(head.Stream, head.Partition, head.Committed, head.CommittedTimeMs))];
 
     /// <summary>Commits what was appended, writes the head and closes the files. Appends that still come answer <see cref="AppendOutcome.Failed"/>.</summary>
     public async ValueTask DisposeAsync()

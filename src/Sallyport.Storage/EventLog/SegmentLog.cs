@@ -57,7 +57,7 @@ public sealed partial class SegmentLog : IEventLog
         _recentIds = recovered.RecentIds;
         _forming = new CommitBuffer(options.CommitBufferBytes / 2) { Number = recovered.LastBatch + 1 };
         _idle = new CommitBuffer(options.CommitBufferBytes / 2);
-        _committed = _headWritten = recovered.LastBatch;
+        _committed = _lastBatch = recovered.LastBatch;
         _lastMac = [.. recovered.LastMac];
         _mac = BatchMac.WithNewSalt(macKey);
         _segments = [.. recovered.Segments];
@@ -75,6 +75,9 @@ public sealed partial class SegmentLog : IEventLog
 
     /// <summary>What opening found besides whole batches.</summary>
     public LogRecovery Recovery => _recovery;
+
+    /// <summary>For tests that damage what is on disk.</summary>
+    internal long EndOfOpenSegment => _open.End;
 
     /// <summary>Opens or creates the log. What a crash left behind is mended here; see <see cref="Recovery"/>.</summary>
     /// <param name="macKey">32 random bytes that are kept outside the directory. The log keeps a copy.</param>

@@ -172,6 +172,7 @@ public sealed class DeviceTelemetryTests : IAsyncDisposable
     [InlineData("[{\"body\":\"YQ==\",\"properties\":{\"iothub-messageid\":\"1\",\"iothub-messageid\":\"2\"}}]")]
     [InlineData("[{\"body\":\"YQ==\",\"properties\":{\"\":\"1\"}}]")]
     [InlineData("[{\"body\":\"\\ud800\",\"base64Encoded\":false}]")]
+    [InlineData("[{\"body\":\"YQ==\",\"properties\":{\"iothub-app-\\udc00\":\"1\"}}]")]
     [InlineData("[{\"body\":\"YQ==\"}")]
     [InlineData("[{\"body\":\"YQ==\"}] more")]
     [InlineData("[{\"body\":\"YQ==\"},{\"body\":\"YQ==\"},]")]

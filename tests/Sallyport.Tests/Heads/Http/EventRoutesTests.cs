@@ -89,6 +89,10 @@ public sealed class EventRoutesTests : IAsyncDisposable
     [InlineData("from=noon", "from: earliest, latest, offset:N")]
     [InlineData("deviceId=a%20b", "deviceId: a device id")]
     [InlineData("checkpoint=../x", "checkpoint: 1 to 128")]
+    [InlineData("positions=0", "positions: partition:sequence")]
+    [InlineData("positions=4:1", "positions: partition:sequence")]
+    [InlineData("positions=0:1,0:2", "positions: partition:sequence")]
+    [InlineData("positions=0:-1", "positions: partition:sequence")]
     [InlineData("follow=yes", "follow: true or false")]
     [InlineData("maxEvents=0", "maxEvents: a number from 1 on")]
     [InlineData("device=d1", "the parameters are consumerGroup, partition")]
@@ -183,6 +187,23 @@ public sealed class EventRoutesTests : IAsyncDisposable
         Assert.Equal(5, (await _server.EventsAsync("&checkpoint=unknown")).Length);
         Assert.Equal(HttpStatusCode.NoContent, await PutAsync("$default/nightly", """{"positions":{"1":1}}"""));
         Assert.Equal("""{"positions":{"0":2,"1":1}}""", await Client.GetStringAsync("/manage/v1/checkpoints/$DEFAULT/nightly", Cancel));
+    }
+
+    [Fact]
+    public async Task Positions_Asked_AreToldFirstAndTakenBack()
+    {
+        _server = await TelemetryServer.StartAsync();
+        await Telemetry.SendAsync(Telemetry.DeviceOf(0), "1", "2", "3");
+        await Telemetry.SendAsync(Telemetry.DeviceOf(2), "4");
+        await PutAsync("$Default/nightly", "{\"positions\":{\"0\":0,\"2\":0}}");
+
+        var latest = await Client.GetStringAsync("/manage/v1/events?follow=false&positions=", Cancel);
+        var goesOn = await Client.GetStringAsync("/manage/v1/events?follow=false&checkpoint=nightly&positions=0:2", Cancel);
+
+        Assert.Equal("{\"control\":\"start\",\"positions\":{\"0\":3,\"1\":0,\"2\":1,\"3\":0}}\n", latest);
+        var lines = goesOn.TrimEnd('\n').Split('\n');
+        Assert.Equal("{\"control\":\"start\",\"positions\":{\"0\":2,\"1\":0,\"2\":0,\"3\":0}}", lines[0]);
+        Assert.Equal(2, lines.Length - 1);
     }
 
     [Fact]

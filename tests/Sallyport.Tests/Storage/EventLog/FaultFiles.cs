@@ -28,6 +28,8 @@ internal sealed class FaultFiles(Random random) : ILogFiles
 
     public int Operations => _operations;
 
+    public int Reads { get; private set; }
+
     public long FreeBytes => CapacityBytes - _names.Values.Sum(content => content.Length);
 
     /// <summary>The process was killed; the kernel still has everything. Nothing fails from now on.</summary>
@@ -183,6 +185,7 @@ internal sealed class FaultFiles(Random random) : ILogFiles
 
         public int Read(Span<byte> buffer, long position)
         {
+            files.Reads++;
             var count = (int)Math.Clamp(content.Length - position, 0, buffer.Length);
             content.Live.AsSpan((int)position, count).CopyTo(buffer);
             return count;
