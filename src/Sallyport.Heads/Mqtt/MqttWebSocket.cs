@@ -1,5 +1,4 @@
 using System.Net;
-using System.Net.WebSockets;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
@@ -50,22 +49,9 @@ public static class MqttWebSocket
         await head.RunAsync(
             transport, peer, context.Connection.ClientCertificate, context.Features.Get<PreAuthenticationLease>(), context.Abort, context.RequestAborted).ConfigureAwait(false);
 
-        await CloseAsync(socket, head.Time).ConfigureAwait(false);
+        using var bound = new CancellationTokenSource(CloseTimeout, head.Time);
+        await transport.CloseAsync(pump, bound.Token).ConfigureAwait(false);
         await stop.CancelAsync().ConfigureAwait(false);
         await pump.ConfigureAwait(false);
-    }
-
-    private static async Task CloseAsync(WebSocket socket, TimeProvider time)
-    {
-        using var bound = new CancellationTokenSource(CloseTimeout, time);
-        try
-        {
-            if (socket.State is WebSocketState.Open or WebSocketState.CloseReceived)
-                await socket.CloseOutputAsync(WebSocketCloseStatus.NormalClosure, null, bound.Token).ConfigureAwait(false);
-        }
-        catch (Exception e) when (e is WebSocketException or OperationCanceledException or IOException)
-        {
-            socket.Abort(); // The peer is gone, or takes nothing any more.
-        }
     }
 }

@@ -32,9 +32,9 @@ internal sealed class MqttWebSocketTransport(WebSocket socket) : IDuplexPipe
                 if (!IsBinary(received))
                     break;
 
+                // Once the connection has ended, this drops what still comes until the peer closes too.
                 _arrived.Writer.Advance(received.Count);
-                if ((await _arrived.Writer.FlushAsync(stop).ConfigureAwait(false)).IsCompleted)
-                    break;
+                await _arrived.Writer.FlushAsync(stop).ConfigureAwait(false);
             }
         }
         catch (Exception e)
@@ -43,6 +43,27 @@ internal sealed class MqttWebSocketTransport(WebSocket socket) : IDuplexPipe
         }
 
         await _arrived.Writer.CompleteAsync(failure).ConfigureAwait(false);
+    }
+
+    /// <summary>
+    /// Says goodbye, and waits for the peer's: cutting the socket before would take back what is still on its way to the peer.
+    /// </summary>
+    /// <param name="pump">What <see cref="PumpAsync"/> returned.</param>
+    public async Task CloseAsync(Task pump, CancellationToken bound)
+    {
+        try
+        {
+            if (socket.State is WebSocketState.Open or WebSocketState.CloseReceived)
+                await socket.CloseOutputAsync(WebSocketCloseStatus.NormalClosure, null, bound).ConfigureAwait(false);
+            await pump.WaitAsync(bound).ConfigureAwait(false);
+            var dropped = new byte[1024];
+            while (socket.State == WebSocketState.CloseSent)
+                await socket.ReceiveAsync(dropped.AsMemory(), bound).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is WebSocketException or OperationCanceledException or IOException)
+        {
+            socket.Abort(); // The peer is gone, or does not answer.
+        }
     }
 
     private static bool IsBinary(ValueWebSocketReceiveResult received) => received.MessageType switch

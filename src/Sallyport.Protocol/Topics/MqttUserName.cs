@@ -34,9 +34,17 @@ public readonly record struct MqttUserName(string HostName, string? ModelId)
             return false;
         }
 
-        var query = rest[id.Length..].TrimStart('/');
-        if (query.StartsWith("?"))
+        var query = rest.Length > id.Length ? rest[(id.Length + 1)..] : default;
+        if (query is ['?', ..])
+        {
             query = query[1..];
+        }
+        else if (!query.IsEmpty && query.IndexOfAny('/', '=') is var mark && (mark < 0 || query[mark] == '/'))
+        {
+            wrong = "the user name is of another identity than the client id";
+            return false;
+        }
+
         string? modelId = null;
         foreach (var range in query.Split('&'))
         {
