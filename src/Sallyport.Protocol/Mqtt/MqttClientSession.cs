@@ -54,7 +54,7 @@ public sealed record MqttClientOptions(int MaxInFlight = 100);
 /// Used by one driver at a time; not thread-safe. Times are monotonic milliseconds of any origin.
 /// </summary>
 /// <remarks>
-/// The driver owns retransmission: after a reconnect it publishes again, with <c>dup</c>, what was not acknowledged [MQTT-4.4.0-1].
+/// The driver owns retransmission: after a reconnect it publishes again, with <c>dup</c>, what was not acknowledged.
 /// </remarks>
 public sealed class MqttClientSession(MqttClientOptions options)
 {

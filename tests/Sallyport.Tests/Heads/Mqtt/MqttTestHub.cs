@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Net;
+using System.Threading.Channels;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using Sallyport.Heads.Mqtt;
@@ -37,7 +38,7 @@ internal sealed class MqttTestHub : IAsyncDisposable
         Limits = new PreAuthenticationLimits(limits);
     }
 
-    public FakeTimeProvider Time { get; } = new(new DateTimeOffset(2024, 5, 6, 7, 8, 9, TimeSpan.Zero));
+    public WatchedTime Time { get; } = new();
 
     public ScriptedAuthentication Authentication { get; } = new();
 
@@ -61,6 +62,7 @@ internal sealed class MqttTestHub : IAsyncDisposable
         await hub.RegisterAsync("d1", null);
         await hub.RegisterAsync("d1", "m1");
         await hub.RegisterAsync("d2", null);
+        hub.Time.ForgetTimers();
         return hub;
     }
 
@@ -140,6 +142,28 @@ internal sealed class MqttTestHub : IAsyncDisposable
         Head = new MqttHead(
             Authentication, Devices, new Ingest(Log), Log, new MqttSessions(_metadata), Limits, Audit, Time, NullLogger<MqttHead>.Instance, _options);
     }
+}
+
+/// <summary>A clock that stands, and says when somebody begins to wait for it.</summary>
+internal sealed class WatchedTime() : FakeTimeProvider(new DateTimeOffset(2024, 5, 6, 7, 8, 9, TimeSpan.Zero))
+{
+    private readonly Channel<ITimer> _timers = Channel.CreateUnbounded<ITimer>();
+
+    public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
+    {
+        var timer = base.CreateTimer(callback, state, dueTime, period);
+        _timers.Writer.TryWrite(timer);
+        return timer;
+    }
+
+    public void ForgetTimers()
+    {
+        while (_timers.Reader.TryRead(out _))
+            continue;
+    }
+
+    /// <summary>Completes when a timer has been made since the test began.</summary>
+    public Task TimerMadeAsync() => _timers.Reader.ReadAsync().AsTask().WaitAsync(MqttTestClient.Patience);
 }
 
 /// <summary>Lets in whoever shows the token <c>good</c>.</summary>

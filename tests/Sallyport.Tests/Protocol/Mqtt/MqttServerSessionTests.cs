@@ -120,7 +120,7 @@ public sealed class MqttServerSessionTests
     [InlineData("devices/d1/messages/eventsx/")]
     [InlineData("devices/D1/messages/events/")]
     [InlineData("$iothub/twin/res/200/?$rid=1")]
-    [InlineData("$SYS/broker")] // [MQTT-4.7.2-1]
+    [InlineData("$SYS/broker")]
     [InlineData("anything")]
     public void Publish_ToATopicThatIsNotOwn_Ends(string topic) // [MQTT-3.3.5-2]
     {
