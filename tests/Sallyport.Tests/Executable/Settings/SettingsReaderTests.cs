@@ -120,7 +120,9 @@ public sealed class SettingsReaderTests : IDisposable
     {
         var rows = AllSettings.Table.Select(setting => $"| `{setting.Key}` | {setting.Description} |\n");
         var page = SourceTree.Read(Path.Combine("docs", "configuration.md"));
-        var (from, to) = (page.IndexOf("| `", StringComparison.Ordinal), page.LastIndexOf("|\n", StringComparison.Ordinal) + 2);
+        const string heading = "| key | meaning |\n|---|---|\n";
+        var from = page.IndexOf(heading, StringComparison.Ordinal) + heading.Length;
+        var to = page.IndexOf("\n## The data directory", StringComparison.Ordinal);
 
         SourceTree.AssertHolds(Path.Combine("docs", "configuration.md"), page[..from] + string.Concat(rows) + page[to..]);
     }
