@@ -25,11 +25,15 @@ internal static class BatchFormat
     public const int HeaderLength = 96;
     public const int MacLength = 16;
     public const int MacedFrom = 24;
+    public const int Alignment = 8;
     public const uint Magic = 0x31425053;
 
     private const int CheckedFrom = 8;
 
-    public static int Align(int length) => (length + 7) & ~7;
+    /// <summary><see cref="Magic"/> as it is stored.</summary>
+    public static ReadOnlySpan<byte> MagicBytes => "SPB1"u8;
+
+    public static int Align(int length) => (length + Alignment - 1) & ~(Alignment - 1);
 
     /// <summary>Fills in the header of a batch whose records are in place.</summary>
     public static void Seal(Span<byte> batch, int records, long number, ulong generation, ReadOnlySpan<byte> macBefore, BatchMac mac)

@@ -8,6 +8,7 @@ namespace Sallyport.Storage.EventLog;
 internal sealed class BatchScan(ILogFile file, ulong generation, long end, BatchMacCheck macs)
 {
     private const int WindowBytes = 256 * 1024;
+    private const int Alignment = BatchFormat.Alignment;
 
     private byte[] _window = new byte[WindowBytes];
     private long _windowAt;
@@ -42,10 +43,22 @@ internal sealed class BatchScan(ILogFile file, ulong generation, long end, Batch
     public bool TryResync(long leastNumber)
     {
         var from = Position;
-        for (Position += 8; Position + BatchFormat.HeaderLength <= end; Position += 8)
+        Position += Alignment;
+        while (TryView(Position, BatchFormat.HeaderLength, out _))
         {
-            if (TryRead(leastNumber, out _))
+            var ahead = _window.AsSpan(0, _windowLength)[(int)(Position - _windowAt)..];
+            var found = ahead.IndexOf(BatchFormat.MagicBytes);
+            if (found < 0)
+            {
+                // The last three bytes may be the beginning of one.
+                Position += (ahead.Length - 3) & ~(Alignment - 1);
+                continue;
+            }
+
+            Position += found & ~(Alignment - 1);
+            if (found % Alignment == 0 && TryRead(leastNumber, out _))
                 return true;
+            Position += Alignment;
         }
 
         Position = from;

@@ -23,7 +23,10 @@ public interface IEventLog : IAsyncDisposable
     /// The batch may be cleared and reused when the call has completed.
     /// </summary>
     /// <param name="batch">At least one ended record, all of them for one partition.</param>
-    /// <param name="listener">Called once after the commit that holds the batch; null when nobody waits.</param>
+    /// <param name="listener">
+    /// Called once after the commit that holds the batch, which may be before this call returns: note the position first, then
+    /// look at <see cref="CommittedPosition"/> once more. Null when nobody waits.
+    /// </param>
     /// <param name="cancel">Gives up waiting for room; nothing was appended then.</param>
     ValueTask<AppendResult> AppendAsync(RecordBatch batch, ICommitListener? listener, CancellationToken cancel);
 

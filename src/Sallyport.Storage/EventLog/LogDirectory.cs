@@ -31,7 +31,8 @@ internal sealed class LogDirectory(ILogFiles files, byte[] macKey)
     private const int FormatLength = 48;
     private const int HeadFixedLength = 48;
     private const int HeadEntryLength = 24;
-    private const int ZeroBytes = 1024 * 1024;
+    private const int ZeroBytes = 64 * 1024;
+    private const int ZeroStepBytes = 1024 * 1024;
 
     private static ReadOnlySpan<byte> FormatMagic => "SPLOGDIR"u8;
 
@@ -145,13 +146,14 @@ internal sealed class LogDirectory(ILogFiles files, byte[] macKey)
         var file = files.Open(making, create: true);
         return Name(generation, making, file, partitions, segmentBytes, () =>
         {
-            var zeroes = new byte[Math.Min(ZeroBytes, segmentBytes)];
-            for (var at = 0; at < segmentBytes; at += zeroes.Length)
+            var zeroes = new byte[ZeroBytes];
+            for (var at = 0; at < segmentBytes; at += ZeroBytes)
             {
-                file.Write(zeroes.AsSpan(0, Math.Min(zeroes.Length, segmentBytes - at)), at);
+                file.Write(zeroes.AsSpan(0, Math.Min(ZeroBytes, segmentBytes - at)), at);
 
                 // In steps, so that the commits beside it never wait for the whole segment.
-                file.Sync();
+                if (at % ZeroStepBytes == 0)
+                    file.Sync();
             }
         });
     }

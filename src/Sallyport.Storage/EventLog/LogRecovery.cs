@@ -236,6 +236,7 @@ internal sealed class RecoveredLog
     private void Quarantine(QuarantinedRange range)
     {
         _quarantined.Add(range);
+        LogMeter.Quarantined();
         SegmentLogMessages.Quarantined(_logger, range.Segment, range.Position, range.Bytes, range.What);
     }
 }

@@ -65,8 +65,10 @@ public sealed partial class SegmentLog
             BatchFormat.Seal(batch.Batch, batch.Records, batch.Number, segment.Generation, _lastMac, _mac);
             try
             {
+                var began = _time.GetTimestamp();
                 segment.File.Write(batch.Padded, position);
                 segment.File.Sync();
+                LogMeter.Committed(batch.Records, batch.Length, _time.GetElapsedTime(began));
             }
             catch (Exception failure)
             {
@@ -148,6 +150,7 @@ public sealed partial class SegmentLog
             AdmitWaiters();
         }
 
+        LogMeter.Failed();
         SegmentLogMessages.Failed(_logger, failure);
         _failure.TrySetResult(failure);
     }

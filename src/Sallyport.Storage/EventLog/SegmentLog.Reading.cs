@@ -129,6 +129,7 @@ public sealed partial class SegmentLog
             _quarantined.Add(range);
         }
 
+        LogMeter.Quarantined();
         SegmentLogMessages.Quarantined(_logger, range.Segment, range.Position, range.Bytes, range.What);
         return next;
     }

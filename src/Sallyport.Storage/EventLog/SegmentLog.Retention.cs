@@ -78,7 +78,11 @@ public sealed partial class SegmentLog
         }
 
         foreach (var (hold, partition, records) in skipped)
+        {
+            LogMeter.Skipped(records);
             SegmentLogMessages.Skipped(_logger, hold.Name, partition, records);
+        }
+
         Refuse(refusing, heldBytes);
         return droppable;
     }
@@ -130,6 +134,7 @@ public sealed partial class SegmentLog
             _dropped.Enqueue(segment);
         }
 
+        LogMeter.DroppedSegment();
         SegmentLogMessages.Dropped(_logger, segment.Name);
     }
 

@@ -6,6 +6,7 @@ public sealed partial class SegmentLog
     /// <summary>Gate.</summary>
     private Task<AppendResult> WaitForRoom(RecordBatch batch, ICommitListener? listener, CancellationToken cancel)
     {
+        LogMeter.Waited();
         var waiter = new RoomWaiter(batch, listener);
         var node = _awaitingRoom.AddLast(waiter);
 

@@ -70,7 +70,7 @@ public sealed partial class SegmentLog
                 PrepareNext();
                 DeleteReclaimable();
             }
-            catch (IOException failure)
+            catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
             {
                 // Nothing acknowledged depends on it: footers can be rebuilt, the head lags, segments live longer. The next turn tries again.
                 SegmentLogMessages.UpkeepFailed(_logger, failure.Message);
