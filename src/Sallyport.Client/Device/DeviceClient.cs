@@ -87,10 +87,12 @@ public sealed class DeviceClient : IAsyncDisposable
     {
         var unacknowledged = new LinkedList<Outgoing>();
         var failures = 0;
+        var retryAt = 0L;
         try
         {
             while (unacknowledged.Count > 0 || await _outgoing.Reader.WaitToReadAsync(stop).ConfigureAwait(false))
             {
+                await UntilAsync(retryAt, stop).ConfigureAwait(false);
                 try
                 {
                     await ConnectAndServeAsync(unacknowledged, () => failures = 0, stop).ConfigureAwait(false);
@@ -99,11 +101,11 @@ public sealed class DeviceClient : IAsyncDisposable
                 {
                     // Trying again would not help those who wait; the next message tries again.
                     FailAll(unacknowledged, e);
-                    await WaitAsync(failures++, stop).ConfigureAwait(false);
+                    retryAt = RetryAt(failures++);
                 }
                 catch (Exception e) when (e is IOException or MqttProtocolException)
                 {
-                    await WaitAsync(failures++, stop).ConfigureAwait(false);
+                    retryAt = RetryAt(failures++);
                 }
             }
         }
@@ -143,10 +145,17 @@ public sealed class DeviceClient : IAsyncDisposable
             one.Fail(reason);
     }
 
-    private Task WaitAsync(int failures, CancellationToken stop)
+    /// <summary>In the clock's timestamps.</summary>
+    private long RetryAt(int failures)
     {
         var full = _options.ReconnectMin * Math.Pow(2, Math.Min(failures, 30));
         var wait = (full < _options.ReconnectMax ? full : _options.ReconnectMax) * (0.5 + (Random.Shared.NextDouble() / 2));
-        return Task.Delay(wait, _options.Time, stop);
+        return _options.Time.GetTimestamp() + (long)(wait.TotalSeconds * _options.Time.TimestampFrequency);
+    }
+
+    private Task UntilAsync(long timestamp, CancellationToken stop)
+    {
+        var left = _options.Time.GetElapsedTime(_options.Time.GetTimestamp(), timestamp);
+        return left > TimeSpan.Zero ? Task.Delay(left, _options.Time, stop) : Task.CompletedTask;
     }
 }

@@ -13,7 +13,7 @@ namespace Sallyport.Heads.Http;
 /// <param name="Summary">One sentence.</param>
 /// <param name="Request">Of the body; null when there is none.</param>
 /// <param name="Answer">Of a successful answer; null when it has no JSON body.</param>
-internal sealed record RouteDescription(string Summary, JsonTypeInfo? Request, JsonTypeInfo? Answer);
+public sealed record RouteDescription(string Summary, JsonTypeInfo? Request, JsonTypeInfo? Answer);
 
 /// <summary>
 /// The OpenAPI 3.1 document, made of the routes that are mapped, the rights they declare and the types they read and write: it cannot
@@ -105,7 +105,7 @@ internal sealed class OpenApi(EndpointDataSource routes)
     };
 }
 
-internal static class RouteDescriptions
+public static class RouteDescriptions
 {
     /// <summary>Describes a route for the OpenAPI document.</summary>
     public static T Describe<T>(this T route, string summary, JsonTypeInfo? request = null, JsonTypeInfo? answer = null)

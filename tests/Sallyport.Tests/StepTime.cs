@@ -1,0 +1,30 @@
+using System.Threading.Channels;
+using Microsoft.Extensions.Time.Testing;
+
+namespace Sallyport.Tests;
+
+/// <summary>A clock that stands, and tells of each wait that begins, so that a test moves it when somebody waits and not before.</summary>
+internal sealed class StepTime() : FakeTimeProvider(new DateTimeOffset(2026, 1, 2, 3, 4, 5, TimeSpan.Zero))
+{
+    private readonly Channel<TimeSpan> _waits = Channel.CreateUnbounded<TimeSpan>();
+
+    public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
+    {
+        var timer = base.CreateTimer(callback, state, dueTime, period);
+        // Those without an end are armed later, if ever.
+        if (dueTime != Timeout.InfiniteTimeSpan)
+            _waits.Writer.TryWrite(dueTime);
+        return timer;
+    }
+
+    /// <summary>The next wait that began since the last call, of those that last between the two.</summary>
+    public async Task<TimeSpan> WaitBeganAsync(TimeSpan atLeast, TimeSpan atMost)
+    {
+        while (true)
+        {
+            var wait = await _waits.Reader.ReadAsync(TestContext.Current.CancellationToken);
+            if (wait >= atLeast && wait <= atMost)
+                return wait;
+        }
+    }
+}
