@@ -68,6 +68,9 @@ internal sealed class ConnectionRunner : IAsyncDisposable
 
     public string Name => _ownership.Name;
 
+    /// <summary>Completes when it copies no more; never fails.</summary>
+    public Task Ended => _run;
+
     public void Start() => _run = Task.Run(() => RunAsync(_stop.Token));
 
     public (ConnectionState State, string? LastError, DateTimeOffset? LastErrorTime, long RowsWritten, IReadOnlyList<TablePosition> Positions) Status()

@@ -102,9 +102,13 @@ internal sealed class WireConnection(TcpClient client, SslStream stream) : IDisp
             var input = result.Buffer;
             if (MqttFrame.TryRead(ref input, 1024 * 1024, out var frame))
             {
-                var taken = take(frame);
+                // A clock that jumps makes a ping due, which no test here is about.
+                var isPing = frame.Type == MqttPacketType.PingReq;
+                var taken = isPing ? default : take(frame);
                 _input.AdvanceTo(input.Start);
-                return taken;
+                if (isPing)
+                    continue;
+                return taken!;
             }
 
             _input.AdvanceTo(result.Buffer.Start, result.Buffer.End);
