@@ -4,21 +4,21 @@ using System.Security.Cryptography;
 namespace Sallyport.Storage.EventLog;
 
 /// <summary>
-/// The small files beside the segments, and the making of segments. <c>format</c> says what directory this is;
-/// <c>head</c> is the checkpointed head. Both are replaced whole: written beside, synced, renamed. Little-endian; frozen by tests and
-/// by <c>docs/formats/segment-log.md</c>. Used by one thread at a time.
+/// The small files beside the segments, and the making of segments. <c>format</c> says what directory this is, <c>head</c> holds the
+/// checkpointed head in two slots that are written in turn. Little-endian; frozen by tests and by <c>docs/formats/segment-log.md</c>.
+/// Used by one thread at a time.
 /// <code>
-/// format:                              head:
+/// format:                              head, each slot of 65536 bytes:
 ///  0  8B   magic "SPLOGDIR"             0  8B   magic "SPLOGHED"
 ///  8  u16  format version               8  u16  format version
 /// 10  u16  partitions                  10  u16  reserved (0)
 /// 12  u32  CRC32C of bytes 0 to 11     12  i32  entries
-/// 16  32B  HMAC of bytes 0 to 15       16  i64  last batch
-///                                      24  16B  its MAC
-/// entry:                               40  i64  first batch kept
-///  0  u16  stream                      48       entries
-///  2  u16  partition                        32B  HMAC of all before
-///  4  u32  reserved (0)
+/// 16  32B  HMAC of bytes 0 to 15       16  i64  turn: counts up from 1, even ones are in the first slot
+///                                      24  i64  last batch
+/// entry:                               32  16B  its MAC
+///  0  u16  stream                      48  i64  first batch kept
+///  2  u16  partition                   56       entries
+///  4  u32  reserved (0)                     32B  HMAC of all before
 ///  8  i64  next sequence
 /// 16  i64  time of the newest record, Unix ms
 /// </code>
@@ -29,8 +29,9 @@ internal sealed class LogDirectory(ILogFiles files, byte[] macKey)
     private const string HeadName = "head";
     private const string Making = ".making";
     private const int FormatLength = 48;
-    private const int HeadFixedLength = 48;
+    private const int HeadFixedLength = 56;
     private const int HeadEntryLength = 24;
+    private const int HeadSlotBytes = 64 * 1024;
     private const int ZeroBytes = 64 * 1024;
     private const int ZeroStepBytes = 1024 * 1024;
 
@@ -72,53 +73,50 @@ internal sealed class LogDirectory(ILogFiles files, byte[] macKey)
         Replace(FormatName, format);
     }
 
-    /// <summary>The checkpointed head; null when there is none yet, or when it is damaged.</summary>
-    /// <exception cref="LogFormatException">It is of a newer version.</exception>
-    public LogHead? ReadHead(out bool damaged)
+    /// <summary>Makes room for the head, so that writing it never needs any.</summary>
+    public void MakeHead()
     {
-        damaged = false;
         if (!files.List().Contains(HeadName))
+            Replace(HeadName, new byte[2 * HeadSlotBytes]);
+    }
+
+    /// <summary>The checkpointed head, the newer of two; null when none was written yet.</summary>
+    /// <param name="missing">There is no valid one where one must be: it was damaged or taken away.</param>
+    /// <exception cref="LogFormatException">It is of a newer version.</exception>
+    public LogHead? ReadHead(out bool missing)
+    {
+        missing = !files.List().Contains(HeadName);
+        if (missing)
             return null;
 
         using var file = files.Open(HeadName, create: false);
-        var head = new byte[file.Length];
-        var length = file.Read(head, 0);
-        if (length >= 10 && head.AsSpan().StartsWith(HeadMagic))
-            LogFormatException.ThrowIfNewer(HeadName, BinaryPrimitives.ReadUInt16LittleEndian(head.AsSpan(8)), SegmentHeader.Version);
-        if (length != head.Length || length < HeadFixedLength + HMACSHA256.HashSizeInBytes
-            || !CryptographicOperations.FixedTimeEquals(Hmac(head.AsSpan(0, length - HMACSHA256.HashSizeInBytes)), head.AsSpan(length - HMACSHA256.HashSizeInBytes)))
+        var slot = new byte[HeadSlotBytes];
+        LogHead? newest = null;
+        foreach (var at in new[] { 0, HeadSlotBytes })
         {
-            damaged = true;
-            return null;
+            if (file.Read(slot, at) < HeadFixedLength || !slot.AsSpan().ContainsAnyExcept((byte)0))
+                continue;
+
+            missing = true;
+            if (TryDecodeHead(slot, out var head) && head.Turn > (newest?.Turn ?? 0))
+                newest = head;
         }
 
-        var partitions = new HeadEntry[BinaryPrimitives.ReadInt32LittleEndian(head.AsSpan(12))];
-        for (var i = 0; i < partitions.Length; i++)
-        {
-            var at = head.AsSpan(HeadFixedLength + i * HeadEntryLength);
-            partitions[i] = new HeadEntry(
-                new StreamId(BinaryPrimitives.ReadUInt16LittleEndian(at)),
-                BinaryPrimitives.ReadUInt16LittleEndian(at[2..]),
-                BinaryPrimitives.ReadInt64LittleEndian(at[8..]),
-                BinaryPrimitives.ReadInt64LittleEndian(at[16..]));
-        }
-
-        return new LogHead(
-            BinaryPrimitives.ReadInt64LittleEndian(head.AsSpan(16)),
-            head.AsSpan(24, BatchFormat.MacLength).ToArray(),
-            BinaryPrimitives.ReadInt64LittleEndian(head.AsSpan(40)),
-            partitions);
+        missing &= newest is null;
+        return newest;
     }
 
+    /// <summary>Overwrites the older of the two, in place: a crash leaves the other one.</summary>
     public void WriteHead(LogHead head)
     {
         var bytes = new byte[HeadFixedLength + head.Partitions.Count * HeadEntryLength + HMACSHA256.HashSizeInBytes];
         HeadMagic.CopyTo(bytes);
         BinaryPrimitives.WriteUInt16LittleEndian(bytes.AsSpan(8), SegmentHeader.Version);
         BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(12), head.Partitions.Count);
-        BinaryPrimitives.WriteInt64LittleEndian(bytes.AsSpan(16), head.LastBatch);
-        head.LastMac.CopyTo(bytes.AsSpan(24));
-        BinaryPrimitives.WriteInt64LittleEndian(bytes.AsSpan(40), head.FirstBatch);
+        BinaryPrimitives.WriteInt64LittleEndian(bytes.AsSpan(16), head.Turn);
+        BinaryPrimitives.WriteInt64LittleEndian(bytes.AsSpan(24), head.LastBatch);
+        head.LastMac.CopyTo(bytes.AsSpan(32));
+        BinaryPrimitives.WriteInt64LittleEndian(bytes.AsSpan(48), head.FirstBatch);
         for (var i = 0; i < head.Partitions.Count; i++)
         {
             var at = bytes.AsSpan(HeadFixedLength + i * HeadEntryLength);
@@ -128,8 +126,46 @@ internal sealed class LogDirectory(ILogFiles files, byte[] macKey)
             BinaryPrimitives.WriteInt64LittleEndian(at[16..], head.Partitions[i].LastTimeMs);
         }
 
-        Hmac(bytes.AsSpan(0, bytes.Length - HMACSHA256.HashSizeInBytes)).CopyTo(bytes.AsSpan(bytes.Length - HMACSHA256.HashSizeInBytes));
-        Replace(HeadName, bytes);
+        var hmacAt = bytes.Length - HMACSHA256.HashSizeInBytes;
+        Hmac(bytes.AsSpan(0, hmacAt)).CopyTo(bytes.AsSpan(hmacAt));
+        using var file = files.Open(HeadName, create: false);
+        file.Write(bytes, head.Turn % 2 * HeadSlotBytes);
+        file.Sync();
+    }
+
+    private bool TryDecodeHead(ReadOnlySpan<byte> slot, out LogHead head)
+    {
+        head = LogHead.None;
+        if (!slot.StartsWith(HeadMagic))
+            return false;
+
+        LogFormatException.ThrowIfNewer(HeadName, BinaryPrimitives.ReadUInt16LittleEndian(slot[8..]), SegmentHeader.Version);
+        var count = BinaryPrimitives.ReadInt32LittleEndian(slot[12..]);
+        if (count is < 0 or > (HeadSlotBytes - HeadFixedLength - HMACSHA256.HashSizeInBytes) / HeadEntryLength)
+            return false;
+
+        var hmacAt = HeadFixedLength + count * HeadEntryLength;
+        if (!CryptographicOperations.FixedTimeEquals(Hmac(slot[..hmacAt]), slot.Slice(hmacAt, HMACSHA256.HashSizeInBytes)))
+            return false;
+
+        var partitions = new HeadEntry[count];
+        for (var i = 0; i < count; i++)
+        {
+            var at = slot[(HeadFixedLength + i * HeadEntryLength)..];
+            partitions[i] = new HeadEntry(
+                new StreamId(BinaryPrimitives.ReadUInt16LittleEndian(at)),
+                BinaryPrimitives.ReadUInt16LittleEndian(at[2..]),
+                BinaryPrimitives.ReadInt64LittleEndian(at[8..]),
+                BinaryPrimitives.ReadInt64LittleEndian(at[16..]));
+        }
+
+        head = new LogHead(
+            BinaryPrimitives.ReadInt64LittleEndian(slot[16..]),
+            BinaryPrimitives.ReadInt64LittleEndian(slot[24..]),
+            slot.Slice(32, BatchFormat.MacLength).ToArray(),
+            BinaryPrimitives.ReadInt64LittleEndian(slot[48..]),
+            partitions);
+        return true;
     }
 
     /// <summary>All segment files, the oldest first.</summary>
@@ -235,8 +271,10 @@ internal sealed class LogDirectory(ILogFiles files, byte[] macKey)
 /// sequence numbers and times of stream partitions whose records were all dropped.
 /// </summary>
 /// <param name="FirstBatch">The oldest that retention had kept; one above the last when it had kept none.</param>
-internal sealed record LogHead(long LastBatch, byte[] LastMac, long FirstBatch, IReadOnlyList<HeadEntry> Partitions)
+internal sealed record LogHead(long Turn, long LastBatch, byte[] LastMac, long FirstBatch, IReadOnlyList<HeadEntry> Partitions)
 {
+    public static readonly LogHead None = new(0, 0, [], 0, []);
+
     /// <summary>How many batches it knows of that a log up to <paramref name="lastBatch"/> does not have.</summary>
     public long MissingAfter(long lastBatch) => Math.Max(0, LastBatch - Math.Max(lastBatch, FirstBatch - 1));
 }

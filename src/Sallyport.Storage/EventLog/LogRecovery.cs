@@ -44,6 +44,8 @@ internal sealed class RecoveredLog
 
     public RecentIds RecentIds { get; } = new();
 
+    public long HeadTurn { get; private set; }
+
     public long LastBatch { get; private set; }
 
     public byte[] LastMac { get; private set; } = new byte[BatchFormat.MacLength];
@@ -54,9 +56,10 @@ internal sealed class RecoveredLog
     public static RecoveredLog Read(LogDirectory directory, byte[] macKey, ILogger logger)
     {
         var log = new RecoveredLog(directory, logger);
-        var head = directory.ReadHead(out var headDamaged);
-        if (headDamaged)
-            log.Quarantine(new QuarantinedRange("head", 0, 0, "the checkpointed head is damaged; truncation cannot be told this time"));
+        var head = directory.ReadHead(out var headMissing);
+        if (headMissing)
+            log.Quarantine(new QuarantinedRange("head", 0, 0, "the checkpointed head is damaged or missing; truncation cannot be told this time"));
+        log.HeadTurn = head?.Turn ?? 0;
 
         using var macs = new BatchMacCheck(macKey);
         foreach (var generation in directory.Generations())

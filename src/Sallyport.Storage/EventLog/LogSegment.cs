@@ -53,7 +53,7 @@ internal sealed class LogSegment(ulong generation, ILogFile file)
     public static int LeastBytes(int batchBytes, int partitions)
     {
         var heads = partitions * SegmentLog.MaxStreams;
-        return SegmentHeader.Length + BatchFormat.Align(batchBytes) + SegmentFooter.Bytes(heads, heads);
+        return SegmentHeader.Length + BatchFormat.Align(batchBytes) + SegmentFooter.Bytes(heads, 2 * heads);
     }
 
     public SegmentExtent? Extent(StreamId stream, int partition)

@@ -64,9 +64,9 @@ public sealed class LogVerifier
     private LogVerification Verify(IProgress<SegmentVerification>? progress, CancellationToken cancel)
     {
         _partitions = _directory.ReadFormat() ?? throw new LogFormatException("there is no event log in this directory");
-        _head = _directory.ReadHead(out var headDamaged);
-        if (headDamaged)
-            _problems.Add(new LogProblem("head", 0, "the checkpointed head is damaged"));
+        _head = _directory.ReadHead(out var headMissing);
+        if (headMissing)
+            _problems.Add(new LogProblem("head", 0, "the checkpointed head is damaged or missing"));
 
         var segments = new List<SegmentVerification>();
         foreach (var generation in _directory.Generations())

@@ -57,7 +57,6 @@ public sealed partial class SegmentLog
 
             (batch, position) = TakeForming();
             segment = _open;
-            _writing = batch.Records > 0;
         }
 
         if (batch.Records > 0)
@@ -104,6 +103,7 @@ public sealed partial class SegmentLog
 
         var position = _position;
         _position += BatchFormat.Align(batch.Length);
+        _writing = true;
         AdmitWaiters();
         return (batch, position);
     }

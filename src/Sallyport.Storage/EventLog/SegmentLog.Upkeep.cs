@@ -10,6 +10,8 @@ public sealed partial class SegmentLog
     private readonly object _keeperGate = new();
     private bool _keeperHasWork;
     private (long FirstBatch, long LastBatch) _headWritten;
+    private long _headTurn;
+    private bool _mayReclaim;
     private Thread? _keeper;
     private ITimer? _timer;
 
@@ -59,22 +61,30 @@ public sealed partial class SegmentLog
     {
         lock (_upkeep)
         {
-            try
-            {
-                WriteFooters();
-                EnforceRetention();
+            Attempt(WriteFooters);
+            EnforceRetention();
 
-                // Before the files of dropped segments go: the head says that they may be missing, and keeps the sequence
-                // numbers of partitions that have nothing left.
-                WriteHead();
-                PrepareNext();
-                DeleteReclaimable();
-            }
-            catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
-            {
-                // Nothing acknowledged depends on it: footers can be rebuilt, the head lags, segments live longer. The next turn tries again.
-                SegmentLogMessages.UpkeepFailed(_logger, failure.Message);
-            }
+            // Before the files of dropped segments go: the head says that they may be missing, and keeps the sequence numbers of
+            // partitions that have nothing left.
+            _mayReclaim = Attempt(WriteHead);
+            PrepareNext();
+            if (_mayReclaim)
+                Attempt(DeleteReclaimable);
+        }
+    }
+
+    /// <summary>Nothing acknowledged depends on what it does: footers can be rebuilt, the head may lag, files may live longer. The next turn tries again.</summary>
+    private bool Attempt(Action upkeep)
+    {
+        try
+        {
+            upkeep();
+            return true;
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            SegmentLogMessages.UpkeepFailed(_logger, failure.Message);
+            return false;
         }
     }
 
@@ -116,25 +126,28 @@ public sealed partial class SegmentLog
         {
             next = MakeSegment(SegmentHeader.GenerationAfter(newest));
         }
-        catch (IOException failure)
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
         {
             DiskIsFull(failure.Message);
             return;
         }
 
+        bool wasFull;
         lock (_gate)
         {
             _next = next;
-            if (_diskFull)
-                SegmentLogMessages.DiskHasRoom(_logger);
+            wasFull = _diskFull;
             _diskFull = false;
             AdmitWaiters();
         }
+
+        if (wasFull)
+            SegmentLogMessages.DiskHasRoom(_logger);
     }
 
     private LogSegment MakeSegment(ulong generation)
     {
-        while (TakeReclaimable() is { } dropped)
+        while (_mayReclaim && TakeReclaimable() is { } dropped)
         {
             if (dropped.Bytes == _options.SegmentBytes)
                 return _directory.Recycle(dropped, generation, PartitionCount, _options.SegmentBytes);
@@ -170,11 +183,12 @@ public sealed partial class SegmentLog
             if (_headWritten == (firstBatch, _lastBatch))
                 return;
 
-            head = new LogHead(_lastBatch, [.. _lastMac], firstBatch, HeadEntries());
+            head = new LogHead(_headTurn + 1, _lastBatch, [.. _lastMac], firstBatch, HeadEntries());
         }
 
         _directory.WriteHead(head);
         _headWritten = (head.FirstBatch, head.LastBatch);
+        _headTurn = head.Turn;
     }
 
     /// <summary>Gate.</summary>
@@ -205,21 +219,14 @@ public sealed partial class SegmentLog
         _keeper?.Join();
         lock (_upkeep)
         {
-            try
+            while (_writer is null && CommitPending())
             {
-                while (_writer is null && CommitPending())
-                {
-                }
-
-                if (_failed is null)
-                {
-                    WriteFooters();
-                    WriteHead();
-                }
             }
-            catch (IOException failure)
+
+            if (_failed is null)
             {
-                SegmentLogMessages.UpkeepFailed(_logger, failure.Message);
+                Attempt(WriteFooters);
+                Attempt(WriteHead);
             }
         }
 

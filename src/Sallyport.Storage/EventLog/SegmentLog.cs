@@ -38,7 +38,6 @@ public sealed partial class SegmentLog : IEventLog
     private LogSegment[] _segments;
     private LogSegment _open;
     private LogSegment? _next;
-    private int _headCount;
     private bool _diskFull;
     private bool _closing;
     private Exception? _failed;
@@ -58,6 +57,7 @@ public sealed partial class SegmentLog : IEventLog
         _forming = new CommitBuffer(options.CommitBufferBytes / 2) { Number = recovered.LastBatch + 1 };
         _idle = new CommitBuffer(options.CommitBufferBytes / 2);
         _committed = _lastBatch = recovered.LastBatch;
+        _headTurn = recovered.HeadTurn;
         _lastMac = [.. recovered.LastMac];
         _mac = BatchMac.WithNewSalt(macKey);
         _segments = [.. recovered.Segments];
@@ -103,10 +103,12 @@ public sealed partial class SegmentLog : IEventLog
         {
             if (directory.Generations().Any())
                 throw new LogFormatException("the event log's directory has segments but no 'format' file: restore it from a backup of this directory");
+            directory.MakeHead();
             directory.WriteFormat(partitions = options.PartitionCount);
         }
 
         var recovered = RecoveredLog.Read(directory, macKey, logger);
+        directory.MakeHead();
         recovered.KeepOneEmpty(options.SegmentBytes);
         if (recovered.Segments.Count == 0 || recovered.Segments[^1].Sealed)
             recovered.OpenNext(partitions, options.SegmentBytes);
@@ -151,9 +153,6 @@ public sealed partial class SegmentLog : IEventLog
             return new(AppendOutcome.HeldBack, 0);
 
         var records = (ReadOnlySpan<byte>)batch.Written;
-        for (var at = 0; at < records.Length; at += RecordHeader.TotalLength(records[at..]))
-            Head(RecordHeader.Stream(records[at..]), batch.Partition);
-
         if (!_forming.HasRoom(records.Length))
             return null;
         if (!FitsOpen(_forming.Length + records.Length) && _next is null)
@@ -197,25 +196,19 @@ public sealed partial class SegmentLog : IEventLog
     }
 
     /// <summary>
-    /// Whether a batch of this size can follow what was given a place in the open segment, its footer included. The batch being
-    /// written and this one may each add an index entry per stream partition. Gate.
+    /// Whether a batch of this size can follow what was given a place in the open segment, its footer included. This batch, and the one
+    /// being written, may each add an index entry per stream partition. Once true for a forming batch it stays true, whatever is
+    /// published or opened in between, as the writer relies on it. Gate.
     /// </summary>
     private bool FitsOpen(int batchBytes) =>
-        _position + BatchFormat.Align(batchBytes) + SegmentFooter.Bytes(_headCount, _open.IndexEntries + 2 * _headCount) <= _open.Bytes;
+        _position + BatchFormat.Align(batchBytes) + SegmentFooter.Bytes(_heads.Length, _open.IndexEntries + (_writing ? 2 : 1) * _heads.Length) <= _open.Bytes;
 
     private PartitionHead Head(StreamId stream, int partition)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(stream.Number, MaxStreams);
         ArgumentOutOfRangeException.ThrowIfNegative(partition);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(partition, PartitionCount);
-        ref var head = ref _heads[stream.Number * PartitionCount + partition];
-        if (head is null)
-        {
-            head = new PartitionHead(stream, partition);
-            _headCount++;
-        }
-
-        return head;
+        return _heads[stream.Number * PartitionCount + partition] ??= new PartitionHead(stream, partition);
     }
 
     private void TakeHeads(IEnumerable<HeadEntry> entries)

@@ -197,7 +197,8 @@ internal sealed class FaultFiles(Random random) : ILogFiles
         {
             var copy = bytes.ToArray();
             files.Operate(() => content.Write(copy, position));
-            if (position + bytes.Length - content.Length > files.FreeBytes)
+            var growth = position + bytes.Length - content.Length;
+            if (growth > 0 && growth > files.FreeBytes)
                 throw new IOException("no space left on device", hresult: 28);
             content.Write(bytes, position);
         }

@@ -163,7 +163,8 @@ public sealed class SegmentLogFormatTests
         var files = new FaultFiles(new Random(1));
         var directory = new LogDirectory(files, Key);
         directory.WriteFormat(4);
-        directory.WriteHead(new LogHead(42, Mac, 7, [new HeadEntry(new StreamId(1), 3, 99, 1234)]));
+        directory.MakeHead();
+        directory.WriteHead(new LogHead(9, 42, Mac, 7, [new HeadEntry(new StreamId(1), 3, 99, 1234)]));
 
         var hmacKey = HKDF.DeriveKey(HashAlgorithmName.SHA256, Key, 32, [], "sallyport segment log: directory"u8.ToArray());
         var format = Layout(w =>
@@ -181,6 +182,7 @@ public sealed class SegmentLogFormatTests
             w.Write((ushort)1);
             w.Write((ushort)0);
             w.Write(1);
+            w.Write(9L);
             w.Write(42L);
             w.Write(Mac);
             w.Write(7L);
@@ -190,7 +192,8 @@ public sealed class SegmentLogFormatTests
             w.Write(99L);
             w.Write(1234L);
         });
-        Assert.Equal([.. head, .. HMACSHA256.HashData(hmacKey, head)], files.Bytes("head"));
+        head = [.. head, .. HMACSHA256.HashData(hmacKey, head)];
+        Assert.Equal([.. new byte[65536], .. head, .. new byte[65536 - head.Length]], files.Bytes("head"));
     }
 
     private static byte[] Layout(Action<BinaryWriter> write)

@@ -247,12 +247,34 @@ public sealed class SegmentLogRecoveryTests
         LogOnFaultyDisk.Commit(log, Records.Batch(0, "a"));
         await log.DisposeAsync();
         var file = which == "segment" ? _disk.Segments[0] : which;
+        var versionAt = which == "head" ? 65536 + 8 : 8;
         var newer = new byte[2];
         BinaryPrimitives.WriteUInt16LittleEndian(newer, SegmentHeader.Version + 1);
-        _disk.Files.Damage(file, 8, newer);
+        _disk.Files.Damage(file, versionAt, newer);
 
         var refusal = Assert.ThrowsAny<UnusableDataException>(_disk.Open);
         Assert.Contains($"'{file}' has format version 2", refusal.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Open_HeadDamagedOrGone_IsReportedOnceAndTheLogServed(bool gone)
+    {
+        var log = _disk.Open();
+        LogOnFaultyDisk.Commit(log, Records.Batch(0, "a"));
+        await log.DisposeAsync();
+        if (gone)
+            _disk.Files.Delete("head");
+        else
+            _disk.Files.Damage("head", 65536 + 20, 0xee);
+
+        log = _disk.Open();
+        Assert.Equal("head", log.Quarantined.Single().Segment);
+        Assert.Equal(["a"], await log.TextsAsync(0, LogStart.Earliest));
+        LogOnFaultyDisk.Commit(log, Records.Batch(0, "b"));
+        await log.DisposeAsync();
+        Assert.Empty(_disk.Open().Quarantined);
     }
 
     [Fact]

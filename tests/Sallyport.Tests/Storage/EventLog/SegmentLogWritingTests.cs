@@ -124,7 +124,7 @@ public sealed class SegmentLogWritingTests
     public async Task Append_NoRoomForAnotherSegment_IsDiskFullUntilThereIs()
     {
         var log = _disk.Open();
-        _disk.Files.CapacityBytes = LogOnFaultyDisk.SegmentBytes + 10_000;
+        _disk.Files.CapacityBytes = LogOnFaultyDisk.SegmentBytes;
         log.KeepUp();
         var batch = Records.Batch(0, new string('a', 10_000));
         AppendResult result;
@@ -151,11 +151,46 @@ public sealed class SegmentLogWritingTests
     {
         _disk.Options = _disk.Options with { ReserveBytes = 1_000_000 };
         var log = _disk.Open();
-        _disk.Files.CapacityBytes = (2 * LogOnFaultyDisk.SegmentBytes) + 500_000;
+        _disk.Files.CapacityBytes = 5 * LogOnFaultyDisk.SegmentBytes + 500_000;
 
         log.KeepUp();
 
         Assert.Single(_disk.Segments);
+    }
+
+    [Fact]
+    public async Task Append_DiskFullForAll_RetentionStillMakesRoom()
+    {
+        _disk.Options = _disk.Options with { RetentionBytes = 2 * LogOnFaultyDisk.SegmentBytes };
+        var log = _disk.Open();
+        log.KeepUp();
+        LogOnFaultyDisk.Fill(log, 2 * LogOnFaultyDisk.SegmentBytes);
+
+        _disk.Files.CapacityBytes = 0;
+        LogOnFaultyDisk.Fill(log, 6 * LogOnFaultyDisk.SegmentBytes);
+
+        Assert.DoesNotContain(1105, _disk.Logged.Ids);
+        Assert.DoesNotContain(1107, _disk.Logged.Ids);
+        Assert.True((await log.TextsAsync(0, LogStart.Earliest)).Length > 0);
+    }
+
+    /// <summary>However full the segment is, room that an append was promised stays there while streams get their first cursor.</summary>
+    [Fact]
+    public void Commit_StreamsOpenedSinceTheAppend_StillFits()
+    {
+        for (var before = 0; before < 20; before++)
+        {
+            var log = new LogOnFaultyDisk().Open();
+            var batch = Records.Batch(0, new string('a', 3000));
+            for (var i = 0; i < before && log.AppendAsync(batch, null, CancellationToken.None).AsTask().IsCompleted; i++)
+                log.CommitPending();
+
+            var append = log.AppendAsync(batch, null, CancellationToken.None).AsTask();
+            for (ushort stream = 0; stream < SegmentLog.MaxStreams; stream++)
+                log.OpenCursor(new StreamId(stream), 1, LogStart.Latest).Dispose();
+
+            Assert.Equal(append.IsCompleted, log.CommitPending());
+        }
     }
 
     [Fact]
