@@ -11,6 +11,7 @@ internal static class Benchmarks
         yield return CompareCommand();
         yield return LimitCommand();
         yield return InProcessCommand();
+        yield return FootprintCommand();
     }
 
     private static Command CompareCommand()
@@ -23,17 +24,9 @@ internal static class Benchmarks
         command.SetAction(async parsed =>
         {
             var names = parsed.GetRequiredValue(shape);
-            var directory = Directory.CreateTempSubdirectory("sallyport-bench-").FullName;
-            try
-            {
-                await Compare.Run(parsed.GetRequiredValue(program), directory, [.. Shape.All.Where(one => names.Length == 0 || names.Contains(one.Name))],
-                    parsed.GetRequiredValue(rounds), TimeSpan.FromSeconds(parsed.GetRequiredValue(seconds)), Console.Out);
-            }
-            finally
-            {
-                Directory.Delete(directory, recursive: true);
-            }
-
+            using var directory = new ScratchDirectory();
+            await Compare.Run(parsed.GetRequiredValue(program), directory.Path, [.. Shape.All.Where(one => names.Length == 0 || names.Contains(one.Name))],
+                parsed.GetRequiredValue(rounds), TimeSpan.FromSeconds(parsed.GetRequiredValue(seconds)), Console.Out);
             return 0;
         });
         return command;
@@ -61,19 +54,12 @@ internal static class Benchmarks
         var command = new Command("limit", "Loads the probe alone, each shape once: what this machine can do now.") { seconds };
         command.SetAction(parsed =>
         {
-            var directory = Directory.CreateTempSubdirectory("sallyport-bench-").FullName;
-            try
+            using var directory = new ScratchDirectory();
+            foreach (var shape in Shape.All)
             {
-                foreach (var shape in Shape.All)
-                {
-                    using var probe = Server.Probe(directory);
-                    var row = Compare.One(probe, shape, TimeSpan.FromSeconds(parsed.GetRequiredValue(seconds)));
-                    Console.WriteLine(FormattableString.Invariant($"{shape.Name}: {row.PerSecond:0} msg/s, {row.CpuMicroseconds:0.0} us server CPU/msg, p50 {row.P50} us, p99 {row.P99} us"));
-                }
-            }
-            finally
-            {
-                Directory.Delete(directory, recursive: true);
+                using var probe = Server.Probe(directory.Path);
+                var row = Compare.One(probe, shape, TimeSpan.FromSeconds(parsed.GetRequiredValue(seconds)));
+                Console.WriteLine(FormattableString.Invariant($"{shape.Name}: {row.PerSecond:0} msg/s, {row.CpuMicroseconds:0.0} us server CPU/msg, p50 {row.P50} us, p99 {row.P99} us"));
             }
 
             return 0;
@@ -87,23 +73,39 @@ internal static class Benchmarks
         var command = new Command("inprocess", "The event log alone, then ingest without a socket, in both shapes.") { seconds };
         command.SetAction(async parsed =>
         {
-            var directory = Directory.CreateTempSubdirectory("sallyport-bench-").FullName;
+            using var directory = new ScratchDirectory();
             var duration = TimeSpan.FromSeconds(parsed.GetRequiredValue(seconds));
-            try
+            foreach (var (inFlight, perBatch) in ((int, int)[])[(1000, 1), (50, 20)])
             {
-                foreach (var (inFlight, perBatch) in ((int, int)[])[(1000, 1), (50, 20)])
-                {
-                    await InProcess.Append(directory, inFlight, perBatch, duration, Console.Out);
-                    await InProcess.Ingest(directory, inFlight, perBatch, duration, Console.Out);
-                }
-            }
-            finally
-            {
-                Directory.Delete(directory, recursive: true);
+                await InProcess.Append(directory.Path, inFlight, perBatch, duration, Console.Out);
+                await InProcess.Ingest(directory.Path, inFlight, perBatch, duration, Console.Out);
             }
 
             return 0;
         });
         return command;
+    }
+
+    private static Command FootprintCommand()
+    {
+        var connections = new Option<int>("--connections") { DefaultValueFactory = _ => 5000 };
+        var devices = new Option<int>("--devices") { DefaultValueFactory = _ => 100_000 };
+        var program = new Option<string>("--program") { DefaultValueFactory = _ => Path.Combine(AppContext.BaseDirectory, "sallyport.dll") };
+        var command = new Command("footprint", "Start, idle connections, registered devices, single reads.") { connections, devices, program };
+        command.SetAction(async parsed =>
+        {
+            using var directory = new ScratchDirectory();
+            await Footprint.Run(parsed.GetRequiredValue(program), directory.Path, parsed.GetRequiredValue(connections), parsed.GetRequiredValue(devices), Console.Out);
+            return 0;
+        });
+        return command;
+    }
+
+    /// <summary>A directory that goes with the run.</summary>
+    private sealed class ScratchDirectory : IDisposable
+    {
+        public string Path { get; } = Directory.CreateTempSubdirectory("sallyport-bench-").FullName;
+
+        public void Dispose() => Directory.Delete(Path, recursive: true);
     }
 }
