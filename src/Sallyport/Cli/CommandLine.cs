@@ -57,6 +57,8 @@ internal static class CommandLine
         {
             UpCommand.Create(terminal, time, signals),
             CaCommand.Create(terminal),
+            DataCommand.Create(terminal, time),
+            OwnerCommand.Create(terminal, time),
         };
         foreach (var option in root.Options)
         {

@@ -11,7 +11,7 @@ internal static class AllSettings
 {
     public static readonly IReadOnlyList<Setting> Table =
     [
-        Setting.Path("Hub:Data", "The data directory, made with mode 0700 when missing. Default: $XDG_STATE_HOME/sallyport/hub, which is ~/.local/state/sallyport/hub.",
+        Setting.Path("Hub:Data", "The data directory, made with mode 0700 when missing. Default: $XDG_STATE_HOME/sallyport/data, which is ~/.local/state/sallyport/data.",
             (s, v) => s with { Hub = s.Hub with { Data = v } }, s => s.Hub.Data),
         Setting.Texts("Hub:Hosts", "Names and addresses that clients use, without port; the first is the one in connection strings. Default: localhost, sallyport.localhost and this machine's name.",
             (s, v) => s with { Hub = s.Hub with { Hosts = HostNames.Parse(v) } }, s => s.Hub.Hosts),
@@ -19,6 +19,8 @@ internal static class AllSettings
             (s, v) => s with { Hub = s.Hub with { Production = v } }, s => s.Hub.Production),
         Setting.Path("Hub:KeyFile", "File with the key that encrypts secrets at rest. Default: the systemd credential sallyport-key, else a file generated outside the data directory (development only).",
             (s, v) => s with { Hub = s.Hub with { KeyFile = v } }, s => s.Hub.KeyFile),
+        Setting.Whole("Hub:Simulate", 0, 1000, "Devices that the hub simulates from its start on, each sending this machine's own readings. Development only. Default: 0.",
+            (s, v) => s with { Hub = s.Hub with { Simulate = (int)v } }, s => s.Hub.Simulate),
 
         Setting.Text("Listeners:Bind", "IP address to listen on; 0.0.0.0 or :: is every one. Default: loopback only, IPv4 and IPv6.",
             (s, v) => IPAddress.TryParse(v, out _) ? s with { Listeners = s.Listeners with { Bind = v } } : throw new SettingException("must be an IP address"),

@@ -4,7 +4,7 @@ namespace Sallyport.Settings;
 internal static class DataPath
 {
     /// <summary>
-    /// <c>$XDG_STATE_HOME/sallyport/hub</c>, by default <c>~/.local/state/sallyport/hub</c> (XDG Base Directory Specification): the same for every
+    /// <c>$XDG_STATE_HOME/sallyport/data</c>, by default <c>~/.local/state/sallyport/data</c> (XDG Base Directory Specification): the same for every
     /// verb, whatever directory it is called from.
     /// </summary>
     public static string Default()
@@ -12,6 +12,6 @@ internal static class DataPath
         var state = Environment.GetEnvironmentVariable("XDG_STATE_HOME");
         if (!Path.IsPathRooted(state))
             state = Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".local", "state");
-        return Path.GetFullPath(Path.Combine(state, "sallyport", "hub"));
+        return Path.GetFullPath(Path.Combine(state, "sallyport", "data"));
     }
 }

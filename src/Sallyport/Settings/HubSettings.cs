@@ -29,6 +29,9 @@ internal sealed record HostSettings
     /// <summary>Refuse whatever is only fit for development.</summary>
     public bool Production { get; init; }
 
+    /// <summary>How many devices to simulate.</summary>
+    public int Simulate { get; init; }
+
     /// <summary>A file with the key that encrypts secrets at rest; null: a systemd credential, or a generated file outside the data directory.</summary>
     public string? KeyFile { get; init; }
 }

@@ -8,6 +8,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using OpenTelemetry.Metrics;
 using Sallyport.Certificates;
+using Sallyport.Connections;
 using Sallyport.Heads.Connections;
 using Sallyport.Heads.Http;
 using Sallyport.Heads.Mqtt;
@@ -146,6 +147,7 @@ internal sealed class HubHost : IAsyncDisposable
             .AddSingleton(mqtt)
             .AddSingleton<ISettingsInForce>(live)
             .AddSingleton(connections)
+            .AddSingleton<ConnectionRoutes>()
             .AddHttpHead()
             .Configure<SocketTransportOptions>(options => options.CreateBoundListenSocket = sockets.Take)
             .AddOpenTelemetry()
@@ -158,6 +160,7 @@ internal sealed class HubHost : IAsyncDisposable
         server.UseRouteAccess();
         server.MapHttpHead();
         server.MapMqttWebSocket();
+        server.Services.GetRequiredService<ConnectionRoutes>().Map(server);
         MonitoringRoutes.Map(server, isReady: () => !events.Failure.IsCompleted && !metadata.Failure.IsCompleted);
         await server.StartAsync().ConfigureAwait(false);
 

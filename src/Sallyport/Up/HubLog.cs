@@ -20,6 +20,9 @@ internal static partial class HubLog
     [LoggerMessage(6004, LogLevel.Error, "Stopping took longer than {Bound}: ending without waiting for the rest")]
     public static partial void StoppedHard(this ILogger log, TimeSpan bound);
 
+    [LoggerMessage(6009, LogLevel.Warning, "The simulated devices ended: {Reason}")]
+    public static partial void SimulationEnded(this ILogger log, string reason);
+
     [LoggerMessage(6005, LogLevel.Warning, "This process may open {Limit} files, which is about as many connections: raise it (ulimit -n, LimitNOFILE=) before a fleet comes")]
     public static partial void FewFiles(this ILogger log, long limit);
 

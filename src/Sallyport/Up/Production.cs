@@ -20,6 +20,9 @@ internal static class Production
         if (settings.Hub.Hosts.All(host => host == "localhost" || host.EndsWith(".localhost", StringComparison.Ordinal) || host.Equals(Environment.MachineName, StringComparison.OrdinalIgnoreCase)))
             reasons.Add("--production needs the names that clients use: give each with --host NAME.");
 
+        if (settings.Hub.Simulate > 0)
+            reasons.Add("--production takes no simulated devices: leave --simulate out.");
+
         if (reasons.Count > 0)
             throw new CannotStartException(reasons);
     }

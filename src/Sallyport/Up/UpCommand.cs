@@ -16,7 +16,7 @@ internal static class UpCommand
         var config = new Option<string>("--config") { Description = "Settings file; default: sallyport.json in the data directory, where there is one", HelpName = "FILE" };
         Flag[] flags =
         [
-            new("Hub:Data", Text("--data", "DIR", "The data directory; default: ~/.local/state/sallyport/hub")),
+            new("Hub:Data", Text("--data", "DIR", "The data directory; default: ~/.local/state/sallyport/data")),
             new("Hub:Hosts", new Option<string[]>("--host") { Description = "A name or address that clients use (repeat for more); default: localhost, sallyport.localhost, this machine's name", HelpName = "NAME" }),
             new("Listeners:Bind", Text("--bind", "ADDR", "The address to listen on; default: loopback only")),
             new("Listeners:HttpsPort", Text("--https-port", "PORT", "HTTPS and WebSockets; default: 443, or 8443 where 443 may not be bound")),
@@ -26,6 +26,7 @@ internal static class UpCommand
             new("Tls:KeyFile", Text("--tls-key", "FILE", "The private key of that certificate, PEM")),
             new("Log:Level", Text("--log-level", "LEVEL", "Trace, Debug, Information, Warning, Error or Critical")),
             new("Log:Format", Text("--log-format", "FORMAT", "text or json")),
+            new("Hub:Simulate", Text("--simulate", "N", "Simulate N devices that send this machine's own readings")),
             new("Hub:Production", new Option<bool>("--production") { Description = "Refuse whatever is only fit for development" }),
         ];
 
@@ -60,9 +61,13 @@ internal static class UpCommand
             hub.Certificate.Reload();
         });
 
+        if (OpenFiles.Limit() is { } limit and < OpenFiles.Few)
+            log.FewFiles(limit);
+
         await terminal.Out.WriteLineAsync("ready").ConfigureAwait(false);
         await terminal.Out.FlushAsync(CancellationToken.None).ConfigureAwait(false);
 
+        var simulated = new Running(cancel => SimulatedDevices.RunAsync(started.Settings.Hub.Simulate, hub.Endpoints, time, log, cancel));
         var stop = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         await using var _ = signals.Stop.Register(stop.SetResult).ConfigureAwait(false);
         var failed = await Task.WhenAny(hub.Failure, stop.Task).ConfigureAwait(false) == hub.Failure;
@@ -73,7 +78,7 @@ internal static class UpCommand
 
         try
         {
-            await hub.DisposeAsync().AsTask().WaitAsync(StopBound, time).ConfigureAwait(false);
+            await StopAsync(simulated, hub).WaitAsync(StopBound, time).ConfigureAwait(false);
         }
         catch (TimeoutException)
         {
@@ -83,6 +88,12 @@ internal static class UpCommand
 
         log.Stopped();
         return failed ? CommandLine.Failed : 0;
+    }
+
+    private static async Task StopAsync(Running simulated, HubHost hub)
+    {
+        await simulated.DisposeAsync().ConfigureAwait(false);
+        await hub.DisposeAsync().ConfigureAwait(false);
     }
 
     private static Dictionary<string, IReadOnlyList<string>> Given(ParseResult parsed, Flag[] flags)

@@ -1,5 +1,10 @@
+using System.Net;
 using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using Microsoft.Extensions.Logging.Abstractions;
+using Sallyport.Client.Service;
+using Sallyport.Protocol.ConnectionStrings;
+using Sallyport.Protocol.Sas;
 using Sallyport.Settings;
 using Sallyport.Up;
 
@@ -9,9 +14,14 @@ namespace Sallyport.Tests.Executable;
 internal sealed class TestHub : IAsyncDisposable
 {
     private readonly TemporaryDirectory _directory = new();
+    private readonly Func<HubSettings, HubSettings> _change;
     private readonly TimeProvider _time;
 
-    private TestHub(TimeProvider time) => _time = time;
+    private TestHub(Func<HubSettings, HubSettings> change, TimeProvider time)
+    {
+        _change = change;
+        _time = time;
+    }
 
     public string Data => _directory["data"];
 
@@ -21,9 +31,39 @@ internal sealed class TestHub : IAsyncDisposable
 
     public static async Task<TestHub> StartAsync(Func<HubSettings, HubSettings>? change = null, TimeProvider? time = null)
     {
-        var hub = new TestHub(time ?? TimeProvider.System);
-        await hub.StartHostAsync(change ?? (settings => settings));
+        var hub = new TestHub(change ?? (settings => settings), time ?? TimeProvider.System);
+        await hub.StartHostAsync();
         return hub;
+    }
+
+    /// <summary>With the owner's policy.</summary>
+    public ServiceClient Owner() => new(Endpoints.OwnerConnectionString!, new ServiceClientOptions { Port = Endpoints.HttpsPort, CaFile = Endpoints.CaFile });
+
+    /// <summary>Asks for a page that is not JSON.</summary>
+    /// <param name="connectionString">Of the policy that asks; null shows no credential.</param>
+    public async Task<(HttpStatusCode Status, string Body)> GetAsync(string path, string? connectionString = null)
+    {
+        using var handler = new SocketsHttpHandler();
+        handler.SslOptions.CertificateChainPolicy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
+        handler.SslOptions.CertificateChainPolicy.CustomTrustStore.ImportFromPemFile(Endpoints.CaFile!);
+        using var http = new HttpClient(handler);
+        using var request = new HttpRequestMessage(HttpMethod.Get, $"https://localhost:{Endpoints.HttpsPort}/{path}");
+        if (connectionString is not null)
+        {
+            var parsed = ConnectionString.Parse(connectionString);
+            request.Headers.TryAddWithoutValidation("Authorization", SharedAccessSignature.Create(
+                parsed.HostName, parsed.SharedAccessKey!, _time.GetUtcNow().AddHours(1), parsed.SharedAccessKeyName));
+        }
+
+        using var response = await http.SendAsync(request);
+        return (response.StatusCode, await response.Content.ReadAsStringAsync());
+    }
+
+    /// <summary>Stops the hub and starts it again on the same data.</summary>
+    public async Task RestartAsync()
+    {
+        await Host.DisposeAsync();
+        await StartHostAsync();
     }
 
     public async ValueTask DisposeAsync()
@@ -44,9 +84,9 @@ internal sealed class TestHub : IAsyncDisposable
         return path;
     }
 
-    private async Task StartHostAsync(Func<HubSettings, HubSettings> change)
+    private async Task StartHostAsync()
     {
-        var settings = change(new HubSettings
+        var settings = _change(new HubSettings
         {
             Hub = new HostSettings { Data = Data, KeyFile = KeyFile(), Hosts = ["localhost", "sallyport.localhost"] },
             Listeners = new ListenerSettings { HttpsPort = 0, MqttsPort = 0 },
