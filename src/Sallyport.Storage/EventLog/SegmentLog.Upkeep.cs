@@ -14,6 +14,7 @@ public sealed partial class SegmentLog
     private bool _mayReclaim;
     private Thread? _keeper;
     private ITimer? _timer;
+    private Task? _closed;
 
     private void Start()
     {
@@ -196,24 +197,20 @@ public sealed partial class SegmentLog
         [.. _heads.OfType<PartitionHead>().Select(head => new HeadEntry(head.Stream, head.Partition, head.Committed, head.CommittedTimeMs))];
 
     /// <summary>Commits what was appended, writes the head and closes the files. Appends that still come answer <see cref="AppendOutcome.Failed"/>.</summary>
-    public async ValueTask DisposeAsync()
+    public ValueTask DisposeAsync()
     {
         lock (_gate)
         {
-            if (_closing)
-                return;
             _closing = true;
             AdmitWaiters();
-            Monitor.PulseAll(_gate);
+            WakeWriter();
+            return new(_closed ??= Task.Run(Close));
         }
-
-        if (_timer is not null)
-            await _timer.DisposeAsync().ConfigureAwait(false);
-        await Task.Run(Close).ConfigureAwait(false);
     }
 
     private void Close()
     {
+        _timer?.Dispose();
         _writer?.Join();
         WakeKeeper();
         _keeper?.Join();

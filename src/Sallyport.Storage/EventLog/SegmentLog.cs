@@ -54,8 +54,8 @@ public sealed partial class SegmentLog : IEventLog
         _heads = new PartitionHead?[MaxStreams * partitions];
         _lastTimeMs = new long[partitions];
         _recentIds = recovered.RecentIds;
-        _forming = new CommitBuffer(options.CommitBufferBytes / 2) { Number = recovered.LastBatch + 1 };
-        _idle = new CommitBuffer(options.CommitBufferBytes / 2);
+        _forming = new CommitBuffer(options.CommitBytes) { Number = recovered.LastBatch + 1 };
+        _idle = new CommitBuffer(options.CommitBytes);
         _committed = _lastBatch = recovered.LastBatch;
         _headTurn = recovered.HeadTurn;
         _lastMac = [.. recovered.LastMac];
@@ -106,6 +106,9 @@ public sealed partial class SegmentLog : IEventLog
             directory.MakeHead();
             directory.WriteFormat(partitions = options.PartitionCount);
         }
+
+        if (!options.HoldsACommit(partitions))
+            throw new ArgumentException($"an event log segment of {options.SegmentBytes} bytes cannot hold a commit and the index of the log's {partitions} partitions", nameof(options));
 
         var recovered = RecoveredLog.Read(directory, macKey, logger);
         directory.MakeHead();

@@ -28,7 +28,10 @@ public sealed record SegmentLogOptions
     public long ReserveBytes { get; init; } = 256L * 1024 * 1024;
 
     /// <summary>The most records of one <see cref="IEventLog.AppendAsync"/> may weigh, headers included.</summary>
-    internal int MaxAppendBytes => CommitBufferBytes / 2 - BatchFormat.HeaderLength;
+    internal int MaxAppendBytes => CommitBytes - BatchFormat.HeaderLength;
+
+    /// <summary>Of one commit buffer.</summary>
+    internal int CommitBytes => CommitBufferBytes / 2 & ~(BatchFormat.Alignment - 1);
 
     /// <summary>Everything that is wrong, one sentence each; empty when nothing is.</summary>
     public IReadOnlyList<string> Validate()
@@ -42,8 +45,8 @@ public sealed record SegmentLogOptions
             errors.Add($"the event log's segment size must be a positive multiple of 4096 bytes, not {SegmentBytes}");
         if (CommitBufferBytes < 8192)
             errors.Add($"the event log's commit buffer must be at least 8192 bytes, not {CommitBufferBytes}");
-        else if (SegmentBytes < LogSegment.LeastBytes(CommitBufferBytes / 2, Math.Clamp(PartitionCount, 1, 32)))
-            errors.Add($"an event log segment of {SegmentBytes} bytes cannot hold a commit of {CommitBufferBytes / 2} bytes and its index");
+        else if (!HoldsACommit(Math.Clamp(PartitionCount, 1, 32)))
+            errors.Add($"an event log segment of {SegmentBytes} bytes cannot hold a commit of {CommitBytes} bytes and its index");
         if (Retention <= TimeSpan.Zero)
             errors.Add("the event log's retention must be longer than nothing");
         if (RetentionBytes < SegmentBytes)
@@ -52,4 +55,6 @@ public sealed record SegmentLogOptions
             errors.Add("the event log's held bytes and reserve must not be negative");
         return errors;
     }
+
+    internal bool HoldsACommit(int partitions) => SegmentBytes >= LogSegment.LeastBytes(CommitBytes, partitions);
 }

@@ -112,6 +112,17 @@ public sealed class SegmentLogWritingTests
         await Assert.ThrowsAsync<ArgumentException>(() => _disk.Open().AppendAsync(Records.Batch(0, new string('a', 20_000))));
 
     [Fact]
+    public async Task Append_AsLargeAsIsAllowed_HasRoomWhateverTheBufferSize()
+    {
+        _disk.Options = _disk.Options with { CommitBufferBytes = 20_006 };
+        var log = _disk.Open();
+        var text = new string('a', _disk.Options.MaxAppendBytes - Records.Batch(0, "").Bytes);
+
+        Assert.Equal(AppendOutcome.Accepted, (await log.AppendAsync(Records.Batch(0, text))).Outcome);
+        await Assert.ThrowsAsync<ArgumentException>(() => log.AppendAsync(Records.Batch(0, text + "a")));
+    }
+
+    [Fact]
     public async Task Append_PartitionOrStreamThatIsNot_IsRefused()
     {
         var log = _disk.Open();
