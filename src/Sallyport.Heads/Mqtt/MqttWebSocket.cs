@@ -3,7 +3,6 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
-using Sallyport.Heads.Http;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Limits;
 

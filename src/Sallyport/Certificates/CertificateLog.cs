@@ -2,18 +2,18 @@ using Microsoft.Extensions.Logging;
 
 namespace Sallyport.Certificates;
 
-/// <summary>Event ids 6100 to 6199.</summary>
+/// <summary>Event ids 7100 to 7199.</summary>
 internal static partial class CertificateLog
 {
-    [LoggerMessage(6100, LogLevel.Information, "Issued a server certificate for {Hosts}, valid until {NotAfter:u}")]
+    [LoggerMessage(7100, LogLevel.Information, "Issued a server certificate for {Hosts}, valid until {NotAfter:u}")]
     public static partial void ServerCertificateIssued(this ILogger log, string hosts, DateTime notAfter);
 
-    [LoggerMessage(6101, LogLevel.Warning, "The server root could not sign for the hosts now given, or is near its end: made a new one. Let clients trust {CaFile} again")]
+    [LoggerMessage(7101, LogLevel.Warning, "The server root could not sign for the hosts now given, or is near its end: made a new one. Let clients trust {CaFile} again")]
     public static partial void ServerRootReplaced(this ILogger log, string caFile);
 
-    [LoggerMessage(6102, LogLevel.Information, "New connections are shown the server certificate {Subject}, valid until {NotAfter:u}")]
+    [LoggerMessage(7102, LogLevel.Information, "New connections are shown the server certificate {Subject}, valid until {NotAfter:u}")]
     public static partial void ServerCertificateInForce(this ILogger log, string subject, DateTime notAfter);
 
-    [LoggerMessage(6103, LogLevel.Error, "A newer server certificate could not be taken; the present one stays in force")]
+    [LoggerMessage(7103, LogLevel.Error, "A newer server certificate could not be taken; the present one stays in force")]
     public static partial void ServerCertificateNotReloaded(this ILogger log, Exception error);
 }

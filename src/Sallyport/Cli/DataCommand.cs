@@ -1,9 +1,13 @@
 using System.CommandLine;
+using Microsoft.Extensions.Logging.Abstractions;
+using Sallyport.Storage;
 using Sallyport.Storage.EventLog;
+using Sallyport.Storage.Metadata;
+using Sallyport.Storage.Secrets;
 
 namespace Sallyport.Cli;
 
-/// <summary><c>data verify</c>: whether the event log of a stopped hub is what was written.</summary>
+/// <summary><c>data verify</c>: whether the data of a stopped hub is what was written.</summary>
 internal static class DataCommand
 {
     public static Command Create(Terminal terminal, TimeProvider time)
@@ -13,23 +17,32 @@ internal static class DataCommand
         {
             new Verb(
                 "verify",
-                "Read the whole event log and check every batch: checksums, authenticity, order, completeness. Changes nothing; exit 1 when something is wrong",
+                "Read everything and check it: the event log batch by batch (checksums, authenticity, order, completeness), the metadata, and that every secret opens. Exit 1 when something is wrong",
                 "data verify --data /var/lib/sallyport",
                 offline.All,
                 async (parsed, cancel) =>
                 {
                     var (data, keys) = OfflineOptions.Open(offline.Read(parsed), time);
                     using var held = data;
-                    var progress = new SegmentLines(terminal.Error);
-                    var found = await LogVerifier.VerifyAsync(data.LogPath, keys.Oldest.Derive("log-mac"), progress, cancel).ConfigureAwait(false);
+                    var log = await LogVerifier.VerifyAsync(data.LogPath, keys.Oldest.Derive("log-mac"), new SegmentLines(terminal.Error), cancel).ConfigureAwait(false);
+                    var problems = log.Problems.Select(problem => $"{problem.File} at byte {problem.Position}: {problem.What}")
+                        .Concat(await VerifyMetadataAsync(data, keys, time, cancel).ConfigureAwait(false)).ToList();
 
-                    foreach (var problem in found.Problems)
-                        await terminal.Out.WriteLineAsync($"{problem.File} at byte {problem.Position}: {problem.What}").ConfigureAwait(false);
+                    foreach (var problem in problems)
+                        await terminal.Out.WriteLineAsync(problem).ConfigureAwait(false);
                     await terminal.Out.WriteLineAsync(
-                        $"{(found.IsSound ? "sound" : $"{found.Problems.Count} problems")}: {found.Partitions} partitions, {found.Segments.Count} segments, {found.Batches} batches, {found.Records} records, {found.TornBytes} bytes of an unfinished batch").ConfigureAwait(false);
-                    return found.IsSound ? 0 : CommandLine.Failed;
+                        $"{(problems.Count == 0 ? "sound" : $"{problems.Count} problems")}: {log.Partitions} partitions, {log.Segments.Count} segments, {log.Batches} batches, {log.Records} records, {log.TornBytes} bytes of an unfinished batch").ConfigureAwait(false);
+                    return problems.Count == 0 ? 0 : CommandLine.Failed;
                 }),
         };
+    }
+
+    private static async Task<IReadOnlyList<string>> VerifyMetadataAsync(DataDirectory data, KeyRing keys, TimeProvider time, CancellationToken cancel)
+    {
+        using var secrets = new SecretBox(keys);
+        var metadata = await SqliteMetadata.OpenAsync(data.MetadataPath, secrets, time, NullLogger.Instance).ConfigureAwait(false);
+        await using var close = metadata.ConfigureAwait(false);
+        return MetadataVerification.Verify(metadata, cancel);
     }
 
     /// <summary>Reports on the thread that verifies, so that lines come in order.</summary>

@@ -3,7 +3,7 @@ using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
-using Sallyport.Heads.Http;
+using Sallyport.Heads;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Audit;
 using Sallyport.Protocol.Errors;

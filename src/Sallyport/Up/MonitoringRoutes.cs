@@ -1,7 +1,7 @@
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
-using Sallyport.Heads.Http;
+using Sallyport.Heads;
 using Sallyport.Hub.Access;
 
 namespace Sallyport.Up;

@@ -1,5 +1,6 @@
 using System.Net;
 using Microsoft.AspNetCore.Routing;
+using Sallyport.Heads;
 using Sallyport.Heads.Http;
 using Sallyport.Hub.Access;
 

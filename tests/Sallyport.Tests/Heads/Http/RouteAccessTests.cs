@@ -10,6 +10,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Time.Testing;
+using Sallyport.Heads;
 using Sallyport.Heads.Http;
 using Sallyport.Hub.Access;
 using Sallyport.Protocol.Errors;

@@ -2,7 +2,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Sallyport.Hub.Access;
 
-namespace Sallyport.Heads.Http;
+namespace Sallyport.Heads;
 
 /// <summary>
 /// The right that a route needs, declared where the route is mapped. A route without it does not start
