@@ -22,17 +22,7 @@ namespace Sallyport.Hub.Telemetry;
 public static class EventJson
 {
     /// <summary>Deeper JSON payloads are shown as text, deeper AMQP values as null.</summary>
-    public const int MaxDepth = 64;
-
-    // What DateTimeOffset can say.
-    private const long MinUnixMs = -62_135_596_800_000;
-    private const long MaxUnixMs = 253_402_300_799_999;
-
-    private static readonly string[] SystemNames =
-    [
-        "message-id", "user-id", "to", "subject", "reply-to", "correlation-id", "content-type", "content-encoding",
-        "absolute-expiry-time", "creation-time", "group-id", "group-sequence", "reply-to-group-id",
-    ];
+    public const int MaxDepth = AmqpJson.MaxDepth;
 
     /// <summary>For the writer: without white space, and text readable as it is, because the line is never part of HTML.</summary>
     public static JsonWriterOptions WriterOptions { get; } = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true };
@@ -66,7 +56,7 @@ public static class EventJson
     {
         json.WritePropertyName(name);
         if (message.Annotations.TryFind(key, out var value))
-            WriteValue(json, value, 0);
+            AmqpJson.WriteValue(json, value);
         else
             json.WriteNullValue();
     }
@@ -76,8 +66,8 @@ public static class EventJson
         json.WriteStartObject(name);
         foreach (var pair in map)
         {
-            WriteName(json, pair.Key);
-            WriteValue(json, pair.Value, 0);
+            AmqpJson.WriteName(json, pair.Key);
+            AmqpJson.WriteValue(json, pair.Value);
         }
 
         json.WriteEndObject();
@@ -91,11 +81,8 @@ public static class EventJson
             if (!message.TryGet(property, out var value))
                 continue;
 
-            json.WritePropertyName(SystemNames[(int)property]);
-            if (property == AmqpProperty.UserId && Utf8.IsValid(value.Content))
-                json.WriteStringValue(value.Content);
-            else
-                WriteValue(json, value, 0);
+            json.WritePropertyName(AmqpJson.NameOf(property));
+            AmqpJson.WriteValue(json, property, value);
         }
 
         json.WriteEndObject();
@@ -106,7 +93,7 @@ public static class EventJson
     {
         if (message.BodySection != AmqpSection.Data)
         {
-            WriteValue(json, message.BodyValue, 0);
+            AmqpJson.WriteValue(json, message.BodyValue);
             return "amqp"u8;
         }
 
@@ -177,91 +164,5 @@ public static class EventJson
         {
             ArrayPool<byte>.Shared.Return(line);
         }
-    }
-
-    private static void WriteValue(Utf8JsonWriter json, AmqpValue value, int depth)
-    {
-        switch (value.Type)
-        {
-            case AmqpType.Boolean:
-                json.WriteBooleanValue(value.Boolean);
-                break;
-            case AmqpType.UByte or AmqpType.UShort or AmqpType.UInt or AmqpType.ULong:
-                json.WriteNumberValue(value.Unsigned);
-                break;
-            case AmqpType.Byte or AmqpType.Short or AmqpType.Int or AmqpType.Long:
-                json.WriteNumberValue(value.Signed);
-                break;
-            case AmqpType.Float or AmqpType.Double when double.IsFinite(value.Real):
-                json.WriteNumberValue(value.Real);
-                break;
-            case AmqpType.Char when Rune.IsValid((uint)value.Unsigned):
-                json.WriteStringValue(new Rune((uint)value.Unsigned).ToString());
-                break;
-            case AmqpType.Timestamp when value.Signed is >= MinUnixMs and <= MaxUnixMs:
-                json.WriteStringValue(DateTimeOffset.FromUnixTimeMilliseconds(value.Signed).UtcDateTime);
-                break;
-            case AmqpType.Timestamp:
-                json.WriteNumberValue(value.Signed);
-                break;
-            case AmqpType.Uuid:
-                json.WriteStringValue(value.Uuid);
-                break;
-            case AmqpType.String or AmqpType.Symbol when Utf8.IsValid(value.Content):
-                json.WriteStringValue(value.Content);
-                break;
-            case AmqpType.Binary or AmqpType.Decimal or AmqpType.String or AmqpType.Symbol:
-                json.WriteBase64StringValue(value.Content);
-                break;
-            case AmqpType.List or AmqpType.Array or AmqpType.Map or AmqpType.Described when depth < MaxDepth:
-                WriteCompound(json, value, depth + 1);
-                break;
-            default:
-                json.WriteNullValue();
-                break;
-        }
-    }
-
-    // A map is an object when its keys are text, else a list of keys and values in turn; of a described value the descriptor comes first.
-    private static void WriteCompound(Utf8JsonWriter json, AmqpValue value, int depth)
-    {
-        var elements = value.Elements();
-        if (value.Type == AmqpType.Map && HasTextKeys(value))
-        {
-            json.WriteStartObject();
-            while (elements.TryRead(out var key) && elements.TryRead(out var element))
-            {
-                WriteName(json, key.Content);
-                WriteValue(json, element, depth);
-            }
-
-            json.WriteEndObject();
-            return;
-        }
-
-        json.WriteStartArray();
-        while (elements.TryRead(out var element))
-            WriteValue(json, element, depth);
-        json.WriteEndArray();
-    }
-
-    private static bool HasTextKeys(AmqpValue map)
-    {
-        var elements = map.Elements();
-        for (var isKey = true; elements.TryRead(out var element); isKey = !isKey)
-        {
-            if (isKey && !element.IsText)
-                return false;
-        }
-
-        return true;
-    }
-
-    private static void WriteName(Utf8JsonWriter json, ReadOnlySpan<byte> name)
-    {
-        if (Utf8.IsValid(name))
-            json.WritePropertyName(name);
-        else
-            json.WritePropertyName(Convert.ToBase64String(name));
     }
 }

@@ -33,9 +33,18 @@ public static class AmqpJson
 
     /// <summary>
     /// Writes one value: numbers, booleans and text as such; times in ISO 8601; binaries, decimals and text that is not UTF-8 in
-    /// base64; compounds as arrays (of a map: keys and values in turn, because its keys need not be text); what JSON cannot say as null.
+    /// base64; a map as an object when its keys are text, other compounds as arrays; what JSON cannot say as null.
     /// </summary>
     public static void WriteValue(Utf8JsonWriter json, AmqpValue value) => WriteValue(json, value, 0);
+
+    /// <summary>Writes a field of the properties section: as any value, but a user id as text where it is.</summary>
+    public static void WriteValue(Utf8JsonWriter json, AmqpProperty property, AmqpValue value)
+    {
+        if (property == AmqpProperty.UserId && Utf8.IsValid(value.Content))
+            json.WriteStringValue(value.Content);
+        else
+            WriteValue(json, value);
+    }
 
     private static void WriteValue(Utf8JsonWriter json, AmqpValue value, int depth)
     {
@@ -72,15 +81,46 @@ public static class AmqpJson
                 json.WriteBase64StringValue(value.Content);
                 break;
             case AmqpType.List or AmqpType.Array or AmqpType.Map or AmqpType.Described when depth < MaxDepth:
-                json.WriteStartArray();
-                var elements = value.Elements();
-                while (elements.TryRead(out var element))
-                    WriteValue(json, element, depth + 1);
-                json.WriteEndArray();
+                WriteCompound(json, value, depth + 1);
                 break;
             default:
                 json.WriteNullValue();
                 break;
         }
+    }
+
+    // A map is an object when its keys are text, else a list of keys and values in turn; of a described value the descriptor comes first.
+    private static void WriteCompound(Utf8JsonWriter json, AmqpValue value, int depth)
+    {
+        var elements = value.Elements();
+        if (value.Type == AmqpType.Map && HasTextKeys(value))
+        {
+            json.WriteStartObject();
+            while (elements.TryRead(out var key) && elements.TryRead(out var element))
+            {
+                WriteName(json, key.Content);
+                WriteValue(json, element, depth);
+            }
+
+            json.WriteEndObject();
+            return;
+        }
+
+        json.WriteStartArray();
+        while (elements.TryRead(out var element))
+            WriteValue(json, element, depth);
+        json.WriteEndArray();
+    }
+
+    private static bool HasTextKeys(AmqpValue map)
+    {
+        var elements = map.Elements();
+        for (var isKey = true; elements.TryRead(out var element); isKey = !isKey)
+        {
+            if (isKey && !element.IsText)
+                return false;
+        }
+
+        return true;
     }
 }

@@ -151,8 +151,9 @@ internal sealed class TelemetryRowReader : IDisposable
             if (!message.TryGet(property, out var value))
                 continue;
 
+            allFits &= !value.IsText || Fits(value.Content);
             _json.WritePropertyName(AmqpJson.NameOf(property));
-            Write(value, ref allFits);
+            AmqpJson.WriteValue(_json, property, value);
         }
 
         return End();
@@ -171,14 +172,9 @@ internal sealed class TelemetryRowReader : IDisposable
     private void Write(AmqpMap.Pair pair, ref bool allFits)
     {
         allFits &= Fits(pair.Key);
+        allFits &= !pair.Value.IsText || Fits(pair.Value.Content);
         AmqpJson.WriteName(_json, pair.Key);
-        Write(pair.Value, ref allFits);
-    }
-
-    private void Write(AmqpValue value, ref bool allFits)
-    {
-        allFits &= !value.IsText || Fits(value.Content);
-        AmqpJson.WriteValue(_json, value);
+        AmqpJson.WriteValue(_json, pair.Value);
     }
 
     private void Begin()

@@ -5,7 +5,7 @@ namespace Sallyport.Connections;
 /// <summary>What a client sends to create a connection. Holds a secret: never printed.</summary>
 /// <param name="Kind">Null: <c>sql</c>.</param>
 /// <param name="Table">Null: as it is, at first <c>telemetry</c>.</param>
-/// <param name="From"><c>earliest</c> or <c>latest</c>; null: as it is, at first <c>latest</c>.</param>
+/// <param name="From"><c>earliest</c> or <c>latest</c>; null: as it is, at first <c>earliest</c>.</param>
 internal sealed record ConnectionRequestJson(string? Kind, string? ConnectionString, string? Table, string? From)
 {
     public override string ToString() => $"{Kind} into {Table}";
@@ -22,3 +22,6 @@ internal sealed record ConnectionJson(
 
 internal sealed record ConnectionStatusJson(
     ConnectionState State, string? LastError, DateTimeOffset? LastErrorTime, long RowsWritten, IReadOnlyList<PartitionLag> Behind);
+
+/// <param name="Problem">Null when all is well.</param>
+internal sealed record ConnectionTestJson(bool Ok, string? Problem);

@@ -1,5 +1,5 @@
 using System.Text.Json;
-using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
@@ -17,29 +17,31 @@ namespace Sallyport.Connections;
 /// </summary>
 internal sealed class ConnectionRoutes(ServiceConnections connections, IAuditTrail audit)
 {
-    private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web)
-    {
-        AllowDuplicateProperties = false,
-        UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
-        Converters = { new JsonStringEnumConverter(JsonNamingPolicy.CamelCase) },
-    };
+    private const string All = "/manage/v1/connections";
+    private const string One = "/manage/v1/connections/{name}";
 
     public void Map(IEndpointRouteBuilder routes)
     {
-        var group = routes.MapGroup("/manage/v1/connections");
-        group.MapGet("/", ListAsync).Requires(Rights.ConnectionManage);
-        group.MapGet("/{name}", GetAsync).Requires(Rights.ConnectionManage);
-        group.MapPut("/{name}", PutAsync).Requires(Rights.ConnectionManage);
-        group.MapDelete("/{name}", DeleteAsync).Requires(Rights.ConnectionManage);
-        group.MapPost("/{name}/pause", PauseAsync).Requires(Rights.ConnectionManage);
-        group.MapPost("/{name}/resume", ResumeAsync).Requires(Rights.ConnectionManage);
-        group.MapPost("/{name}/test", TestAsync).Requires(Rights.ConnectionManage);
+        routes.MapGet(All, ListAsync).Requires(Rights.ConnectionManage)
+            .Describe("Lists the service connections and how far each is behind.", answer: ConnectionWire.Json.ListConnectionJson);
+        routes.MapGet(One, GetAsync).Requires(Rights.ConnectionManage)
+            .Describe("Shows a service connection and how far it is behind.", answer: ConnectionWire.Json.ConnectionJson);
+        routes.MapPut(One, PutAsync).Requires(Rights.ConnectionManage)
+            .Describe("Creates a service connection, or replaces its connection string.", ConnectionWire.Json.ConnectionRequestJson, ConnectionWire.Json.ConnectionJson);
+        routes.MapDelete(One, DeleteAsync).Requires(Rights.ConnectionManage)
+            .Describe("Forgets a service connection; what it wrote stays in the target.");
+        routes.MapPost($"{One}/pause", PauseAsync).Requires(Rights.ConnectionManage)
+            .Describe("Stops writing; what comes is held until the connection is resumed.", answer: ConnectionWire.Json.ConnectionJson);
+        routes.MapPost($"{One}/resume", ResumeAsync).Requires(Rights.ConnectionManage)
+            .Describe("Goes on where it was paused or has stopped.", answer: ConnectionWire.Json.ConnectionJson);
+        routes.MapPost($"{One}/test", TestAsync).Requires(Rights.ConnectionManage)
+            .Describe("Connects to the target and tries everything that writing needs.", answer: ConnectionWire.Json.ConnectionTestJson);
     }
 
     private async Task ListAsync(HttpContext context)
     {
         var all = await connections.ListAsync(context.RequestAborted);
-        await WriteAsync(context, all.Select(ConnectionJson.Of));
+        await WriteAsync(context, [.. all.Select(ConnectionJson.Of)], ConnectionWire.Json.ListConnectionJson);
     }
 
     private async Task GetAsync(HttpContext context) => await AnswerAsync(context, NameOf(context));
@@ -52,7 +54,7 @@ internal sealed class ConnectionRoutes(ServiceConnections connections, IAuditTra
         var existing = await connections.FindAsync(name, context.RequestAborted);
         var definition = new ConnectionDefinition(
             name, body.Kind ?? existing?.Kind ?? ConnectionDefinition.Sql, body.ConnectionString ?? "", body.Table ?? existing?.Table ?? "telemetry",
-            FromEarliest(body.From) ?? existing?.FromEarliest ?? false);
+            FromEarliest(body.From) ?? existing?.FromEarliest ?? true);
         var actor = ActorOf(context);
         if (!actor.Rights.HasFlag(Rights.TelemetryRead))
         {
@@ -90,7 +92,7 @@ internal sealed class ConnectionRoutes(ServiceConnections connections, IAuditTra
     {
         string? problem = null;
         await ActAsync(context, "connection test", async (name, cancel) => problem = await connections.TestAsync(name, cancel));
-        await WriteAsync(context, new { ok = problem is null, problem });
+        await WriteAsync(context, new ConnectionTestJson(problem is null, problem), ConnectionWire.Json.ConnectionTestJson);
     }
 
     private async Task ActAsync(HttpContext context, string action, Func<string, CancellationToken, Task> act)
@@ -102,7 +104,7 @@ internal sealed class ConnectionRoutes(ServiceConnections connections, IAuditTra
     }
 
     private async Task AnswerAsync(HttpContext context, string name) =>
-        await WriteAsync(context, ConnectionJson.Of(await RequireAsync(name, context.RequestAborted)));
+        await WriteAsync(context, ConnectionJson.Of(await RequireAsync(name, context.RequestAborted)), ConnectionWire.Json.ConnectionJson);
 
     private async Task<ConnectionDescription> RequireAsync(string name, CancellationToken cancel) =>
         await connections.FindAsync(name, cancel) ?? throw new HubException(HubErrors.NotFound, $"there is no connection '{name}'");
@@ -127,7 +129,7 @@ internal sealed class ConnectionRoutes(ServiceConnections connections, IAuditTra
     {
         try
         {
-            return await JsonSerializer.DeserializeAsync<ConnectionRequestJson>(context.Request.Body, Json, context.RequestAborted)
+            return await JsonSerializer.DeserializeAsync(context.Request.Body, ConnectionWire.Json.ConnectionRequestJson, context.RequestAborted)
                 ?? throw new HubException(HubErrors.FormatError, "the body is null");
         }
         catch (JsonException e)
@@ -137,9 +139,9 @@ internal sealed class ConnectionRoutes(ServiceConnections connections, IAuditTra
         }
     }
 
-    private static Task WriteAsync<T>(HttpContext context, T value)
+    private static Task WriteAsync<T>(HttpContext context, T value, JsonTypeInfo<T> type)
     {
         context.Response.ContentType = "application/json; charset=utf-8";
-        return JsonSerializer.SerializeAsync(context.Response.Body, value, Json, context.RequestAborted);
+        return JsonSerializer.SerializeAsync(context.Response.Body, value, type, context.RequestAborted);
     }
 }

@@ -26,12 +26,17 @@ internal sealed record SimulationOptions
     /// <summary>Devices are named this and a number from 1.</summary>
     public string DevicePrefix { get; init; } = "sim";
 
+    /// <summary>How many messages each device sends; null for all readings, which of this machine never end.</summary>
+    public long? MessageCount { get; init; }
+
     /// <summary>Everything that is wrong, one sentence each.</summary>
     public IReadOnlyList<string> Validate()
     {
         var errors = new List<string>();
         if (Devices is < 1 or > 10_000)
             errors.Add("the number of devices must be 1 to 10,000");
+        if (MessageCount < 1)
+            errors.Add("the number of messages must be 1 or more");
         if (!double.IsFinite(Speed) || Speed < 0)
             errors.Add("the speed must be 0 (as fast as acknowledged) or more");
         if (Interval <= TimeSpan.Zero)
@@ -121,12 +126,15 @@ internal sealed class Simulation(SimulationOptions options, DeviceClientOptions 
         await using var client = new DeviceClient(connectionString, clientOptions);
         var pace = new Pace(options, time);
         var unacknowledged = new Queue<Task>();
+        var left = options.MessageCount ?? long.MaxValue;
         await foreach (var reading in readings.AllAsync(cancel))
         {
             await pace.WaitAsync(reading.Time, cancel);
             unacknowledged.Enqueue(SendAsync(client, reading, cancel));
             while (unacknowledged.Count >= clientOptions.MaxInFlight || unacknowledged.TryPeek(out var oldest) && oldest.IsCompleted)
                 await unacknowledged.Dequeue();
+            if (--left == 0)
+                break;
         }
 
         await Task.WhenAll(unacknowledged);
