@@ -149,6 +149,8 @@ public sealed class ServiceConnections : IAsyncDisposable
         }
     }
 
+    public bool Exists(string name) => Find(name) is not null;
+
     /// <summary>Null when there is none of that name.</summary>
     public async Task<ConnectionDescription?> FindAsync(string name, CancellationToken cancel) =>
         Find(name) is { } record ? await DescribeAsync(record, cancel) : null;

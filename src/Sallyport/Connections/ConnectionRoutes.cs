@@ -24,7 +24,7 @@ internal sealed class ConnectionRoutes(ServiceConnections connections, IAuditTra
     {
         routes.MapGet(All, ListAsync).Requires(Rights.ConnectionManage)
             .Describe("Lists the service connections and how far each is behind.", answer: ConnectionWire.Json.ListConnectionJson);
-        routes.MapGet(One, GetAsync).Requires(Rights.ConnectionManage)
+        routes.MapGet(One, AnswerAsync).Requires(Rights.ConnectionManage)
             .Describe("Shows a service connection and how far it is behind.", answer: ConnectionWire.Json.ConnectionJson);
         routes.MapPut(One, PutAsync).Requires(Rights.ConnectionManage)
             .Describe("Creates a service connection, or replaces its connection string.", ConnectionWire.Json.ConnectionRequestJson, ConnectionWire.Json.ConnectionJson);
@@ -44,70 +44,102 @@ internal sealed class ConnectionRoutes(ServiceConnections connections, IAuditTra
         await WriteAsync(context, [.. all.Select(ConnectionJson.Of)], ConnectionWire.Json.ListConnectionJson);
     }
 
-    private async Task GetAsync(HttpContext context) => await AnswerAsync(context, NameOf(context));
-
     private async Task PutAsync(HttpContext context)
     {
-        var name = NameOf(context);
         var body = await ReadAsync(context);
-        // What is left out stays as it is, so that a new password needs nothing but the new connection string.
+        var actor = ActorOf(context);
+        var name = NameOf(context);
         var existing = await connections.FindAsync(name, context.RequestAborted);
+        // What is left out stays as it is, so that a new password needs nothing but the new connection string.
         var definition = new ConnectionDefinition(
             name, body.Kind ?? existing?.Kind ?? ConnectionDefinition.Sql, body.ConnectionString ?? "", body.Table ?? existing?.Table ?? "telemetry",
             FromEarliest(body.From) ?? existing?.FromEarliest ?? true);
-        var actor = ActorOf(context);
-        if (!actor.Rights.HasFlag(Rights.TelemetryRead))
-        {
-            // It would run with the rights of its creator, who may not read what it would write.
-            audit.Note(actor.Refused("connection put", name, "the caller may not read telemetry"));
-            throw new HubException(HubErrors.UnauthorizedAccess, "a connection reads telemetry, and the policy does not hold that right");
-        }
 
-        connections.Validate(definition);
-        await audit.RecordAsync(actor.Done("connection put", name), context.RequestAborted);
-        var created = await connections.PutAsync(definition, actor.Principal, (long)actor.Rights, context.RequestAborted);
-        context.Response.StatusCode = created ? StatusCodes.Status201Created : StatusCodes.Status200OK;
-        await AnswerAsync(context, name);
+        await ActAsync(
+            context, "connection put",
+            () =>
+            {
+                // It would run with the rights of its creator.
+                if (!actor.Rights.HasFlag(Rights.TelemetryRead))
+                    throw new HubException(HubErrors.UnauthorizedAccess, "a connection reads telemetry, and the policy does not hold that right");
+                connections.Validate(definition);
+            },
+            () => connections.PutAsync(definition, actor.Principal, (long)actor.Rights, CancellationToken.None));
+        context.Response.StatusCode = existing is null ? StatusCodes.Status201Created : StatusCodes.Status200OK;
+        await AnswerAsync(context);
     }
 
     private async Task DeleteAsync(HttpContext context)
     {
-        await ActAsync(context, "connection delete", connections.DeleteAsync);
+        var name = NameOf(context);
+        await ActAsync(context, "connection delete", () => Require(name), () => connections.DeleteAsync(name, CancellationToken.None));
         context.Response.StatusCode = StatusCodes.Status204NoContent;
     }
 
     private async Task PauseAsync(HttpContext context)
     {
-        await ActAsync(context, "connection pause", connections.PauseAsync);
-        await AnswerAsync(context, NameOf(context));
+        var name = NameOf(context);
+        await ActAsync(context, "connection pause", () => Require(name), () => connections.PauseAsync(name, CancellationToken.None));
+        await AnswerAsync(context);
     }
 
     private async Task ResumeAsync(HttpContext context)
     {
-        await ActAsync(context, "connection resume", connections.ResumeAsync);
-        await AnswerAsync(context, NameOf(context));
+        var name = NameOf(context);
+        await ActAsync(context, "connection resume", () => Require(name), () => connections.ResumeAsync(name, CancellationToken.None));
+        await AnswerAsync(context);
     }
 
     private async Task TestAsync(HttpContext context)
     {
+        var name = NameOf(context);
         string? problem = null;
-        await ActAsync(context, "connection test", async (name, cancel) => problem = await connections.TestAsync(name, cancel));
+        await ActAsync(context, "connection test", () => Require(name), async () => problem = await connections.TestAsync(name, context.RequestAborted));
         await WriteAsync(context, new ConnectionTestJson(problem is null, problem), ConnectionWire.Json.ConnectionTestJson);
     }
 
-    private async Task ActAsync(HttpContext context, string action, Func<string, CancellationToken, Task> act)
+    /// <summary>Checks, records, acts. What was refused is noted; what was recorded and then not done is taken back.</summary>
+    private async Task ActAsync(HttpContext context, string action, Action check, Func<Task> act)
     {
+        var actor = ActorOf(context);
         var name = NameOf(context);
-        await RequireAsync(name, context.RequestAborted);
-        await audit.RecordAsync(ActorOf(context).Done(action, name), context.RequestAborted);
-        await act(name, context.RequestAborted);
+        try
+        {
+            check();
+            await RecordAsync(actor.Done(action, name), context.RequestAborted);
+            await act();
+        }
+        catch (Exception e)
+        {
+            audit.Note(actor.Refused(action, name, e is HubException ? e.Message : $"not done: {e.GetType().Name}"));
+            throw;
+        }
     }
 
-    private async Task AnswerAsync(HttpContext context, string name) =>
-        await WriteAsync(context, ConnectionJson.Of(await RequireAsync(name, context.RequestAborted)), ConnectionWire.Json.ConnectionJson);
+    private async Task RecordAsync(AuditEntry entry, CancellationToken cancel)
+    {
+        try
+        {
+            await audit.RecordAsync(entry, cancel);
+        }
+        catch (IOException)
+        {
+            throw new HubException(HubErrors.ServiceUnavailable, "the audit trail cannot be written, so nothing may be changed");
+        }
+    }
 
-    private async Task<ConnectionDescription> RequireAsync(string name, CancellationToken cancel) =>
-        await connections.FindAsync(name, cancel) ?? throw new HubException(HubErrors.NotFound, $"there is no connection '{name}'");
+    private void Require(string name)
+    {
+        if (!connections.Exists(name))
+            throw new HubException(HubErrors.NotFound, $"there is no connection '{name}'");
+    }
+
+    private async Task AnswerAsync(HttpContext context)
+    {
+        var name = NameOf(context);
+        var one = await connections.FindAsync(name, context.RequestAborted) ?? throw new HubException(HubErrors.NotFound, $"there is no connection '{name}'");
+        await WriteAsync(context, ConnectionJson.Of(one), ConnectionWire.Json.ConnectionJson);
+    }
 
     private static string NameOf(HttpContext context) => (string)context.Request.RouteValues["name"]!;
 
