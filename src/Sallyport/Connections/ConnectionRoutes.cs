@@ -4,6 +4,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Sallyport.Heads;
+using Sallyport.Heads.Http;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Audit;
 using Sallyport.Protocol.Errors;
