@@ -13,18 +13,19 @@ internal static class OwnerCommand
     public static Command Create(Terminal terminal, TimeProvider time)
     {
         var offline = new OfflineOptions();
+        var host = new Option<string>("--host") { Description = "The host for the connection string, where the hub is started with --host; default: the first of the settings", HelpName = "NAME" };
         return new Command("owner", $"The policy {Policies.Owner}, which holds every right")
         {
             new Verb(
                 "recover",
                 "Give the owner all rights and new keys, and print its connection string. Works on a stopped hub; the old keys are refused from then on",
-                "owner recover --data /var/lib/sallyport",
-                offline.All,
+                "owner recover --data /var/lib/sallyport --host hub.example.org",
+                [.. offline.All, host],
                 async (parsed, cancel) =>
                 {
                     var settings = offline.Read(parsed);
                     var policy = await RecoverAsync(settings, time, cancel).ConfigureAwait(false);
-                    await terminal.Out.WriteLineAsync($"HostName={settings.Hub.Hosts[0]};SharedAccessKeyName={policy.Name};SharedAccessKey={policy.PrimaryKey}").ConfigureAwait(false);
+                    await terminal.Out.WriteLineAsync($"HostName={parsed.GetValue(host) ?? settings.Hub.Hosts[0]};SharedAccessKeyName={policy.Name};SharedAccessKey={policy.PrimaryKey}").ConfigureAwait(false);
                     return 0;
                 }),
         };

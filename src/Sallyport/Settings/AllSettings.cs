@@ -48,6 +48,17 @@ internal static class AllSettings
         Setting.Whole("EventLog:ReserveBytes", 0, 1L << 50, "Bytes of the disk that the event log leaves free, so that policies and devices can still be changed when it is full. Default: 268435456 (256 MiB).",
             (s, v) => s with { EventLog = s.EventLog with { ReserveBytes = v } }, s => s.EventLog.ReserveBytes),
 
+        Setting.Switch("Outgoing:AllowLoopback", "Let connections write to this machine's loopback addresses and unix sockets, also without TLS. Default: true in development, false in production.",
+            (s, v) => s with { Outgoing = s.Outgoing with { AllowLoopback = v } }, s => s.Outgoing.AllowLoopback ?? !s.Hub.Production),
+        Setting.Texts("Outgoing:FileDirectories", "Existing directories, by absolute path, that file targets of connections may be in besides the data directory's sinks. Default: none.",
+            (s, v) => v.All(Path.IsPathFullyQualified) ? s with { Outgoing = s.Outgoing with { FileDirectories = v } } : throw new SettingException("must hold absolute paths"),
+            s => s.Outgoing.FileDirectories),
+        Setting.Texts("Outgoing:AllowedNetworks", "Link-local, metadata or unspecified addresses that connections may go to all the same, as networks (169.254.7.0/24). Default: none.",
+            (s, v) => s with { Outgoing = s.Outgoing with { AllowedNetworks = [.. v.Select(Network)] } },
+            s => [.. s.Outgoing.AllowedNetworks.Select(network => network.ToString())]),
+        Setting.Path("Outgoing:RootsFile", "PEM file: the only roots trusted for the targets of connections. Default: the system's.",
+            (s, v) => s with { Outgoing = s.Outgoing with { RootsFile = v } }, s => s.Outgoing.RootsFile),
+
         Setting.Choice<LogLevel>("Log:Level", "The least severe entries that are written. Picked up while running. Default: Information.",
             (s, v) => s with { Log = s.Log with { Level = v } }, s => s.Log.Level) with { IsLive = true },
         Setting.Choice<LogFormat>("Log:Format", "Text for people, Json (one object a line) for machines; on standard error. Default: Text.",
@@ -56,4 +67,7 @@ internal static class AllSettings
 
     /// <summary>Keys are compared without case, so that an environment may be written in capitals.</summary>
     public static readonly IReadOnlyDictionary<string, Setting> ByKey = Table.ToDictionary(setting => setting.Key, StringComparer.OrdinalIgnoreCase);
+
+    private static IPNetwork Network(string text) =>
+        IPNetwork.TryParse(text, out var network) ? network : throw new SettingException($"must hold networks such as 169.254.7.0/24; '{text}' is none");
 }

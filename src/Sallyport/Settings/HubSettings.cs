@@ -1,3 +1,4 @@
+using System.Net;
 using Microsoft.Extensions.Logging;
 using Sallyport.Storage.EventLog;
 
@@ -15,6 +16,7 @@ internal sealed record HubSettings
 
     /// <summary>Its directory is the data directory's.</summary>
     public SegmentLogOptions EventLog { get; init; } = new() { Directory = "" };
+    public OutgoingSettings Outgoing { get; init; } = new();
     public LogSettings Log { get; init; } = new();
 }
 
@@ -58,6 +60,21 @@ internal sealed record TlsSettings
 
     /// <summary>PEM: the root that clients should trust, named in <c>endpoints.json</c>. Null: one that they trust already.</summary>
     public string? CaFile { get; init; }
+}
+
+/// <summary>Where connections may go, beyond what they may anyway; here, so that whoever may create a connection cannot widen it.</summary>
+internal sealed record OutgoingSettings
+{
+    /// <summary>Null: in development only.</summary>
+    public bool? AllowLoopback { get; init; }
+
+    /// <summary>Directories for file targets besides <c>DIR/sinks</c>.</summary>
+    public IReadOnlyList<string> FileDirectories { get; init; } = [];
+
+    public IReadOnlyList<IPNetwork> AllowedNetworks { get; init; } = [];
+
+    /// <summary>PEM: the only roots trusted for targets. Null: the system's.</summary>
+    public string? RootsFile { get; init; }
 }
 
 internal enum LogFormat

@@ -179,7 +179,10 @@ internal sealed class HubHost : IAsyncDisposable
     private static OutgoingOptions Outgoing(HubSettings settings, DataDirectory data, ListenSockets sockets) => new()
     {
         SinksDirectory = data.SinksPath,
-        AllowLoopback = !settings.Hub.Production,
+        AllowLoopback = settings.Outgoing.AllowLoopback ?? !settings.Hub.Production,
+        FileDirectories = settings.Outgoing.FileDirectories,
+        AllowedNetworks = settings.Outgoing.AllowedNetworks,
+        RootsFile = settings.Outgoing.RootsFile,
         OwnPorts = [sockets.Https[0].Port, sockets.Mqtts[0].Port],
     };
 
