@@ -113,10 +113,9 @@ internal sealed class ConnectionRunner : IAsyncDisposable
                 _logger.LogWarning(ConnectionEvents.Failed, "Connection {Name} cannot write: {Reason}.", Name, e.Message);
                 Tell(e.Refused ? ConnectionState.Failed : ConnectionState.Waiting, e.Message);
             }
-#pragma warning disable CA1031 // A connection that fails in a way nobody thought of must not end the hub, nor stay silent.
             catch (Exception e)
-#pragma warning restore CA1031
             {
+                // A way to fail that nobody thought of: it must not end the hub, nor stay silent.
                 _logger.LogError(ConnectionEvents.Failed, e, "Connection {Name} failed.", Name);
                 Tell(ConnectionState.Failed, $"{e.GetType().Name}: {e.Message}");
             }
