@@ -46,6 +46,7 @@ internal sealed class ConnectionRunner : IAsyncDisposable
     private ILogHold _hold;
     private long _checkpointedAt;
     private Task _run = Task.CompletedTask;
+    private bool _isDisposed;
 
     /// <summary>Holds back what it will need; copies nothing before <see cref="Start"/>.</summary>
     /// <param name="target">Called before every attempt.</param>
@@ -79,9 +80,12 @@ internal sealed class ConnectionRunner : IAsyncDisposable
             return (_state, _lastError, _lastErrorTime, _rowsWritten, [.. _positions]);
     }
 
-    /// <summary>Ends the copying, keeps the position, and holds nothing back any more.</summary>
+    /// <summary>Ends the copying, keeps the position, and holds nothing back any more. Again, it does nothing.</summary>
     public async ValueTask DisposeAsync()
     {
+        if (Interlocked.Exchange(ref _isDisposed, true))
+            return;
+
         await _stop.CancelAsync();
         await _run;
         _hold.Dispose();

@@ -26,6 +26,7 @@ public sealed class ServiceConnections : IAsyncDisposable
 
     // Replaced whole by an act; read by anybody.
     private volatile IReadOnlyDictionary<string, ConnectionRunner> _runners = new Dictionary<string, ConnectionRunner>();
+    private bool _isDisposed;
 
     /// <param name="mayRun">Whether a connection's creator may read telemetry; asked whenever the connection is started.</param>
     public ServiceConnections(
@@ -164,9 +165,12 @@ public sealed class ServiceConnections : IAsyncDisposable
         return all;
     }
 
-    /// <summary>Stops all of them; each keeps its position.</summary>
+    /// <summary>Stops all of them; each keeps its position. Again, it does nothing.</summary>
     public async ValueTask DisposeAsync()
     {
+        if (Interlocked.Exchange(ref _isDisposed, true))
+            return;
+
         await _acts.WaitAsync();
         await Task.WhenAll(_runners.Values.Select(runner => runner.DisposeAsync().AsTask()));
         _runners = new Dictionary<string, ConnectionRunner>();

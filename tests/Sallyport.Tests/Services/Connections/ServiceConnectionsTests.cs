@@ -90,6 +90,16 @@ public sealed class ServiceConnectionsTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Dispose_Again_DoesNothing()
+    {
+        await using var connections = await StartAsync();
+        await connections.PutAsync(Definition(), "p", 2, Cancel);
+
+        await connections.DisposeAsync();
+        await connections.DisposeAsync();
+    }
+
+    [Fact]
     public async Task Pause_SurvivesARestart()
     {
         await using (var connections = await StartAsync())
