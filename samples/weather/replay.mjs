@@ -22,7 +22,7 @@ const limit = rest[0] === '--limit' ? Number(rest[1]) : Infinity;
 const input = readFileSync(0, 'utf8').trim();
 const connectionString = input.startsWith('{') ? JSON.parse(input).connectionString : input;
 
-const text = readFileSync(require.resolve(`vega-datasets/data/${files[which]}`), 'utf8');
+const text = readFileSync(new URL(`node_modules/vega-datasets/data/${files[which]}`, import.meta.url), 'utf8');
 const [header, ...lines] = text.trim().split('\n');
 const columns = header.split(',');
 const readings = lines.slice(0, limit).map(line =>
