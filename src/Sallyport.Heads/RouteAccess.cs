@@ -1,6 +1,7 @@
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Sallyport.Hub.Access;
+using Sallyport.Protocol.Errors;
 
 namespace Sallyport.Heads;
 
@@ -9,16 +10,21 @@ namespace Sallyport.Heads;
 /// (<see cref="Rights.None"/> must be said aloud: health). The middleware checks it before the handler runs.
 /// </summary>
 /// <param name="Rights">All of these are needed.</param>
+/// <param name="Resource">What the <c>sr</c> of the token must cover; null for the path. For a route that looks like one of a device of that name but is about all.</param>
 /// <param name="AsDevice">The route belongs to the device named by its <c>{id}</c>: the device's own credential, or a policy with <see cref="Rights.DeviceConnect"/>, opens it.</param>
-public sealed record RequiredRights(Rights Rights, bool AsDevice = false);
+public sealed record RequiredRights(Rights Rights, bool AsDevice = false, string? Resource = null);
+
+/// <summary>How the caller of a request is let in; may be asked again.</summary>
+internal sealed record CallerCheck(Func<ValueTask<Admission>> AdmitAsync);
 
 public static class RouteAccess
 {
     /// <summary>Declares the rights of a route.</summary>
-    public static T Requires<T>(this T route, Rights rights)
+    /// <param name="resource">See <see cref="RequiredRights"/>.</param>
+    public static T Requires<T>(this T route, Rights rights, string? resource = null)
         where T : IEndpointConventionBuilder
     {
-        route.Add(endpoint => endpoint.Metadata.Add(new RequiredRights(rights)));
+        route.Add(endpoint => endpoint.Metadata.Add(new RequiredRights(rights, Resource: resource)));
         return route;
     }
 
@@ -33,4 +39,22 @@ public static class RouteAccess
     /// <summary>Who called; set by the middleware for every route that needs a right.</summary>
     public static Admission Caller(this HttpContext context) =>
         context.Features.Get<Admission>() ?? throw new InvalidOperationException("the route declares no right");
+
+    /// <summary>
+    /// Asks again who called, and sets <see cref="Caller"/> anew. To be called once the body has arrived: whoever sends it byte by byte
+    /// holds a request open for many minutes, and must not act with a credential that was withdrawn meanwhile.
+    /// </summary>
+    /// <exception cref="HubException">The caller would not be let in any more.</exception>
+    public static async ValueTask ConfirmCallerAsync(this HttpContext context)
+    {
+        var again = context.Features.Get<CallerCheck>() ?? throw new InvalidOperationException("the route declares no right");
+        var admission = await again.AdmitAsync();
+        if (!admission.IsAdmitted)
+            throw new HubException(admission.Error!, TerseReason(admission.Error!));
+
+        context.Features.Set(admission);
+    }
+
+    /// <summary>What one who is not let in reads.</summary>
+    internal static string TerseReason(HubError error) => error.HttpStatus == StatusCodes.Status401Unauthorized ? "Unauthorized" : error.Meaning;
 }

@@ -1,5 +1,6 @@
 using System.Net;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Http.Features;
 using Sallyport.Hub.Limits;
 
 namespace Sallyport.Heads.Connections;
@@ -22,6 +23,26 @@ public static class PreAuthenticationConnections
             }
 
             connection.Features.Set(lease);
+            await next(connection).ConfigureAwait(false);
+        });
+
+    /// <summary>
+    /// Put it behind <see cref="UsePreAuthenticationLimits"/> on a port where connections may idle between requests: one whose peer is
+    /// not authenticated at <see cref="ConnectionLimitsOptions.HandshakeDeadline"/> is cut off, so that strangers who send nothing, or
+    /// nothing but health checks, do not keep their places.
+    /// </summary>
+    public static IConnectionBuilder UseAuthenticationDeadline(this IConnectionBuilder builder, PreAuthenticationLimits limits, TimeProvider time) =>
+        builder.Use(next => async connection =>
+        {
+            var lease = connection.Features.GetRequiredFeature<PreAuthenticationLease>();
+            var deadline = time.CreateTimer(
+                _ =>
+                {
+                    if (lease.IsOverdue())
+                        connection.Abort(new ConnectionAbortedException("nobody authenticated in time"));
+                },
+                null, limits.Options.HandshakeDeadline, Timeout.InfiniteTimeSpan);
+            await using var _ = deadline.ConfigureAwait(false);
             await next(connection).ConfigureAwait(false);
         });
 }

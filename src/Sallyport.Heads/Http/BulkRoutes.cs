@@ -18,7 +18,7 @@ internal sealed class BulkRoutes(DeviceRegistry registry)
     {
         routes.MapPost("/devices", ChangeAsync).Requires(Rights.RegistryWrite)
             .Describe("Creates, changes and deletes up to 100 devices and modules.", HttpJson.Wire.ListIdentityRequestJson, HttpJson.Wire.BulkResultJson);
-        routes.MapPost("/devices/keys/regenerate", RenewKeysAsync).Requires(Rights.RegistryWrite | Rights.RegistrySecrets)
+        routes.MapPost("/devices/keys/regenerate", RenewKeysAsync).Requires(Rights.RegistryWrite | Rights.RegistrySecrets, resource: "devices")
             .Describe("Makes new keys of up to 100 devices and modules, or swaps the two.", HttpJson.Wire.KeyRenewalRequestJson, HttpJson.Wire.KeyRenewalResultJson);
     }
 

@@ -33,14 +33,16 @@ internal sealed class DeviceTelemetryRoutes(Ingest ingest, IEventLog log, Activi
 
     private async Task PostAsync(HttpContext context)
     {
-        var caller = context.Caller();
         var identity = context.RouteIdentity();
-        var session = new DeviceSession(identity, caller.Principal!, caller.GenerationId, modelId: null, ingest);
         var batch = new RecordBatch();
+        DeviceSession session;
 
         var body = await context.Request.BodyReader.ReadAtLeastAsync(MaxRequestBytes + 1, context.RequestAborted);
         try
         {
+            await context.ConfirmCallerAsync();
+            var caller = context.Caller();
+            session = new DeviceSession(identity, caller.Principal!, caller.GenerationId, modelId: null, ingest);
             if (IsBatch(context.Request))
                 DeviceTelemetryBatch.Encode(session, body.Buffer, batch);
             else

@@ -19,7 +19,8 @@ namespace Sallyport.Heads.Http;
 /// <item><c>{"control":"skipped","partition":0,"count":12}</c>: that many events before the next one are gone. A position before the oldest
 /// event starts at the oldest and says so here, as does a reader that retention overtakes; both look the same to whoever counts.</item>
 /// <item><c>{"control":"heartbeat"}</c>: nothing came for a while, all is well.</item>
-/// <item><c>{"control":"end","reason":"…"}</c>: the hub ends the stream, because the token expired or the hub stops.</item>
+/// <item><c>{"control":"end","reason":"…"}</c>: the hub ends the stream, because the token expired, its policy was deleted or got a new key,
+/// or the hub stops.</item>
 /// </list>
 /// </summary>
 internal sealed class EventRoutes(
@@ -55,9 +56,10 @@ internal sealed class EventRoutes(
     private async Task StreamAsync(HttpContext context, EventReadRequest request)
     {
         var query = new EventQuery { Starts = StartsOf(request), Devices = request.Devices, Follow = request.Follow, Heartbeat = options.Heartbeat };
-        var left = context.Caller().Principal!.Expires - time.GetUtcNow();
+        var caller = context.Caller().Principal!;
+        var left = caller.Expires - time.GetUtcNow();
         using var expired = new CancellationTokenSource(left < TimeSpan.Zero ? TimeSpan.Zero : left < LongestLife ? left : LongestLife, time);
-        using var end = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, lifetime.ApplicationStopping, expired.Token);
+        using var end = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, lifetime.ApplicationStopping, expired.Token, caller.Withdrawn);
 
         using var reading = reader.Open(query);
 
@@ -79,7 +81,10 @@ internal sealed class EventRoutes(
         }
         catch (OperationCanceledException) when (end.IsCancellationRequested && !context.RequestAborted.IsCancellationRequested)
         {
-            lines.WriteEnd(lifetime.ApplicationStopping.IsCancellationRequested ? "the hub is stopping" : "the token expired");
+            lines.WriteEnd(
+                lifetime.ApplicationStopping.IsCancellationRequested ? "the hub is stopping"
+                : caller.Withdrawn.IsCancellationRequested ? "the policy was deleted or got a new key"
+                : "the token expired");
             await lines.FlushAsync(context.RequestAborted);
         }
     }

@@ -41,14 +41,16 @@ internal sealed partial class HttpJson : JsonSerializerContext
 
 internal static class HttpJsonBody
 {
-    /// <summary>Reads the body as JSON.</summary>
-    /// <exception cref="HubException">400: it is empty or not what the request needs; says where, repeats nothing of it.</exception>
+    /// <summary>Reads the body as JSON, and asks again who called (<see cref="RouteAccess.ConfirmCallerAsync"/>).</summary>
+    /// <exception cref="HubException">400: it is empty or not what the request needs; says where, repeats nothing of it. 401: the caller is let in no more.</exception>
     public static async ValueTask<T> ReadJsonAsync<T>(this HttpContext context, JsonTypeInfo<T> type)
     {
         try
         {
-            return await JsonSerializer.DeserializeAsync(context.Request.Body, type, context.RequestAborted)
+            var body = await JsonSerializer.DeserializeAsync(context.Request.Body, type, context.RequestAborted)
                 ?? throw new HubException(HubErrors.FormatError, "the body is null");
+            await context.ConfirmCallerAsync();
+            return body;
         }
         catch (JsonException e)
         {

@@ -107,6 +107,7 @@ internal sealed class RouteAccessMiddleware
 
             context.Features.Get<PreAuthenticationLease>()?.Dispose();
             context.Features.Set(admission);
+            context.Features.Set(new CallerCheck(() => AdmitAsync(context, route, required)));
         }
 
         await _next(context);
@@ -126,7 +127,7 @@ internal sealed class RouteAccessMiddleware
 
         var host = context.Request.Host.Host;
         if (!required.AsDevice)
-            return _services.AuthenticateAsync(authorization, host, ResourceOf(context, route), required.Rights, context.Peer(), context.RequestAborted);
+            return _services.AuthenticateAsync(authorization, host, required.Resource ?? ResourceOf(context, route), required.Rights, context.Peer(), context.RequestAborted);
 
         if (!Identity.TryCreate(context.RouteId("id"), context.RouteId("moduleId"), out var identity))
             return ValueTask.FromResult(Admission.Refuse(HubErrors.Unauthorized, "the path names no valid device id"));
@@ -142,7 +143,7 @@ internal sealed class RouteAccessMiddleware
         var action = $"{context.Request.Method} {route.RoutePattern.RawText}";
         _log.LogWarning(new EventId(4102, "RequestRefused"), "{Action} from {Peer} refused with {Error}: {Reason}; correlation id {CorrelationId}",
             action, peer, error.Name, admission.Reason, context.TraceIdentifier);
-        return HubErrorResponse.WriteAsync(context, error, error.HttpStatus == StatusCodes.Status401Unauthorized ? "Unauthorized" : error.Meaning);
+        return HubErrorResponse.WriteAsync(context, error, RouteAccess.TerseReason(error));
     }
 
     private static async Task AnswerAsync(HttpContext context, HubError error, string message, int status)

@@ -14,6 +14,7 @@ internal sealed partial class MqttConnection
 {
     private DeviceSession? _device;
     private string _generationId = "";
+    private CancellationTokenRegistration _withdrawal;
 
     // The authenticator has noted the refusal in the audit trail.
     private bool _isAudited;
@@ -41,8 +42,12 @@ internal sealed partial class MqttConnection
         _head.Devices.Attach(this); // [MQTT-3.1.4-2]
         // Had the identity been disabled or got new keys meanwhile, its change found no link to close; so ask again.
         admission = await AdmitAsync(identity, userName.HostName, credential).ConfigureAwait(false);
+        if (admission.GenerationId != _generationId)
+            throw new MqttProtocolException(HubErrors.DeviceNotFound, "the identity was deleted and made anew while it connected", MqttConnectCode.NotAuthorized);
 
         Volatile.Write(ref _expiresUtcTicks, admission.Principal!.Expires.UtcTicks);
+        _withdrawal = admission.Principal.Withdrawn.UnsafeRegister(
+            static connection => ((MqttConnection)connection!).Refuse(HubErrors.Unauthorized, "the policy whose token it showed was deleted or got a new key"), this);
         _longestSilence = LongestSilence(connect.KeepAliveSeconds);
         StayQuietUntil();
         _lease.Dispose();

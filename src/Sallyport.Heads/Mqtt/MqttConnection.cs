@@ -194,6 +194,7 @@ internal sealed partial class MqttConnection : IDeviceLink, ICommitListener, ITh
     {
         Interlocked.CompareExchange(ref _drainUntil, In(_head.Options.DrainTimeout), Never);
         Volatile.Write(ref _stalledUntil, Never);
+        await _withdrawal.DisposeAsync().ConfigureAwait(false);
         if (_device is not null)
         {
             await StoreWillAsync().ConfigureAwait(false);

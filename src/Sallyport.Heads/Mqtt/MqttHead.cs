@@ -67,13 +67,14 @@ public sealed class MqttHead : IDisposable
     /// <summary>Serves one connection; completes when it has ended, never with an exception.</summary>
     /// <param name="transport">The bytes, already out of TLS.</param>
     /// <param name="certificate">What the client showed in its TLS handshake; null when nothing.</param>
-    /// <param name="lease">The place among the unauthenticated that the listener took; null: one is taken here.</param>
+    /// <param name="lease">The place among the unauthenticated that the listener took, and gives back when the socket is closed; null: one is taken here.</param>
     /// <param name="abort">Cuts the connection at once; may be called from any thread and more than once.</param>
     /// <param name="closed">Cancelled when the connection is gone.</param>
     public async Task RunAsync(
         IDuplexPipe transport, Peer peer, X509Certificate2? certificate, PreAuthenticationLease? lease, Action abort, CancellationToken closed)
     {
-        lease ??= _limits.TryEnter(peer.Address?.Address ?? IPAddress.None);
+        using var own = lease is null ? _limits.TryEnter(peer.Address?.Address ?? IPAddress.None) : null;
+        lease ??= own;
         if (lease is null)
         {
             abort();
@@ -91,7 +92,6 @@ public sealed class MqttHead : IDisposable
         }
         finally
         {
-            lease.Dispose();
             MqttMeter.Ended();
             _open.TryRemove(connection, out _);
         }

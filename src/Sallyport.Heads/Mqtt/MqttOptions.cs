@@ -15,6 +15,9 @@ public sealed record MqttOptions
     /// <summary>How long a connection that ends waits for its last acknowledgements to be on disk and sent. Default 5 s.</summary>
     public TimeSpan DrainTimeout { get; init; } = TimeSpan.FromSeconds(5);
 
+    /// <summary>How long a peer over TLS may take to close its end after the hub has closed its own, and what it still sends is dropped. Default 2 s.</summary>
+    public TimeSpan GoodbyeTimeout { get; init; } = TimeSpan.FromSeconds(2);
+
     /// <summary>Messages of one connection that may wait for their PUBACK; beyond it (and what one read brought) reading stops. Default 1,024.</summary>
     public int MaxUnacknowledged { get; init; } = 1024;
 

@@ -74,7 +74,8 @@ public sealed class DeviceAuthenticator(HubNames names, IdentityCache identities
             return Admission.Refuse(HubErrors.DeviceNotFound, "the device is disabled");
 
         return Admit(
-            new Principal(PrincipalKind.Policy, policy.Name, Rights.DeviceConnect, token.AcceptedUntil, AuthMethod.HubSas, fingerprint), credentials);
+            new Principal(PrincipalKind.Policy, policy.Name, Rights.DeviceConnect, token.AcceptedUntil, AuthMethod.HubSas, fingerprint) { Withdrawn = policy.Withdrawal.Token },
+            credentials);
     }
 
     private Admission RefuseWithoutToken(Identity identity, DeviceCredential credential)

@@ -142,7 +142,10 @@ public sealed partial class Policies : IDisposable
             },
             cancel);
 
-    /// <summary>Replaces a key; tokens that it signed are refused from then on.</summary>
+    /// <summary>
+    /// Replaces a key; tokens that it signed are refused from then on. Sessions that the policy let in end, whichever key signed: with
+    /// a token that is still good they come back.
+    /// </summary>
     /// <exception cref="HubException">404: there is no such policy; 401: it holds rights that the actor does not hold; 503: the audit trail cannot be written.</exception>
     public ValueTask<PolicyRecord> RenewKeyAsync(Actor actor, string name, PolicyKey key, CancellationToken cancel) =>
         ChangeAsync(
@@ -162,7 +165,7 @@ public sealed partial class Policies : IDisposable
             },
             cancel);
 
-    /// <summary>Deletes a policy; its tokens are refused from then on.</summary>
+    /// <summary>Deletes a policy; its tokens are refused from then on, and sessions that it let in end.</summary>
     /// <exception cref="HubException">404: there is no such policy; 401: it holds rights that the actor does not hold; 400: nobody else holds <see cref="Rights.AccessManage"/>; 503: the audit trail cannot be written.</exception>
     public async ValueTask DeleteAsync(Actor actor, string name, CancellationToken cancel) =>
         await ChangeAsync(
@@ -195,7 +198,8 @@ public sealed partial class Policies : IDisposable
             var record = decide();
             await RecordAsync(actor.Done(action, name), cancel);
             await StoreAsync(actor, action, name, record);
-            Remember();
+            foreach (var withdrawn in Remember())
+                await withdrawn.Withdrawal.CancelAsync();
             return record!;
         }
         catch (HubException refusal)
@@ -243,11 +247,29 @@ public sealed partial class Policies : IDisposable
         }
     }
 
-    private void Remember() =>
-        _byName = _metadata.Read(_metadata.Policies.List).ToFrozenDictionary(
+    /// <summary>Takes what is stored into memory.</summary>
+    /// <returns>What opened the door before and does so no more.</returns>
+    private List<PolicyCredentials> Remember()
+    {
+        var before = _byName;
+        var now = _metadata.Read(_metadata.Policies.List).ToFrozenDictionary(
             record => record.Name,
-            record => new Remembered(record, new PolicyCredentials(record.Name, (Rights)record.Rights, KeyPair.Of(record.PrimaryKey, record.SecondaryKey))),
+            record => new Remembered(record, CredentialsOf(record, before.GetValueOrDefault(record.Name))),
             StringComparer.Ordinal);
+        _byName = now;
+        return [.. before.Values.Select(known => known.Credentials)
+            .Where(known => now.GetValueOrDefault(known.Name)?.Credentials.Withdrawal != known.Withdrawal)];
+    }
+
+    private static PolicyCredentials CredentialsOf(PolicyRecord record, Remembered? before)
+    {
+        var keeps = before is not null && before.Record.Rights == record.Rights
+            && IsOneOf(before.Record.PrimaryKey, record) && IsOneOf(before.Record.SecondaryKey, record);
+        return new PolicyCredentials(
+            record.Name, (Rights)record.Rights, KeyPair.Of(record.PrimaryKey, record.SecondaryKey), keeps ? before!.Credentials.Withdrawal : new CancellationTokenSource());
+    }
+
+    private static bool IsOneOf(string key, PolicyRecord record) => key == record.PrimaryKey || key == record.SecondaryKey;
 
     private PolicyRecord Require(string name) =>
         _byName.GetValueOrDefault(name)?.Record ?? throw new HubException(HubErrors.NotFound, $"there is no policy {name}");
@@ -272,7 +294,8 @@ public sealed partial class Policies : IDisposable
 }
 
 /// <summary>What authentication needs of a policy. Immutable; never printed.</summary>
-internal sealed record PolicyCredentials(string Name, Rights Rights, KeyPair Keys)
+/// <param name="Withdrawal">Cancelled when a key is replaced or the policy deleted; swapping the keys keeps it.</param>
+internal sealed record PolicyCredentials(string Name, Rights Rights, KeyPair Keys, CancellationTokenSource Withdrawal)
 {
     public override string ToString() => Name;
 }

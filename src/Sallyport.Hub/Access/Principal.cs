@@ -18,7 +18,14 @@ public enum PrincipalKind
 /// <param name="Expires">When the token ends; <see cref="DateTimeOffset.MaxValue"/> for certificates.</param>
 /// <param name="AuthMethod">The JSON of <c>iothub-connection-auth-method</c>.</param>
 /// <param name="CredentialFingerprint">The first 16 hex digits of the SHA-256 of the decoded MAC of the token; empty for certificates.</param>
-public sealed record Principal(PrincipalKind Kind, string Name, Rights Rights, DateTimeOffset Expires, string AuthMethod, string CredentialFingerprint);
+public sealed record Principal(PrincipalKind Kind, string Name, Rights Rights, DateTimeOffset Expires, string AuthMethod, string CredentialFingerprint)
+{
+    /// <summary>
+    /// Cancelled when the policy that let it in is deleted or a key of it is replaced: what lasts longer than a request ends then.
+    /// Never for a device's own key: the registry closes its link. Callbacks return at once and do not throw.
+    /// </summary>
+    public CancellationToken Withdrawn { get; init; }
+}
 
 /// <summary>From where somebody speaks, for refusals, limits and audit.</summary>
 /// <param name="Address">The peer's address and port; null inside the process.</param>

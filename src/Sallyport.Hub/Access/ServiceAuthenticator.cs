@@ -40,6 +40,8 @@ public sealed class ServiceAuthenticator(HubNames names, Policies policies, IAud
             return Admission.Refuse(HubErrors.UnauthorizedAccess, $"the policy {policy.Name} does not hold {RightsText.Format(missing)}");
 
         return new Admission(
-            new Principal(PrincipalKind.Policy, policy.Name, policy.Rights, token.AcceptedUntil, AuthMethod.HubSas, fingerprint), null, "");
+            new Principal(PrincipalKind.Policy, policy.Name, policy.Rights, token.AcceptedUntil, AuthMethod.HubSas, fingerprint) { Withdrawn = policy.Withdrawal.Token },
+            null,
+            "");
     }
 }

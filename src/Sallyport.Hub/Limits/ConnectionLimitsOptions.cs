@@ -6,7 +6,10 @@ namespace Sallyport.Hub.Limits;
 /// </summary>
 public sealed record ConnectionLimitsOptions
 {
-    /// <summary>From the accepted socket to the authenticated CONNECT or request, TLS included. Default 10 s: a handshake over a bad mobile link takes 3.</summary>
+    /// <summary>
+    /// On the HTTPS port, from the accepted socket to the first authenticated request or CONNECT, TLS included. Default 10 s: a handshake
+    /// over a bad mobile link takes 3. MQTT over TLS has this time for the handshake and again for CONNECT.
+    /// </summary>
     public TimeSpan HandshakeDeadline { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>Unauthenticated connections at a time, in all. Default 4,096: about 200 MB at the 45 KB that a TLS connection costs.</summary>

@@ -77,6 +77,18 @@ public sealed class PreAuthenticationLimits(ConnectionLimitsOptions options)
         }
     }
 
+    internal bool IsOverdue(PreAuthenticationLease lease)
+    {
+        lock (_gate)
+        {
+            if (!lease.IsHeld)
+                return false;
+
+            Refuse("deadline");
+            return true;
+        }
+    }
+
     internal void Leave(PreAuthenticationLease lease)
     {
         lock (_gate)
@@ -146,6 +158,10 @@ public sealed class PreAuthenticationLease : IDisposable
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
         return _limits.TryTake(this, bytes);
     }
+
+    /// <summary>To be asked at <see cref="ConnectionLimitsOptions.HandshakeDeadline"/>.</summary>
+    /// <returns>True when the peer is not authenticated yet: close the connection, it is counted already.</returns>
+    public bool IsOverdue() => _limits.IsOverdue(this);
 
     /// <summary>Gives the place and the bytes back: the peer is authenticated, or gone.</summary>
     public void Dispose() => _limits.Leave(this);

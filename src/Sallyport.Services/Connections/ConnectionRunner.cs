@@ -30,6 +30,7 @@ internal sealed class ConnectionRunner : IAsyncDisposable
     private readonly IMetadata _metadata;
     private readonly Func<ITelemetryTarget> _target;
     private readonly Ownership _ownership;
+    private readonly Func<string?> _forbidden;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly CancellationTokenSource _stop = new();
@@ -52,13 +53,16 @@ internal sealed class ConnectionRunner : IAsyncDisposable
     /// <param name="target">Called before every attempt.</param>
     /// <param name="state">What it is until it is started.</param>
     /// <param name="reason">Why, when it will not be started; null otherwise.</param>
+    /// <param name="forbidden">Asked before each batch: why it may not be written any more; null while it may.</param>
     public ConnectionRunner(
-        IEventLog log, IMetadata metadata, Func<ITelemetryTarget> target, Ownership ownership, ConnectionState state, string? reason, TimeProvider time, ILogger logger)
+        IEventLog log, IMetadata metadata, Func<ITelemetryTarget> target, Ownership ownership, ConnectionState state, string? reason,
+        Func<string?> forbidden, TimeProvider time, ILogger logger)
     {
         _log = log;
         _metadata = metadata;
         _target = target;
         _ownership = ownership;
+        _forbidden = forbidden;
         _time = time;
         _logger = logger;
         _state = state;
@@ -106,7 +110,7 @@ internal sealed class ConnectionRunner : IAsyncDisposable
             {
                 return;
             }
-            catch (PositionLostException e)
+            catch (Exception e) when (e is PositionLostException or RightLostException)
             {
                 _logger.LogError(ConnectionEvents.Stopped, "Connection {Name} stops: {Reason}.", Name, e.Message);
                 Tell(ConnectionState.Stopped, e.Message);
@@ -191,6 +195,8 @@ internal sealed class ConnectionRunner : IAsyncDisposable
             await turn.WaitAsync(cancel);
             try
             {
+                if (_forbidden() is { } why)
+                    throw new RightLostException(why);
                 await CommitAsync(table, batch, cancel);
             }
             finally

@@ -28,7 +28,7 @@ public sealed class ServiceConnections : IAsyncDisposable
     private volatile IReadOnlyDictionary<string, ConnectionRunner> _runners = new Dictionary<string, ConnectionRunner>();
     private bool _isDisposed;
 
-    /// <param name="mayRun">Whether a connection's creator may read telemetry; asked whenever the connection is started.</param>
+    /// <param name="mayRun">Whether a connection's creator may read telemetry; asked whenever the connection is started and before each batch.</param>
     public ServiceConnections(
         IEventLog log, IMetadata metadata, OutgoingOptions outgoing, Func<ConnectionRecord, bool> mayRun, TimeProvider time, ILoggerFactory loggers)
     {
@@ -235,12 +235,14 @@ public sealed class ServiceConnections : IAsyncDisposable
         var runner = new ConnectionRunner(
             _log, _metadata, () => Target(record, settings), new Ownership(_metadata.HubId, settings.Id, record.Name, epoch, start),
             !mayRun ? ConnectionState.Stopped : record.Paused ? ConnectionState.Paused : ConnectionState.Waiting,
-            mayRun ? null : $"{record.Creator}, who created it, may not read telemetry",
+            mayRun ? null : Unauthorized(record), () => _mayRun(record) ? null : Unauthorized(record),
             _time, _logger);
         _runners = new Dictionary<string, ConnectionRunner>(_runners) { [record.Name] = runner };
         if (mayRun && !record.Paused)
             runner.Start();
     }
+
+    private static string Unauthorized(ConnectionRecord record) => $"{record.Creator}, who created it, may not read telemetry";
 
     /// <summary>The process configuration may have changed since the definition was checked.</summary>
     private ITelemetryTarget Target(ConnectionRecord record, ConnectionSettings settings)

@@ -49,5 +49,8 @@ internal sealed record RowBatch(int Partition, long From, long Next, long Skippe
 /// <summary>The position is not this owner's to move: a newer owner has it, or it is not one of this log. Going on would lose or double rows.</summary>
 internal sealed class PositionLostException(string message) : Exception(message);
 
+/// <summary>Who created the connection may not read telemetry any more; somebody has to act.</summary>
+internal sealed class RightLostException(string message) : Exception(message);
+
 /// <summary>The database does not take a value of a row, however often it is tried.</summary>
 internal sealed class RowsRefusedException(string message, Exception inner) : Exception(message, inner);

@@ -162,8 +162,10 @@ internal sealed class ConnectionRoutes(ServiceConnections connections, IAuditTra
     {
         try
         {
-            return await JsonSerializer.DeserializeAsync(context.Request.Body, ConnectionWire.Json.ConnectionRequestJson, context.RequestAborted)
+            var body = await JsonSerializer.DeserializeAsync(context.Request.Body, ConnectionWire.Json.ConnectionRequestJson, context.RequestAborted)
                 ?? throw new HubException(HubErrors.FormatError, "the body is null");
+            await context.ConfirmCallerAsync();
+            return body;
         }
         catch (JsonException e)
         {

@@ -152,7 +152,7 @@ internal sealed class HubHost : IAsyncDisposable
             .Configure<SocketTransportOptions>(options => options.CreateBoundListenSocket = sockets.Take)
             .AddOpenTelemetry()
             .WithMetrics(metrics => metrics.AddMeter("Sallyport.*", "System.Runtime").AddPrometheusExporter());
-        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => Listen(kestrel, sockets, limits, certificate));
+        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => Listen(kestrel, sockets, limits, certificate, time));
 
         var server = parts.Add(builder.Build());
         server.UseWebSockets();
@@ -191,7 +191,7 @@ internal sealed class HubHost : IAsyncDisposable
         policies.List().Any(policy => $"policy:{policy.Name}" == connection.Creator
             && ((Rights)policy.Rights & (Rights)connection.CreatorRights & Rights.TelemetryRead) != 0);
 
-    private static void Listen(KestrelServerOptions kestrel, ListenSockets sockets, PreAuthenticationLimits limits, ServerCertificate certificate)
+    private static void Listen(KestrelServerOptions kestrel, ListenSockets sockets, PreAuthenticationLimits limits, ServerCertificate certificate, TimeProvider time)
     {
         foreach (var endPoint in sockets.Https)
         {
@@ -200,6 +200,7 @@ internal sealed class HubHost : IAsyncDisposable
                 // HTTP/1.1 is what every SDK speaks; WebSockets need it, and there is no HTTP/2 to defend.
                 listen.Protocols = HttpProtocols.Http1;
                 listen.UsePreAuthenticationLimits(limits);
+                listen.UseAuthenticationDeadline(limits, time);
                 listen.UseHttps(Handshake(() => certificate.Https));
             });
         }

@@ -124,6 +124,18 @@ public sealed class BulkRoutesTests : IAsyncLifetime
         Assert.Equal("ArgumentInvalid", bad.BodyErrorCode);
     }
 
+    [Fact]
+    public async Task RenewKeys_WithATokenForADeviceNamedKeys_IsRefused()
+    {
+        await BulkAsync("""[{"id":"keys"},{"id":"d1"}]""");
+        const string body = """{"policyKey":"both","devices":[{"id":"d1"}]}""";
+
+        var forOne = await _hub.SendAsync(HttpMethod.Post, "/devices/keys/regenerate", _hub.TokenOf("registryReadWrite", $"{HttpHeadHost.HostName}/devices/keys"), body);
+        var forAll = await _hub.SendAsync(HttpMethod.Post, "/devices/keys/regenerate", _hub.TokenOf("registryReadWrite", $"{HttpHeadHost.HostName}/devices"), body);
+
+        Assert.Equal((HttpStatusCode.Unauthorized, HttpStatusCode.OK), (forOne.Status, forAll.Status));
+    }
+
     private Task<Answer> BulkAsync(string body) => _hub.OwnerAsync(HttpMethod.Post, "/devices?api-version=2021-04-12", body);
 
     private async Task<(string Primary, string Secondary)> KeysAsync(string id)

@@ -158,6 +158,19 @@ public sealed class EventRoutesTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task Stream_WhenItsPolicyIsWithdrawn_SaysSoAndEnds()
+    {
+        using var policy = new CancellationTokenSource();
+        _server = await TelemetryServer.StartAsync(withdrawn: policy.Token);
+        using var lines = await FollowAsync("/manage/v1/events");
+
+        await policy.CancelAsync();
+
+        Assert.Equal("""{"control":"end","reason":"the policy was deleted or got a new key"}""", await lines.ReadLineAsync(Cancel));
+        Assert.Null(await lines.ReadLineAsync(Cancel));
+    }
+
+    [Fact]
     public async Task Stream_WhenTheTokenExpires_SaysSoAndEnds()
     {
         _server = await TelemetryServer.StartAsync();

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Http.Headers;
+using System.Net.Sockets;
 using System.Text;
 using System.Text.Json.Nodes;
 using Microsoft.AspNetCore.Builder;
@@ -108,6 +109,22 @@ internal sealed class HttpHeadHost : IAsyncDisposable
         using var request = Request(method, path, token);
         using var response = await _client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
         return new Answer(response.StatusCode, response.Headers, "");
+    }
+
+    /// <summary>Sends the head, does something once the hub has let the caller in and waits for the body, then sends that.</summary>
+    /// <returns>The first line of the answer.</returns>
+    public async Task<string?> SendSlowlyAsync(string method, string path, string token, string body, Func<Task> meanwhile)
+    {
+        using var tcp = new TcpClient();
+        await tcp.ConnectAsync(IPAddress.Loopback, _client.BaseAddress!.Port);
+        using var reader = new StreamReader(tcp.GetStream());
+        await using var writer = new StreamWriter(tcp.GetStream()) { NewLine = "\r\n", AutoFlush = true };
+        await writer.WriteAsync($"{method} {path} HTTP/1.1\r\nHost: {HostName}\r\nAuthorization: {token}\r\nContent-Length: {body.Length}\r\nExpect: 100-continue\r\n\r\n");
+        Assert.Equal("HTTP/1.1 100 Continue", await reader.ReadLineAsync());
+        await reader.ReadLineAsync();
+        await meanwhile();
+        await writer.WriteAsync(body);
+        return await reader.ReadLineAsync();
     }
 
     private static HttpRequestMessage Request(HttpMethod method, string path, string? token)

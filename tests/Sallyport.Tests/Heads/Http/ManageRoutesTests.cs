@@ -1,5 +1,6 @@
 using System.Net;
 using Sallyport.Hub.Access;
+using Sallyport.Protocol.Sas;
 
 namespace Sallyport.Tests.Heads.Http;
 
@@ -10,6 +11,31 @@ public sealed class ManageRoutesTests : IAsyncLifetime
     public async ValueTask InitializeAsync() => _hub = await HttpHeadHost.StartAsync();
 
     public ValueTask DisposeAsync() => _hub.DisposeAsync();
+
+    [Fact]
+    public async Task Act_WhoseKeyIsRenewedWhileItsBodyComes_IsRefused()
+    {
+        var answer = await _hub.SendSlowlyAsync(
+            "PUT", "/manage/v1/policies/again", _hub.TokenOf(Policies.Owner), """{"rights":"telemetry-read"}""",
+            () => _hub.OwnerAsync(HttpMethod.Post, $"/manage/v1/policies/{Policies.Owner}/renew-key", """{"key":"primary"}"""));
+
+        Assert.StartsWith("HTTP/1.1 401", answer);
+        Assert.DoesNotContain(_hub.Policies.List(), policy => policy.Name == "again");
+    }
+
+    [Fact]
+    public async Task Telemetry_OfADeviceDisabledWhileItsBodyComes_IsRefused()
+    {
+        var created = await _hub.OwnerAsync(HttpMethod.Put, "/devices/d1", "{}");
+        var key = created.Json["authentication"]!["symmetricKey"]!["primaryKey"]!.GetValue<string>();
+        var token = SharedAccessSignature.Create($"{HttpHeadHost.HostName}/devices/d1", key, _hub.Time.GetUtcNow().AddHours(1));
+
+        var answer = await _hub.SendSlowlyAsync(
+            "POST", "/devices/d1/messages/events", token, "hello",
+            () => _hub.OwnerAsync(HttpMethod.Put, "/devices/d1", """{"status":"disabled"}""", ("If-Match", "*")));
+
+        Assert.StartsWith("HTTP/1.1 404", answer);
+    }
 
     [Fact]
     public async Task Policies_AreListedWithTheirKeys()

@@ -9,13 +9,15 @@ internal sealed class StubAuthentication(Rights held) : IServiceAuthentication, 
 {
     public List<string> Asked { get; } = [];
 
+    public CancellationToken Withdrawn { get; init; }
+
     public ValueTask<Admission> AuthenticateAsync(string? authorization, string hostName, string resource, Rights needed, Peer peer, CancellationToken cancel)
     {
         Asked.Add($"{hostName} {resource} {needed}");
         return ValueTask.FromResult(authorization switch
         {
             "good" when held.HasFlag(needed) => new Admission(
-                new Principal(PrincipalKind.Policy, "tester", held, DateTimeOffset.MaxValue, "{}", "0123456789abcdef"), null, ""),
+                new Principal(PrincipalKind.Policy, "tester", held, DateTimeOffset.MaxValue, "{}", "0123456789abcdef") { Withdrawn = Withdrawn }, null, ""),
             "hour" => new Admission(
                 new Principal(PrincipalKind.Policy, "tester", held, new DateTimeOffset(2026, 1, 2, 4, 4, 5, TimeSpan.Zero), "{}", "0123456789abcdef"), null, ""),
             "good" => Admission.Refuse(HubErrors.UnauthorizedAccess, "the secret reason of missing rights"),

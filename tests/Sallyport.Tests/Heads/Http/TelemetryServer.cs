@@ -27,11 +27,14 @@ internal sealed class TelemetryServer : IAsyncDisposable
 
     public HttpClient Client { get; } = new() { Timeout = TimeSpan.FromSeconds(30) };
 
+    /// <param name="withdrawn">Cancelled when the caller's policy is.</param>
     /// <param name="log">What is served instead of the log itself.</param>
-    public static async Task<TelemetryServer> StartAsync(Rights held = Rights.TelemetryRead, EventReadOptions? options = null, Func<IEventLog, IEventLog>? log = null)
+    public static async Task<TelemetryServer> StartAsync(
+        Rights held = Rights.TelemetryRead, EventReadOptions? options = null, Func<IEventLog, IEventLog>? log = null,
+        CancellationToken withdrawn = default)
     {
         var server = new TelemetryServer { Telemetry = await TelemetryLog.OpenAsync() };
-        var authentication = new StubAuthentication(held);
+        var authentication = new StubAuthentication(held) { Withdrawn = withdrawn };
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
@@ -56,7 +59,7 @@ internal sealed class TelemetryServer : IAsyncDisposable
         server._server.Services.GetRequiredService<EventRoutes>().Map(server._server);
         server._server.Services.GetRequiredService<CheckpointRoutes>().Map(server._server);
         server._server.Services.GetRequiredService<DeviceTelemetryRoutes>().Map(server._server);
-        await server._server.StartAsync();
+        await server._server.StartAsync(CancellationToken.None);
         server.Client.BaseAddress = new Uri(server._server.Urls.Single());
         server.Client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("good");
         return server;

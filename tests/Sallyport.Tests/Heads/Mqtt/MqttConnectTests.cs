@@ -136,6 +136,31 @@ public sealed class MqttConnectTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Connect_MadeAnewWhileItConnects_IsRefused()
+    {
+        var asked = 0;
+        _hub.Authentication.Asking = () => _hub.Authentication.GenerationId = $"{++asked}";
+        var client = _hub.Open();
+        await client.SendAsync(Packets.ConnectBytes());
+
+        await client.ExpectAsync(Packets.ConnAck(MqttConnectCode.NotAuthorized));
+        await client.ExpectClosedAsync();
+    }
+
+    [Fact]
+    public async Task Session_OfAPolicyThatIsWithdrawn_IsClosedAndAudited()
+    {
+        using var policy = new CancellationTokenSource();
+        _hub.Authentication.Withdrawn = policy.Token;
+        var client = await _hub.ConnectAsync();
+
+        await policy.CancelAsync();
+
+        await client.ExpectClosedAsync();
+        Assert.Contains("the policy whose token it showed", Assert.Single(_hub.Audit.Entries).Reason, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task FirstPacket_NotConnect_IsClosedWithoutAnAnswer() // [MQTT-3.1.0-1]
     {
         var client = _hub.Open();

@@ -52,6 +52,8 @@ public sealed class MqttSocketTests : IAsyncLifetime
             kestrel.Listen(IPAddress.Loopback, 0, listen =>
             {
                 listen.Protocols = HttpProtocols.Http1;
+                listen.UsePreAuthenticationLimits(_hub.Limits);
+                listen.UseAuthenticationDeadline(_hub.Limits, _hub.Time);
                 listen.UseHttps(Https());
             });
         });
@@ -97,6 +99,37 @@ public sealed class MqttSocketTests : IAsyncLifetime
 
         await device.ExpectAsync(Packets.ConnAck(MqttConnectCode.NotAuthorized));
         await device.ExpectClosedAsync();
+    }
+
+    [Fact]
+    public async Task Mqtts_RefusedWhileItStillSends_IsNotReset()
+    {
+        await using var device = await TlsDevice.ConnectAsync(_mqttsPort, IsOurs);
+        await device.SendAsync(Packets.Of(o => MqttWriter.Connect(o, Packets.Connect(token: "bad"))));
+        await device.ExpectAsync(Packets.ConnAck(MqttConnectCode.NotAuthorized));
+        await device.ExpectClosedAsync();
+
+        // A reset would come back after the first of these and fail one that follows.
+        for (var i = 0; i < 100; i++)
+        {
+            await device.SendAsync(Packets.Telemetry(new string('x', 4096)));
+            await Task.Yield();
+        }
+    }
+
+    [Fact]
+    public async Task Mqtts_RefusedButDoesNotGo_IsCutAfterAWhile()
+    {
+        await using var device = await TlsDevice.ConnectAsync(_mqttsPort, IsOurs);
+        await device.SendAsync(Packets.Of(o => MqttWriter.Connect(o, Packets.Connect(token: "bad"))));
+        await device.ExpectAsync(Packets.ConnAck(MqttConnectCode.NotAuthorized));
+        await device.ExpectClosedAsync();
+        Assert.Equal(1, _hub.Limits.Current.Connections);
+
+        _hub.Time.Advance(TimeSpan.FromSeconds(2));
+
+        Assert.True(await IsCutAsync(device.Socket));
+        Assert.Equal(0, _hub.Limits.Current.Connections);
     }
 
     [Fact]
@@ -210,6 +243,46 @@ public sealed class MqttSocketTests : IAsyncLifetime
         await Assert.ThrowsAsync<WebSocketException>(() => client.ConnectAsync(new Uri($"wss://localhost:{_httpsPort}/$iothub/websocket"), Cancel));
     }
 
+    [Fact]
+    public async Task Https_NobodyAuthenticatesInTime_IsCut()
+    {
+        using var stranger = new TcpClient();
+        await stranger.ConnectAsync(IPAddress.Loopback, _httpsPort, Cancel);
+        await _hub.Time.TimerMadeAsync();
+        Assert.Equal(1, _hub.Limits.Current.Connections);
+
+        _hub.Time.Advance(TimeSpan.FromSeconds(10));
+
+        Assert.True(await IsCutAsync(stranger.Client));
+    }
+
+    [Fact]
+    public async Task WebSocket_ThatAuthenticated_OutlivesTheDeadline()
+    {
+        using var socket = await WebSocketAsync("mqtt", "");
+        await SendAsync(socket, Packets.ConnectBytes());
+        await ReceiveAsync(socket, 4);
+
+        _hub.Time.Advance(TimeSpan.FromSeconds(10));
+
+        await SendAsync(socket, Packets.PingReq);
+        Assert.Equal([0xd0, 0], await ReceiveAsync(socket, 2));
+    }
+
+    // The other end has closed or reset the connection, and what it sent before is read.
+    private static async Task<bool> IsCutAsync(Socket socket)
+    {
+        using var patience = new CancellationTokenSource(MqttTestClient.Patience);
+        try
+        {
+            return await socket.ReceiveAsync(new byte[1], SocketFlags.Peek, patience.Token) == 0;
+        }
+        catch (SocketException)
+        {
+            return true;
+        }
+    }
+
     private bool IsOurs(object sender, X509Certificate? certificate, X509Chain? chain, SslPolicyErrors errors) =>
         certificate?.GetCertHashString() == _certificates.Server.GetCertHashString();
 
@@ -255,6 +328,8 @@ public sealed class MqttSocketTests : IAsyncLifetime
     private sealed class TlsDevice(TcpClient tcp, SslStream tls) : IAsyncDisposable
     {
         private readonly PipeReader _reader = PipeReader.Create(tls);
+
+        public Socket Socket => tcp.Client;
 
         public static async Task<TlsDevice> ConnectAsync(int port, RemoteCertificateValidationCallback isOurs)
         {

@@ -173,6 +173,11 @@ internal sealed class ScriptedAuthentication : IDeviceAuthentication
 
     public string GenerationId { get; set; } = "1";
 
+    /// <summary>Called before each answer.</summary>
+    public Action? Asking { get; set; }
+
+    public CancellationToken Withdrawn { get; set; }
+
     /// <summary>What everybody is refused with; null lets in.</summary>
     public HubError? Refusal { get; set; }
 
@@ -183,6 +188,7 @@ internal sealed class ScriptedAuthentication : IDeviceAuthentication
 
     public ValueTask<Admission> AuthenticateAsync(Identity identity, string hostName, DeviceCredential credential, Peer peer, CancellationToken cancel)
     {
+        Asking?.Invoke();
         Asked.Enqueue((identity, hostName, credential.Token));
         if (Refusal is not null && AdmittedBefore-- <= 0)
             return new(Admission.Refuse(Refusal, "refused by the test"));
@@ -190,7 +196,7 @@ internal sealed class ScriptedAuthentication : IDeviceAuthentication
             return new(Admission.Refuse(HubErrors.Unauthorized, "the signature does not match"));
 
         var kind = identity.IsModule ? PrincipalKind.Module : PrincipalKind.Device;
-        return new(new Admission(new Principal(kind, identity.ToString(), Rights.DeviceConnect, Expires, "{}", "0123456789abcdef"), null, "") { GenerationId = GenerationId });
+        return new(new Admission(new Principal(kind, identity.ToString(), Rights.DeviceConnect, Expires, "{}", "0123456789abcdef") { Withdrawn = Withdrawn }, null, "") { GenerationId = GenerationId });
     }
 }
 

@@ -1,6 +1,7 @@
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Audit;
 using Sallyport.Protocol.Errors;
+using Sallyport.Protocol.Identities;
 
 namespace Sallyport.Tests.Hub.Access;
 
@@ -27,6 +28,29 @@ public sealed class PoliciesTests : IAsyncLifetime
 
         using var again = await Policies.OpenAsync(_hub.Metadata, _hub.Audit, _hub.Time, CancellationToken.None);
         Assert.Equal(Policies.List(), again.List());
+    }
+
+    [Theory]
+    [InlineData("delete", true)]
+    [InlineData("Primary", true)]
+    [InlineData("Secondary", true)]
+    [InlineData("Swap", false)]
+    [InlineData("create another", false)]
+    public async Task Change_ThatWithdrawsAKey_EndsWhatThePolicyLetIn(string change, bool ends)
+    {
+        var service = (await _hub.CallAsync(_hub.PolicyToken("device"), needed: Rights.DeviceConnect)).Principal!;
+        var device = (await _hub.ConnectAsync(Identity.Of("d1"), _hub.PolicyToken("device"))).Principal!;
+        var other = (await _hub.CallAsync(_hub.PolicyToken("service"), needed: Rights.TelemetryRead)).Principal!;
+
+        if (change == "delete")
+            await Policies.DeleteAsync(Owner, "device", CancellationToken.None);
+        else if (change == "create another")
+            await Policies.CreateAsync(Owner, "another", Rights.TelemetryRead, null, null, CancellationToken.None);
+        else
+            await Policies.RenewKeyAsync(Owner, "device", Enum.Parse<PolicyKey>(change), CancellationToken.None);
+
+        Assert.Equal((ends, ends, false), (service.Withdrawn.IsCancellationRequested, device.Withdrawn.IsCancellationRequested, other.Withdrawn.IsCancellationRequested));
+        Assert.False((await _hub.ConnectAsync(Identity.Of("d1"), _hub.Token(Identity.Of("d1")))).Principal!.Withdrawn.CanBeCanceled);
     }
 
     [Fact]

@@ -221,6 +221,26 @@ public sealed class ServiceConnectionsTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Creator_WhoLosesTheRightToReadTelemetry_StopsARunningConnection()
+    {
+        await using var connections = await StartAsync();
+        await connections.PutAsync(Definition(), "policy:reader", 2, Cancel);
+        await _hub.SendAsync(4);
+        await CaughtUpAsync(connections);
+
+        _mayRun = false;
+        await _hub.SendAsync(4);
+        ConnectionDescription shown;
+        do
+            shown = (await connections.FindAsync(_name, Cancel))!;
+        while (shown.State == ConnectionState.Running);
+
+        Assert.Equal(ConnectionState.Stopped, shown.State);
+        Assert.Contains("policy:reader", shown.LastError);
+        Assert.Equal([0, 1, 2, 3], Numbers());
+    }
+
+    [Fact]
     public async Task Acts_OnAConnectionThatIsNotThere_AreNotFound()
     {
         await using var connections = await StartAsync();
