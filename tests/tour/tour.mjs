@@ -65,7 +65,7 @@ class Terminal {
 }
 
 function pattern(expected) {
-  const escaped = text => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replaceAll('…', '.*');
+  const escaped = text => text.trimEnd().replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replaceAll('…', '.*');
   return new RegExp('^' + expected.map(line => line.trim() === '…' ? '(?:.*\\n)*?' : `${escaped(line.trimEnd())}[ \\t]*\\n`).join('') + '$', '');
 }
 
