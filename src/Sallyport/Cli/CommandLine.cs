@@ -12,10 +12,15 @@ internal static class CommandLine
     public const int Failed = 1;
     public const int WrongUsage = 2;
 
-    public static async Task<int> RunAsync(IReadOnlyList<string> arguments, Terminal terminal, TimeProvider time)
+    // @FILE is where a secret is, not more arguments.
+    private static readonly ParserConfiguration Parsing = new() { ResponseFileTokenReplacer = null };
+
+    /// <param name="stop">Ends the verb as a signal does.</param>
+    public static async Task<int> RunAsync(IReadOnlyList<string> arguments, Terminal terminal, TimeProvider time, CancellationToken stop = default)
     {
         using var signals = new Signals();
-        var parsed = Commands(terminal, time, signals).Parse(arguments);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(signals.Stop, stop);
+        var parsed = Commands(terminal, time, signals).Parse(arguments, Parsing);
         if (parsed.Action is ParseErrorAction)
         {
             foreach (var error in parsed.Errors)
@@ -33,7 +38,7 @@ internal static class CommandLine
                 Output = terminal.Out,
                 Error = terminal.Error,
             };
-            return await parsed.InvokeAsync(configuration, signals.Stop).ConfigureAwait(false);
+            return await parsed.InvokeAsync(configuration, either.Token).ConfigureAwait(false);
         }
         catch (WrongUsageException wrong)
         {
@@ -45,7 +50,7 @@ internal static class CommandLine
             await terminal.Error.WriteLineAsync(failed.Message).ConfigureAwait(false);
             return Failed;
         }
-        catch (OperationCanceledException) when (signals.Stop.IsCancellationRequested)
+        catch (OperationCanceledException) when (either.IsCancellationRequested)
         {
             return 0;
         }
@@ -60,6 +65,8 @@ internal static class CommandLine
             DataCommand.Create(terminal, time),
             OwnerCommand.Create(terminal, time),
         };
+        foreach (var command in HubCommands(new HubVerbs(terminal, time)))
+            root.Add(command);
         foreach (var option in root.Options)
         {
             if (option is HelpOption { Action: HelpAction help } helpOption)
@@ -68,6 +75,18 @@ internal static class CommandLine
 
         return root;
     }
+
+    private static IEnumerable<Command> HubCommands(HubVerbs verbs) =>
+    [
+        IdentityCommand.Devices(verbs),
+        IdentityCommand.Modules(verbs),
+        PolicyCommand.Create(verbs),
+        SasTokenCommand.Create(verbs),
+        ConnectionCommand.Create(verbs),
+        MonitorEventsCommand.Create(verbs),
+        SimulateCommand.Create(verbs),
+        .. StatusCommands.Create(verbs),
+    ];
 
     private static string Path(System.CommandLine.Parsing.CommandResult? command)
     {

@@ -1,7 +1,14 @@
 namespace Sallyport.Cli;
 
 /// <summary>What a verb reads and writes; a test gives its own. Results go to <see cref="Out"/>, everything said to a person to <see cref="Error"/>.</summary>
-internal sealed record Terminal(TextReader In, TextWriter Out, TextWriter Error);
+internal sealed record Terminal(TextReader In, TextWriter Out, TextWriter Error)
+{
+    /// <summary>Reads an environment variable; null when it is not set.</summary>
+    public Func<string, string?> Variable { get; init; } = Environment.GetEnvironmentVariable;
+
+    /// <summary>How wide a line may be, in characters; null when nobody looks at it (a file, a pipe).</summary>
+    public int? Width { get; init; }
+}
 
 /// <summary>A verb failed (exit 1). The message is one sentence that says what to do.</summary>
 internal sealed class FailedException(string message, Exception? inner = null) : Exception(message, inner);

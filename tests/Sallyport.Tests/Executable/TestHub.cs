@@ -59,10 +59,13 @@ internal sealed class TestHub : IAsyncDisposable
         return (response.StatusCode, await response.Content.ReadAsStringAsync());
     }
 
-    /// <summary>Stops the hub and starts it again on the same data.</summary>
-    public async Task RestartAsync()
+    /// <summary>Stops the hub and starts it again on the same data, on other ports.</summary>
+    /// <param name="whileAway">Done between the two.</param>
+    public async Task RestartAsync(Func<Task>? whileAway = null)
     {
         await Host.DisposeAsync();
+        if (whileAway is not null)
+            await whileAway();
         await StartHostAsync();
     }
 

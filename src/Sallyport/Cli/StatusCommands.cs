@@ -1,0 +1,20 @@
+using System.CommandLine;
+
+namespace Sallyport.Cli;
+
+/// <summary><c>status</c> and <c>config show</c>: what runs, and with which settings.</summary>
+internal static class StatusCommands
+{
+    public static IEnumerable<Command> Create(HubVerbs verbs) =>
+    [
+        verbs.Create(
+            "status", "Show version, uptime, listeners and how far the log has come", "status",
+            [], Printing.Table(new("Version", "version"), new("UptimeSeconds", "uptimeSeconds"), new("ConnectedDevices", "connectedDevices"), new("Listeners", "listeners")),
+            call => call.Client.SendAsync(HttpMethod.Get, "manage/v1/status", cancel: call.Cancel)),
+        new Command("config", "The settings of the running hub")
+        {
+            verbs.Create("show", "Show the settings in force, without secrets", "config show", [], Printing.Nothing,
+                call => call.Client.SendAsync(HttpMethod.Get, "manage/v1/config", cancel: call.Cancel)),
+        },
+    ];
+}

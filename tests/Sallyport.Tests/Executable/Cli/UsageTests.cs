@@ -1,0 +1,65 @@
+namespace Sallyport.Tests.Executable.Cli;
+
+public sealed class UsageTests
+{
+    /// <summary>Every verb that asks a hub, with what it needs at least.</summary>
+    public static readonly TheoryData<string> Verbs = new(
+        "device-identity create -d d1", "device-identity show -d d1", "device-identity list", "device-identity update -d d1 --status disabled",
+        "device-identity delete -d d1 -y", "device-identity renew-key -d d1 --kt both", "device-identity connection-string show -d d1",
+        "module-identity create -d d1 -m m1", "module-identity show -d d1 -m m1", "module-identity list -d d1", "module-identity update -d d1 -m m1 --am x509_ca",
+        "module-identity delete -d d1 -m m1 -y", "module-identity renew-key -d d1 -m m1 --kt swap", "module-identity connection-string show -d d1 -m m1",
+        "policy list", "policy show -n p", "policy create -n p --permissions twin-read", "policy renew-key -n p --rk swap", "policy delete -n p -y",
+        "generate-sas-token", "connection create sql -n c --connection-string - --table t", "connection show -n c", "connection list",
+        "connection pause -n c", "connection resume -n c", "connection test -n c", "connection delete -n c -y",
+        "monitor-events", "simulate", "status", "config show");
+
+    [Theory]
+    [MemberData(nameof(Verbs))]
+    public async Task Verb_WithoutAHub_SaysHowToStartOne(string verb)
+    {
+        using var directory = new TemporaryDirectory();
+
+        var result = await CliResult.OfAsync([.. verb.Split(' '), "--data", directory.Path], input: "secret\n");
+
+        Assert.Equal(new CliResult(1, "", $"No hub is running on {directory.Path}: start it with ./sallyport up --data {directory.Path}.\n"), result);
+    }
+
+    [Theory]
+    [MemberData(nameof(Verbs))]
+    public async Task Verb_WithAFlagThatIsNot_NamesIt(string verb)
+    {
+        var result = await CliResult.OfAsync([.. verb.Split(' '), "--colour"]);
+
+        Assert.Equal(2, result.Exit);
+        Assert.Equal("", result.Out);
+        Assert.Contains("'--colour'", result.Error);
+        Assert.Contains("--help", result.Error);
+    }
+
+    [Theory]
+    [MemberData(nameof(Verbs))]
+    public async Task Verb_AskedForHelp_GivesAnExampleOfItself(string verb)
+    {
+        var words = verb.Split(' ').TakeWhile(word => word[0] != '-').ToArray();
+
+        var result = await CliResult.OfAsync([.. words, "--help"]);
+
+        Assert.Equal(0, result.Exit);
+        Assert.Contains($"Example:\n  sallyport {string.Join(' ', words)}", result.Out);
+    }
+
+    [Theory]
+    [InlineData("device-identity show", "--device-id")]
+    [InlineData("module-identity show -d d1", "--module-id")]
+    [InlineData("policy show", "--name")]
+    [InlineData("policy create -n p", "--permissions")]
+    [InlineData("connection create sql -n c --table t", "--connection-string")]
+    [InlineData("policy renew-key -n p", "--renew-key")]
+    public async Task Verb_WithoutAFlagThatItNeeds_NamesIt(string verb, string flag)
+    {
+        var result = await CliResult.OfAsync(verb.Split(' '));
+
+        Assert.Equal(2, result.Exit);
+        Assert.Contains(flag, result.Error);
+    }
+}
