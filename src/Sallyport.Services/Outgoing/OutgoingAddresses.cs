@@ -13,6 +13,8 @@ internal sealed class OutgoingAddresses(OutgoingOptions options, Func<string, Ca
     // Instance metadata services outside the link-local ranges.
     private static readonly IPAddress[] Metadata = [IPAddress.Parse("100.100.100.200"), IPAddress.Parse("fd00:ec2::254")];
 
+    private static readonly IPNetwork Nat64 = IPNetwork.Parse("64:ff9b::/96");
+
     private static readonly IPNetwork[] LinkLocal = [IPNetwork.Parse("169.254.0.0/16"), IPNetwork.Parse("fe80::/10")];
 
     private static readonly IPNetwork[] Unspecified =
@@ -44,7 +46,7 @@ internal sealed class OutgoingAddresses(OutgoingOptions options, Func<string, Ca
         // One address that is not allowed spoils the name: which one a client would take is not for the name's owner to choose.
         foreach (var address in addresses)
         {
-            if (Refusal(address, port) is { } why)
+            if ((Refusal(address, port) ?? Refusal(Translated(address), port)) is { } why)
                 throw new TargetException($"{host} is at {address}, {why}", refused: true);
         }
 
@@ -52,6 +54,9 @@ internal sealed class OutgoingAddresses(OutgoingOptions options, Func<string, Ca
     }
 
     public static bool IsLoopback(IPAddress address) => IPAddress.IsLoopback(address);
+
+    // Behind a NAT64 gateway an IPv6 address is an IPv4 address in disguise (RFC 6052, the well-known prefix).
+    private static IPAddress Translated(IPAddress address) => Nat64.Contains(address) ? new IPAddress(address.GetAddressBytes().AsSpan(12)) : address;
 
     private string? Refusal(IPAddress address, int port)
     {

@@ -16,6 +16,8 @@ public sealed class OutgoingAddressesTests
     [InlineData("fe80::1", "link-local")]
     [InlineData("fd00:ec2::254", "metadata")]
     [InlineData("100.100.100.200", "metadata")]
+    [InlineData("64:ff9b::a9fe:a9fe", "metadata")]
+    [InlineData("64:ff9b::7f00:1", "loopback")]
     [InlineData("0.0.0.0", "no address")]
     [InlineData("::", "no address")]
     [InlineData("224.0.0.1", "no address")]
