@@ -1,3 +1,3 @@
 using Sallyport.Cli;
 
-return await CommandLine.RunAsync(args, new Terminal(Console.In, Console.Out, Console.Error), TimeProvider.System).ConfigureAwait(false);
+return await CommandLine.RunAsync(args, Terminal.OfProcess(), TimeProvider.System).ConfigureAwait(false);

@@ -6,12 +6,31 @@ namespace Sallyport.Client.Service;
 // The resources by name; each call is one request. They throw what SendAsync throws.
 public sealed partial class ServiceClient
 {
+    private const int MaxPage = 1000;
+
     /// <summary>The device with its keys, if the policy may see them.</summary>
     public Task<JsonObject> GetDeviceAsync(string deviceId, CancellationToken cancel = default) => GetAsync(Device(deviceId), cancel);
 
-    /// <param name="top">1 to 1000.</param>
-    public Task<JsonArray> ListDevicesAsync(int top = 1000, CancellationToken cancel = default) =>
-        ListAsync(string.Create(CultureInfo.InvariantCulture, $"devices?top={top}"), cancel);
+    /// <summary>Devices in the order of their ids, with their keys if the policy may see them.</summary>
+    /// <param name="top">At most so many, 1 or more; 1000 of them are a request.</param>
+    public async Task<JsonArray> ListDevicesAsync(int top = MaxPage, CancellationToken cancel = default)
+    {
+        var devices = new JsonArray();
+        string? after = null;
+        do
+        {
+            var path = string.Create(CultureInfo.InvariantCulture, $"devices?top={Math.Min(top - devices.Count, MaxPage)}");
+            var (answer, continuation) = await ExchangeAsync(() => Page(path, after), cancel).ConfigureAwait(false);
+            var page = Expect<JsonArray>(answer, path);
+            foreach (var device in page)
+                devices.Add(device?.DeepClone());
+
+            after = continuation;
+        }
+        while (after is not null && devices.Count < top);
+
+        return devices;
+    }
 
     /// <summary>Creates the device; with <paramref name="ifMatch"/> replaces it.</summary>
     /// <param name="device">Fields as on the wire; <c>deviceId</c> is filled in. Without <c>authentication</c> the hub makes keys.</param>
@@ -66,6 +85,14 @@ public sealed partial class ServiceClient
 
     /// <summary>Connects to the target once and says whether rows could be written.</summary>
     public Task<JsonObject> TestConnectionAsync(string name, CancellationToken cancel = default) => PostAsync($"{Connection(name)}/test", cancel);
+
+    private HttpRequestMessage Page(string path, string? after)
+    {
+        var request = Request(HttpMethod.Get, path, null, null);
+        if (after is not null)
+            request.Headers.TryAddWithoutValidation(ContinuationHeader, after);
+        return request;
+    }
 
     private static string Device(string deviceId) => $"devices/{Uri.EscapeDataString(deviceId)}";
 

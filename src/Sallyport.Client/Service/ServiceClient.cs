@@ -21,6 +21,8 @@ public sealed partial class ServiceClient : IDisposable
     // An event wraps a payload that may itself be as deep as JSON usually gets (64).
     private static readonly JsonDocumentOptions Line = new() { MaxDepth = 128 };
 
+    private const string ContinuationHeader = "x-ms-continuation";
+
     private const int MaxErrorBytes = 64 * 1024;
 
     private readonly HttpClient _http;
@@ -68,23 +70,8 @@ public sealed partial class ServiceClient : IDisposable
     /// <exception cref="ServiceException">The hub answered with an error.</exception>
     /// <exception cref="HttpRequestException">The hub could not be reached, or did not prove who it is.</exception>
     /// <exception cref="TimeoutException">The hub did not answer within <see cref="ServiceClientOptions.Timeout"/>.</exception>
-    public async Task<JsonNode?> SendAsync(HttpMethod method, string path, JsonNode? body = null, string? ifMatch = null, CancellationToken cancel = default)
-    {
-        using var bound = new CancellationTokenSource(_timeout, _time);
-        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, bound.Token);
-        try
-        {
-            using var request = Request(method, path, body, ifMatch);
-            using var response = await _http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, both.Token).ConfigureAwait(false);
-            await ThrowOnErrorAsync(response, both.Token).ConfigureAwait(false);
-            var content = await response.Content.ReadAsByteArrayAsync(both.Token).ConfigureAwait(false);
-            return content.Length == 0 ? null : JsonNode.Parse(content);
-        }
-        catch (OperationCanceledException) when (bound.IsCancellationRequested && !cancel.IsCancellationRequested)
-        {
-            throw new TimeoutException($"{HostName} did not answer within {_timeout.TotalSeconds:0} s");
-        }
-    }
+    public async Task<JsonNode?> SendAsync(HttpMethod method, string path, JsonNode? body = null, string? ifMatch = null, CancellationToken cancel = default) =>
+        (await ExchangeAsync(() => Request(method, path, body, ifMatch), cancel).ConfigureAwait(false)).Answer;
 
     /// <summary>Reads newline-delimited JSON as it comes, until the hub ends it or <paramref name="cancel"/>.</summary>
     /// <inheritdoc cref="SendAsync" path="/exception"/>
@@ -105,6 +92,26 @@ public sealed partial class ServiceClient : IDisposable
     }
 
     public void Dispose() => _http.Dispose();
+
+    /// <returns>Also where a list goes on that was too long for one answer; null at its end.</returns>
+    private async Task<(JsonNode? Answer, string? Continuation)> ExchangeAsync(Func<HttpRequestMessage> make, CancellationToken cancel)
+    {
+        using var bound = new CancellationTokenSource(_timeout, _time);
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, bound.Token);
+        try
+        {
+            using var request = make();
+            using var response = await _http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, both.Token).ConfigureAwait(false);
+            await ThrowOnErrorAsync(response, both.Token).ConfigureAwait(false);
+            var content = await response.Content.ReadAsByteArrayAsync(both.Token).ConfigureAwait(false);
+            var continuation = response.Headers.TryGetValues(ContinuationHeader, out var values) ? values.First() : null;
+            return (content.Length == 0 ? null : JsonNode.Parse(content), continuation);
+        }
+        catch (OperationCanceledException) when (bound.IsCancellationRequested && !cancel.IsCancellationRequested)
+        {
+            throw new TimeoutException($"{HostName} did not answer within {_timeout.TotalSeconds:0} s");
+        }
+    }
 
     private async Task<HttpResponseMessage> HeadersAsync(HttpRequestMessage request, CancellationToken cancel)
     {

@@ -15,7 +15,7 @@ internal static class Confirmation
 
         await terminal.Error.WriteAsync($"{question} [y/N] ".AsMemory(), cancel).ConfigureAwait(false);
         await terminal.Error.FlushAsync(cancel).ConfigureAwait(false);
-        var answer = await terminal.In.ReadLineAsync(cancel).ConfigureAwait(false);
+        var answer = await terminal.ReadLineAsync(cancel).ConfigureAwait(false);
         if (answer is null)
             throw new FailedException("There is nobody to ask: say --yes.");
         if (!string.Equals(answer.Trim(), "y", StringComparison.OrdinalIgnoreCase) && !string.Equals(answer.Trim(), "yes", StringComparison.OrdinalIgnoreCase))

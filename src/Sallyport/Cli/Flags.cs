@@ -20,7 +20,7 @@ internal static class Flags
         var option = new Option<string>(name, aliases)
         {
             HelpName = string.Join('|', values),
-            Description = otherwise is null ? description : $"{description}; default: {otherwise}",
+            Description = description,
             CustomParser = result =>
             {
                 var given = result.Tokens[0].Value;
@@ -59,7 +59,7 @@ internal static class Flags
         var option = new Option<long?>(name, aliases)
         {
             HelpName = valueName,
-            Description = otherwise is null ? description : string.Create(CultureInfo.InvariantCulture, $"{description}; default: {otherwise}"),
+            Description = description,
             CustomParser = result =>
             {
                 if (long.TryParse(result.Tokens[0].Value, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number >= min && number <= max)

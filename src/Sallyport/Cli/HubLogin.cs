@@ -40,7 +40,7 @@ internal sealed class LoginOptions(Terminal terminal)
     public const string LoginVariable = "SALLYPORT_LOGIN";
     public const string CaFileVariable = "SALLYPORT_CA_FILE";
 
-    private readonly Option<string> _data = Flags.Text("--data", "DIR", "The data directory of the running hub; default: ~/.local/state/sallyport/hub");
+    private readonly Option<string> _data = Flags.Text("--data", "DIR", "The data directory of the running hub; default: ~/.local/state/sallyport/data");
     private readonly Option<string> _login = Flags.Text("--login", "VALUE", "A policy's connection string; other users of this machine can read it", "-l");
     private readonly Option<string> _loginFile = Flags.Text("--login-file", "FILE", $"File with a policy's connection string; or set {LoginVariable}");
     private readonly Option<string> _caFile = Flags.Text("--ca-file", "FILE", $"The only root certificate to trust; or set {CaFileVariable}");

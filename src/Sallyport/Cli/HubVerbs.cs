@@ -35,6 +35,10 @@ internal sealed class HubVerbs(Terminal terminal, TimeProvider time)
             {
                 throw described;
             }
+            catch (OperationCanceledException interrupted) when (cancel.IsCancellationRequested)
+            {
+                throw new FailedException("Interrupted: what was asked for may have been done or not.", interrupted);
+            }
 
             return 0;
 

@@ -7,7 +7,7 @@ namespace Sallyport.Cli;
 /// <summary><c>device-identity</c> and <c>module-identity</c>: the registry, with the verbs and flags of <c>az iot hub</c>.</summary>
 internal sealed class IdentityCommand
 {
-    private const int MaxListed = 1000;
+    private const int UsuallyListed = 1000;
 
     private readonly HubVerbs _verbs;
     private readonly bool _isModule;
@@ -52,7 +52,7 @@ internal sealed class IdentityCommand
 
     private Verb ListVerb()
     {
-        var top = Flags.Number("--top", "N", "At most so many", 1, MaxListed, MaxListed);
+        var top = Flags.Number("--top", "N", "At most so many", 1, int.MaxValue, UsuallyListed);
         return _isModule
             ? _verbs.Create("list", "List the modules of a device", "module-identity list -d d1 -o table", [_deviceId, top], _table, async call =>
             {
@@ -60,7 +60,13 @@ internal sealed class IdentityCommand
                 return new JsonArray([.. all.Take((int)call.Parsed.GetValue(top)!).Select(one => one?.DeepClone())]);
             })
             : _verbs.Create("list", "List devices in the order of their ids", "device-identity list --top 20 -o table", [top], _table,
-                async call => await call.Client.ListDevicesAsync((int)call.Parsed.GetValue(top)!, call.Cancel).ConfigureAwait(false));
+                async call =>
+                {
+                    var devices = await call.Client.ListDevicesAsync((int)call.Parsed.GetValue(top)!, call.Cancel).ConfigureAwait(false);
+                    if (devices.Count == UsuallyListed && call.Parsed.GetResult(top) is { Implicit: true })
+                        await call.Terminal.Error.WriteLineAsync($"These are the first {UsuallyListed}: say --top for more.").ConfigureAwait(false);
+                    return devices;
+                });
     }
 
     private Verb UpdateVerb()

@@ -96,14 +96,19 @@ internal sealed class Printing
 
     private static void Show(Terminal terminal, Table table)
     {
+        using var drawn = new StringWriter();
         var console = AnsiConsole.Create(new AnsiConsoleSettings
         {
             Ansi = AnsiSupport.No,
             ColorSystem = ColorSystemSupport.NoColors,
             Interactive = InteractionSupport.No,
-            Out = new AnsiConsoleOutput(terminal.Out),
+            Out = new AnsiConsoleOutput(drawn),
         });
         console.Profile.Width = terminal.Width ?? UnboundedWidth;
         console.Write(table);
+
+        // Without the frame's empty lines and the padding at the end of lines.
+        foreach (var line in drawn.ToString().Split('\n').Select(line => line.TrimEnd()).Where(line => line.Length > 0))
+            terminal.Out.WriteLine(line);
     }
 }

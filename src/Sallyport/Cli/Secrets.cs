@@ -16,7 +16,7 @@ internal static class Secrets
         if (source != "-" && source is not ['@', _, ..])
             throw new WrongUsageException($"{flag} takes - (standard input) or @FILE, not the secret itself: other users of this machine can read command lines.");
 
-        var secret = source == "-" ? await terminal.In.ReadLineAsync(cancel).ConfigureAwait(false) : await ReadFileAsync(flag, source[1..], cancel).ConfigureAwait(false);
+        var secret = source == "-" ? await terminal.ReadLineAsync(cancel).ConfigureAwait(false) : await ReadFileAsync(flag, source[1..], cancel).ConfigureAwait(false);
         return string.IsNullOrWhiteSpace(secret)
             ? throw new FailedException($"{flag}: {(source == "-" ? "standard input" : source[1..])} is empty.")
             : secret.Trim();

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using Sallyport.Cli;
 using Sallyport.Up;
 
 namespace Sallyport.Tests.Executable.Cli;
@@ -121,6 +122,19 @@ public sealed class HubLoginTests(CliHub hub) : IClassFixture<CliHub>
         Assert.Equal(1, without.Exit);
         Assert.Contains("--login-file or in SALLYPORT_LOGIN", without.Error);
         Assert.Equal((0, ""), (with.Exit, with.Error));
+    }
+
+    [Fact]
+    public async Task Verb_Interrupted_Fails()
+    {
+        using var error = new StringWriter();
+        using var stop = new CancellationTokenSource();
+        await stop.CancelAsync();
+
+        var exit = await CommandLine.RunAsync([.. Verb, "--data", hub.Data], new Terminal(TextReader.Null, TextWriter.Null, error) { Variable = _ => null }, TimeProvider.System, stop.Token);
+
+        Assert.Equal(1, exit);
+        Assert.Equal("Interrupted: what was asked for may have been done or not.\n", error.ToString());
     }
 
     private static int FreePort()

@@ -109,7 +109,30 @@ public sealed class IdentityCommandTests(CliHub hub) : IClassFixture<CliHub>
         await hub.JsonAsync("device-identity", "create", "-d", "top-2");
 
         Assert.Single((await hub.JsonAsync("device-identity", "list", "--top", "1")).AsArray());
-        Assert.Contains("--top is a number from 1 to 1000.", (await hub.RunAsync("device-identity", "list", "--top", "0")).Error);
+        Assert.Contains("--top is a number from 1 to 2147483647.", (await hub.RunAsync("device-identity", "list", "--top", "0")).Error);
+    }
+
+    [Fact]
+    public async Task List_OfMoreThanARequestGives_GoesOn()
+    {
+        await using var own = new CliHub();
+        await own.InitializeAsync();
+        using (var owner = own.Hub.Owner())
+        {
+            foreach (var ids in Enumerable.Range(0, 1001).Select(i => $"many-{i:D4}").Chunk(100))
+            {
+                await owner.SendAsync(
+                    HttpMethod.Post, "devices", new JsonArray([.. ids.Select(id => new JsonObject { ["id"] = id, ["importMode"] = "create" })]),
+                    cancel: TestContext.Current.CancellationToken);
+            }
+        }
+
+        var usual = await own.RunAsync("device-identity", "list");
+        var more = await own.JsonAsync("device-identity", "list", "--top", "5000");
+
+        Assert.Equal(1000, JsonNode.Parse(usual.Out)!.AsArray().Count);
+        Assert.Equal("These are the first 1000: say --top for more.\n", usual.Error);
+        Assert.Equal(Enumerable.Range(0, 1001).Select(i => $"many-{i:D4}"), more.AsArray().Select(device => (string?)device!["deviceId"]));
     }
 
     [Fact]

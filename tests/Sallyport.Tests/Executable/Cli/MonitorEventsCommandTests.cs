@@ -1,5 +1,8 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Microsoft.Extensions.Time.Testing;
+using Sallyport.Cli;
+using Sallyport.Client.Service;
 
 namespace Sallyport.Tests.Executable.Cli;
 
@@ -109,9 +112,9 @@ public sealed class MonitorEventsCommandTests(CliHub hub) : IClassFixture<CliHub
         await own.SendAsync("restart", "1", "2");
         var shown = new LineWriter();
         var said = new LineWriter();
-        var terminal = new Sallyport.Cli.Terminal(TextReader.Null, shown, said) { Variable = _ => null };
+        var terminal = new Terminal(TextReader.Null, shown, said) { Variable = _ => null };
         using var stop = new CancellationTokenSource();
-        var monitor = Sallyport.Cli.CommandLine.RunAsync(["monitor-events", "--et", "0", "--data", own.Data], terminal, TimeProvider.System, stop.Token);
+        var monitor = CommandLine.RunAsync(["monitor-events", "--et", "0", "--data", own.Data], terminal, TimeProvider.System, stop.Token);
         await shown.LinesAsync(2);
 
         await own.Hub.RestartAsync(async () => await said.LinesAsync(1));
@@ -123,6 +126,32 @@ public sealed class MonitorEventsCommandTests(CliHub hub) : IClassFixture<CliHub
         Assert.Equal(["1", "2", "3"], shown.Lines.Select(Payload));
         Assert.StartsWith("The hub is away", said.Lines[0]);
         Assert.Equal("The hub is back; reading goes on.", said.Lines[1]);
+    }
+
+    [Fact]
+    public async Task Events_WhenTheTokenExpires_GoOnUnnoticed()
+    {
+        var time = new FakeTimeProvider(DateTimeOffset.UtcNow);
+        await using var own = await TestHub.StartAsync(time: time);
+        using var owner = new ServiceClient(
+            own.Endpoints.OwnerConnectionString!, new ServiceClientOptions { Port = own.Endpoints.HttpsPort, CaFile = own.Endpoints.CaFile, Time = time });
+        await owner.PutDeviceAsync("long", cancel: TestContext.Current.CancellationToken);
+        await owner.SendAsync(HttpMethod.Post, "devices/long/messages/events", JsonNode.Parse("1"), cancel: TestContext.Current.CancellationToken);
+        var shown = new LineWriter();
+        var said = new LineWriter();
+        using var stop = new CancellationTokenSource();
+        var terminal = new Terminal(TextReader.Null, shown, said) { Variable = _ => null };
+        var monitor = CommandLine.RunAsync(["monitor-events", "--et", "0", "--timeout", "0", "--data", own.Data], terminal, time, stop.Token);
+        await shown.LinesAsync(1);
+
+        time.Advance(new ServiceClientOptions().TokenLifetime + TimeSpan.FromMinutes(1));
+        await owner.SendAsync(HttpMethod.Post, "devices/long/messages/events", JsonNode.Parse("2"), cancel: TestContext.Current.CancellationToken);
+        await shown.LinesAsync(2);
+        await stop.CancelAsync();
+
+        Assert.Equal(0, await monitor);
+        Assert.Equal(["1", "2"], shown.Lines.Select(Payload));
+        Assert.Empty(said.Lines);
     }
 
     [Theory]
