@@ -1,5 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
+using System.Net;
+using System.Text.Json.Nodes;
 using Sallyport.Client.Device;
 using Sallyport.Client.Service;
 using Sallyport.Simulate;
@@ -66,7 +68,7 @@ internal static class SimulateCommand
             : [await RegisterAsync(call, new IdentityName(deviceId, null)).ConfigureAwait(false)];
 
         var started = call.Time.GetTimestamp();
-        var progress = call.Time.CreateTimer(_ => call.Terminal.Error.WriteLine($"{Number(simulation.Sent)} messages sent."), null, ProgressInterval, ProgressInterval);
+        var progress = call.Time.CreateTimer(_ => call.Terminal.Error.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{simulation.Sent} messages sent.")), null, ProgressInterval, ProgressInterval);
         await using var __ = progress.ConfigureAwait(false);
         try
         {
@@ -85,22 +87,24 @@ internal static class SimulateCommand
             throw new FailedException($"{options.Source} cannot be replayed: {unreadable.Message.TrimEnd('.')}.", unreadable);
         }
 
-        var took = call.Time.GetElapsedTime(started);
-        await call.Terminal.Out.WriteLineAsync(string.Create(
+        var took = call.Time.GetElapsedTime(started).TotalSeconds;
+        var said = string.Create(
             CultureInfo.InvariantCulture,
-            $"{Number(simulation.Sent)} messages sent by {Number(devices.Count)} device{(devices.Count == 1 ? "" : "s")} in {took.TotalSeconds:0.0} s ({simulation.Sent / Math.Max(took.TotalSeconds, 0.001):0} a second); {Number(simulation.BadRows)} rows were no readings."))
-            .ConfigureAwait(false);
+            $"{simulation.Sent} messages sent by {devices.Count} device{(devices.Count == 1 ? "" : "s")} in {took:0.0} s ({simulation.Sent / Math.Max(took, 0.001):0} a second)");
+        if (simulation.BadRows > 0)
+            said += string.Create(CultureInfo.InvariantCulture, $"; {simulation.BadRows} row{(simulation.BadRows == 1 ? " was no reading" : "s were no readings")}");
+        await call.Terminal.Out.WriteLineAsync($"{said}.").ConfigureAwait(false);
     }
 
     /// <summary>The connection string of the device, registered when it does not exist.</summary>
     private static async Task<string> RegisterAsync(HubCall call, IdentityName device)
     {
-        System.Text.Json.Nodes.JsonObject identity;
+        JsonObject identity;
         try
         {
             identity = await device.GetAsync(call).ConfigureAwait(false);
         }
-        catch (ServiceException missing) when (missing.Status == System.Net.HttpStatusCode.NotFound)
+        catch (ServiceException missing) when (missing.Status == HttpStatusCode.NotFound)
         {
             identity = await device.PutAsync(call, [], ifMatch: null).ConfigureAwait(false);
         }
@@ -123,6 +127,4 @@ internal static class SimulateCommand
             return null;
         },
     };
-
-    private static string Number(long number) => number.ToString(CultureInfo.InvariantCulture);
 }

@@ -17,7 +17,7 @@ public sealed class SimulateCommandTests(CliHub hub) : IClassFixture<CliHub>
         var events = await hub.RunAsync("monitor-events", "-d", "station", "--et", "0", "--message-count", "2");
 
         Assert.Equal(0, result.Exit);
-        Assert.Matches("^2 messages sent by 1 device in [0-9.]+ s .*; 1 rows were no readings.\n$", result.Out);
+        Assert.Matches("^2 messages sent by 1 device in [0-9.]+ s .*; 1 row was no reading.\n$", result.Out);
         Assert.StartsWith("Line 3 of ", result.Error);
         Assert.Contains("\"payload\":{\"date\":\"2026-01-03\",\"temp\":5.5}", events.Out);
     }

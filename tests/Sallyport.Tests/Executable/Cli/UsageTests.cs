@@ -49,6 +49,11 @@ public sealed class UsageTests
     }
 
     [Theory]
+    [MemberData(nameof(Verbs))]
+    public void Verb_IsOnThePageOfTheCommandLine(string verb) =>
+        Assert.Contains($"sallyport {string.Join(' ', verb.Split(' ').TakeWhile(word => word[0] != '-'))}", SourceTree.Read("docs/cli.md"));
+
+    [Theory]
     [InlineData("device-identity show", "--device-id")]
     [InlineData("module-identity show -d d1", "--module-id")]
     [InlineData("policy show", "--name")]
