@@ -4,9 +4,17 @@ using Microsoft.Extensions.Time.Testing;
 namespace Sallyport.Tests;
 
 /// <summary>A clock that stands, and tells of each wait that begins, so that a test moves it when somebody waits and not before.</summary>
-internal sealed class StepTime() : FakeTimeProvider(new DateTimeOffset(2026, 1, 2, 3, 4, 5, TimeSpan.Zero))
+/// <param name="start">Where something outside looks at the same time: now.</param>
+internal sealed class StepTime(DateTimeOffset? start = null) : FakeTimeProvider(start ?? new DateTimeOffset(2026, 1, 2, 3, 4, 5, TimeSpan.Zero))
 {
     private readonly Channel<TimeSpan> _waits = Channel.CreateUnbounded<TimeSpan>();
+
+    /// <summary>How far somebody has set the wall clock; timers and timestamps do not follow it.</summary>
+    public TimeSpan ClockStep { get; set; }
+
+    public override DateTimeOffset GetUtcNow() => base.GetUtcNow() + ClockStep;
+
+    public override long GetTimestamp() => base.GetUtcNow().Ticks;
 
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {

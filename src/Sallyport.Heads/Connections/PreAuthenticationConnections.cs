@@ -1,48 +1,109 @@
+using System.Buffers;
+using System.Globalization;
+using System.IO.Pipelines;
 using System.Net;
 using Microsoft.AspNetCore.Connections;
-using Microsoft.AspNetCore.Http.Features;
+using Sallyport.Hub.Audit;
 using Sallyport.Hub.Limits;
+using Sallyport.Protocol.Errors;
 
 namespace Sallyport.Heads.Connections;
 
-/// <summary>Takes a place among the unauthenticated connections as soon as a socket is accepted, before TLS.</summary>
+/// <summary>Bounds what a connection uses from the accepted socket on, TLS included, until its peer is authenticated.</summary>
 public static class PreAuthenticationConnections
 {
     /// <summary>
     /// Put it before <c>UseHttps</c>. The <see cref="PreAuthenticationLease"/> is a feature of the connection: whoever authenticates
-    /// the peer disposes it. Without a place the socket is closed; it is counted in <c>sallyport.limits.refused</c>.
+    /// the peer disposes it. Without a place, with too many bytes, or past the deadline the socket is closed, counted in
+    /// <c>sallyport.limits.refused</c> and noted in the audit trail.
     /// </summary>
-    public static IConnectionBuilder UsePreAuthenticationLimits(this IConnectionBuilder builder, PreAuthenticationLimits limits) =>
+    public static IConnectionBuilder UsePreAuthenticationLimits(
+        this IConnectionBuilder builder, PreAuthenticationLimits limits, IAuditTrail audit, TimeProvider time) =>
         builder.Use(next => async connection =>
         {
             using var lease = limits.TryEnter((connection.RemoteEndPoint as IPEndPoint)?.Address ?? IPAddress.None);
             if (lease is null)
             {
-                connection.Abort(new ConnectionAbortedException("there are too many connections that have not authenticated"));
+                CutOff(connection, audit, HubErrors.Throttled, "there are too many connections that have not authenticated");
                 return;
             }
 
             connection.Features.Set(lease);
-            await next(connection).ConfigureAwait(false);
+            var transport = connection.Transport;
+            connection.Transport = new CountedTransport(
+                new CountedReader(transport.Input, lease, () => CutOff(connection, audit, HubErrors.Throttled, "too many bytes before authentication")), transport.Output);
+            var deadline = limits.Options.HandshakeDeadline;
+            await using var timer = time.CreateTimer(_ =>
+            {
+                if (lease.IsOverdue())
+                    CutOff(connection, audit, HubErrors.DeviceConnectionClosedRemotely, string.Create(CultureInfo.InvariantCulture, $"no authentication within {deadline.TotalSeconds:0} s"));
+            }, null, deadline, Timeout.InfiniteTimeSpan).ConfigureAwait(false);
+
+            try
+            {
+                await next(connection).ConfigureAwait(false);
+            }
+            finally
+            {
+                connection.Transport = transport;
+            }
         });
 
-    /// <summary>
-    /// Put it behind <see cref="UsePreAuthenticationLimits"/> on a port where connections may idle between requests: one whose peer is
-    /// not authenticated at <see cref="ConnectionLimitsOptions.HandshakeDeadline"/> is cut off, so that strangers who send nothing, or
-    /// nothing but health checks, do not keep their places.
-    /// </summary>
-    public static IConnectionBuilder UseAuthenticationDeadline(this IConnectionBuilder builder, PreAuthenticationLimits limits, TimeProvider time) =>
-        builder.Use(next => async connection =>
+    private static void CutOff(ConnectionContext connection, IAuditTrail audit, HubError error, string reason)
+    {
+        audit.Note(new AuditEntry("anonymous", "", "connection", "", "refused", $"{error.Code} {reason}", "", $"tcp {connection.RemoteEndPoint}"));
+        connection.Abort(new ConnectionAbortedException(reason));
+    }
+
+    private sealed class CountedTransport(PipeReader input, PipeWriter output) : IDuplexPipe
+    {
+        public PipeReader Input { get; } = input;
+
+        public PipeWriter Output { get; } = output;
+    }
+
+    /// <summary>Counts what is taken from the socket while the peer is unknown; afterwards reads cost one look at the lease.</summary>
+    private sealed class CountedReader(PipeReader inner, PreAuthenticationLease lease, Action cutOff) : PipeReader
+    {
+        // Of a read that began while bytes counted.
+        private ReadOnlySequence<byte> _buffer;
+
+        public override ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default) =>
+            lease.IsCounting ? KeepAsync(inner.ReadAsync(cancellationToken)) : inner.ReadAsync(cancellationToken);
+
+        public override bool TryRead(out ReadResult result)
         {
-            var lease = connection.Features.GetRequiredFeature<PreAuthenticationLease>();
-            var deadline = time.CreateTimer(
-                _ =>
-                {
-                    if (lease.IsOverdue())
-                        connection.Abort(new ConnectionAbortedException("nobody authenticated in time"));
-                },
-                null, limits.Options.HandshakeDeadline, Timeout.InfiniteTimeSpan);
-            await using var _ = deadline.ConfigureAwait(false);
-            await next(connection).ConfigureAwait(false);
-        });
+            if (!inner.TryRead(out result))
+                return false;
+            if (lease.IsCounting)
+                _buffer = result.Buffer;
+            return true;
+        }
+
+        public override void AdvanceTo(SequencePosition consumed) => AdvanceTo(consumed, consumed);
+
+        public override void AdvanceTo(SequencePosition consumed, SequencePosition examined)
+        {
+            // What waits in the socket's buffer is bounded there. It must not count: it may be the body of a request that is about
+            // to be let in, or to read that it is not.
+            var isTooMuch = lease.IsCounting && !lease.TryTake((int)_buffer.Slice(0, consumed).Length);
+            _buffer = default;
+            inner.AdvanceTo(consumed, examined);
+            if (isTooMuch)
+                cutOff();
+        }
+
+        public override void CancelPendingRead() => inner.CancelPendingRead();
+
+        public override void Complete(Exception? exception = null) => inner.Complete(exception);
+
+        public override ValueTask CompleteAsync(Exception? exception = null) => inner.CompleteAsync(exception);
+
+        private async ValueTask<ReadResult> KeepAsync(ValueTask<ReadResult> reading)
+        {
+            var read = await reading.ConfigureAwait(false);
+            _buffer = read.Buffer;
+            return read;
+        }
+    }
 }

@@ -143,6 +143,7 @@ internal sealed class RouteAccessMiddleware
         var action = $"{context.Request.Method} {route.RoutePattern.RawText}";
         _log.LogWarning(new EventId(4102, "RequestRefused"), "{Action} from {Peer} refused with {Error}: {Reason}; correlation id {CorrelationId}",
             action, peer, error.Name, admission.Reason, context.TraceIdentifier);
+        context.Features.Get<PreAuthenticationLease>()?.Answered();
         return HubErrorResponse.WriteAsync(context, error, RouteAccess.TerseReason(error));
     }
 
@@ -155,6 +156,7 @@ internal sealed class RouteAccessMiddleware
             return;
         }
 
+        context.Features.Get<PreAuthenticationLease>()?.Answered();
         var allow = context.Response.Headers.Allow;
         context.Response.Clear();
         context.Response.Headers[RequestIdHeader] = context.TraceIdentifier;

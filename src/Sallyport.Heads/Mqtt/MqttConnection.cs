@@ -45,7 +45,6 @@ internal sealed partial class MqttConnection : IDeviceLink, ICommitListener, ITh
     private long _drainUntil = Never;
     private long _expiresUtcTicks = Never;
     private TimeSpan _longestSilence;
-    private long _heldBytes;
     private HubError _stallError = HubErrors.Throttled;
 
     public MqttConnection(MqttHead head, IDuplexPipe transport, Peer peer, X509Certificate2? certificate, PreAuthenticationLease lease, Action abort, CancellationToken closed)
@@ -148,7 +147,6 @@ internal sealed partial class MqttConnection : IDeviceLink, ICommitListener, ITh
             var step = MqttServerStep.Handled;
             try
             {
-                CountUnauthenticated(input.Length);
                 while (step is not (MqttServerStep.NeedMore or MqttServerStep.Disconnected) && !IsEnding)
                 {
                     step = Take(ref input);
@@ -177,17 +175,6 @@ internal sealed partial class MqttConnection : IDeviceLink, ICommitListener, ITh
             if (step == MqttServerStep.Disconnected || read.IsCompleted)
                 return;
         }
-    }
-
-    // What a stranger may have us hold is bounded, per address and in all.
-    private void CountUnauthenticated(long held)
-    {
-        if (_session.IsConnected || held <= _heldBytes)
-            return;
-
-        if (!_lease.TryTake((int)(held - _heldBytes)))
-            throw new MqttProtocolException(HubErrors.Throttled, "too many bytes before authentication");
-        _heldBytes = held;
     }
 
     private async Task FinishAsync()
@@ -220,6 +207,7 @@ internal sealed partial class MqttConnection : IDeviceLink, ICommitListener, ITh
             return;
 
         Answer(code);
+        _lease.Answered();
         _head.Logger.ConnectRefused(Name, Peer.Address, refusal.Error.Code, refusal.Message);
         if (!_isAudited)
             Note(refusal.Error, refusal.Message);

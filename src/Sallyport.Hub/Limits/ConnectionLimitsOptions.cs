@@ -6,10 +6,7 @@ namespace Sallyport.Hub.Limits;
 /// </summary>
 public sealed record ConnectionLimitsOptions
 {
-    /// <summary>
-    /// On the HTTPS port, from the accepted socket to the first authenticated request or CONNECT, TLS included. Default 10 s: a handshake
-    /// over a bad mobile link takes 3. MQTT over TLS has this time for the handshake and again for CONNECT.
-    /// </summary>
+    /// <summary>From the accepted socket to the authenticated CONNECT or request, TLS included. Default 10 s: a handshake over a bad mobile link takes 3.</summary>
     public TimeSpan HandshakeDeadline { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>Unauthenticated connections at a time, in all. Default 4,096: about 200 MB at the 45 KB that a TLS connection costs.</summary>
@@ -18,7 +15,7 @@ public sealed record ConnectionLimitsOptions
     /// <summary>Unauthenticated connections at a time from one address (IPv6: one /64 network). Default 2,048: a fleet behind one NAT reconnects at once, and one address never takes every place.</summary>
     public int MaxConnectionsPerAddress { get; init; } = 2048;
 
-    /// <summary>Bytes read from one connection before it is authenticated. Default 64 KiB: the largest CONNECT of an SDK is 5 KB without a will.</summary>
+    /// <summary>Bytes read from one connection, TLS included, before it is authenticated. Default 64 KiB: a handshake is 5 KB, the largest CONNECT 16 KiB, a request's headers 16 KiB.</summary>
     public int MaxBytesPerConnection { get; init; } = 64 * 1024;
 
     /// <summary>Bytes that unauthenticated connections from one address hold, in all. Default 16 MiB: half of <see cref="MaxBytes"/>.</summary>

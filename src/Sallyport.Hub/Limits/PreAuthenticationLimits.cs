@@ -56,7 +56,7 @@ public sealed class PreAuthenticationLimits(ConnectionLimitsOptions options)
     {
         lock (_gate)
         {
-            if (!lease.IsHeld)
+            if (!lease.IsCounting)
                 return true;
 
             var usage = _byAddress[lease.Source];
@@ -89,6 +89,15 @@ public sealed class PreAuthenticationLimits(ConnectionLimitsOptions options)
         }
     }
 
+    internal void LetGoOfBytes(PreAuthenticationLease lease)
+    {
+        lock (_gate)
+        {
+            if (lease.IsHeld)
+                GiveBytesBack(lease, _byAddress[lease.Source]);
+        }
+    }
+
     internal void Leave(PreAuthenticationLease lease)
     {
         lock (_gate)
@@ -98,12 +107,19 @@ public sealed class PreAuthenticationLimits(ConnectionLimitsOptions options)
 
             lease.IsHeld = false;
             var usage = _byAddress[lease.Source];
-            usage.Bytes -= lease.Bytes;
-            _all.Bytes -= lease.Bytes;
+            GiveBytesBack(lease, usage);
             _all.Connections--;
             if (--usage.Connections == 0)
                 _byAddress.Remove(lease.Source);
         }
+    }
+
+    private void GiveBytesBack(PreAuthenticationLease lease, Usage usage)
+    {
+        usage.Bytes -= lease.Bytes;
+        _all.Bytes -= lease.Bytes;
+        lease.Bytes = 0;
+        lease.IsCounting = false;
     }
 
     private static PreAuthenticationLease? Refuse(string limit)
@@ -137,6 +153,7 @@ public sealed class PreAuthenticationLimits(ConnectionLimitsOptions options)
 public sealed class PreAuthenticationLease : IDisposable
 {
     private readonly PreAuthenticationLimits _limits;
+    private volatile bool _isCounting = true;
 
     internal PreAuthenticationLease(PreAuthenticationLimits limits, IPAddress source)
     {
@@ -151,7 +168,14 @@ public sealed class PreAuthenticationLease : IDisposable
 
     internal bool IsHeld { get; set; } = true;
 
-    /// <summary>Counts bytes that were read, until the lease is disposed; after that everything is free.</summary>
+    /// <summary>Bytes still count. Read without the lock: once false, it stays so.</summary>
+    public bool IsCounting
+    {
+        get => _isCounting;
+        internal set => _isCounting = value;
+    }
+
+    /// <summary>Counts bytes that were read, while <see cref="IsCounting"/>; after that everything is free.</summary>
     /// <returns>False at a bound: close the connection, it is counted already.</returns>
     public bool TryTake(int bytes)
     {
@@ -162,6 +186,12 @@ public sealed class PreAuthenticationLease : IDisposable
     /// <summary>To be asked at <see cref="ConnectionLimitsOptions.HandshakeDeadline"/>.</summary>
     /// <returns>True when the peer is not authenticated yet: close the connection, it is counted already.</returns>
     public bool IsOverdue() => _limits.IsOverdue(this);
+
+    /// <summary>
+    /// The peer was answered that it may not come in. What it still sends is read past, so that it reads the answer and not the end of
+    /// its connection; it keeps its place until it goes or the deadline comes.
+    /// </summary>
+    public void Answered() => _limits.LetGoOfBytes(this);
 
     /// <summary>Gives the place and the bytes back: the peer is authenticated, or gone.</summary>
     public void Dispose() => _limits.Leave(this);

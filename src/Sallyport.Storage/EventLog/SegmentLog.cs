@@ -84,10 +84,16 @@ public sealed partial class SegmentLog : IEventLog
     /// <exception cref="ArgumentException">The options or the key are not valid; the message has every reason.</exception>
     /// <exception cref="LogFormatException">The directory is of a newer version, damaged, or was written with another key.</exception>
     /// <exception cref="IOException">The disk is full or broken.</exception>
-    public static async Task<SegmentLog> OpenAsync(SegmentLogOptions options, byte[] macKey, TimeProvider time, ILogger logger)
+    public static Task<SegmentLog> OpenAsync(SegmentLogOptions options, byte[] macKey, TimeProvider time, ILogger logger)
     {
         CheckArguments(options, macKey);
-        var log = await Task.Run(() => Open(options, macKey, time, logger, new DiskFiles(options.Directory))).ConfigureAwait(false);
+        return OpenAsync(options, macKey, time, logger, () => new DiskFiles(options.Directory));
+    }
+
+    /// <summary>The same on a disk that a test fills.</summary>
+    internal static async Task<SegmentLog> OpenAsync(SegmentLogOptions options, byte[] macKey, TimeProvider time, ILogger logger, Func<ILogFiles> files)
+    {
+        var log = await Task.Run(() => Open(options, macKey, time, logger, files())).ConfigureAwait(false);
         log.Start();
         return log;
     }

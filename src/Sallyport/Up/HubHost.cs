@@ -36,6 +36,9 @@ internal sealed class HubHost : IAsyncDisposable
     /// <summary>A client that does not finish its TLS handshake in this time is cut off.</summary>
     public static readonly TimeSpan HandshakeTimeout = TimeSpan.FromSeconds(10);
 
+    // What a connection that is not read (before it is authenticated, or held back) costs beside its socket: four TLS records.
+    private const int UnreadBytesMax = 64 * 1024;
+
     // Connections get this much of the 20 s that stopping may take; what they had acknowledged is written after it.
     private static readonly TimeSpan ConnectionsEnd = TimeSpan.FromSeconds(10);
 
@@ -65,15 +68,18 @@ internal sealed class HubHost : IAsyncDisposable
     /// <summary>Completes, with the reason, when the hub can no longer promise durability: the process must end.</summary>
     public Task<Exception> Failure { get; }
 
+    /// <summary><see cref="SegmentLog.OpenAsync"/>, or the same over a disk that a test fills.</summary>
+    internal delegate Task<IEventLog> OpenLog(SegmentLogOptions options, byte[] macKey, TimeProvider time, ILogger logger);
+
     /// <summary>Starts a hub; when this completes, every listener accepts and <c>endpoints.json</c> is written.</summary>
     /// <exception cref="CannotStartException">Something is not as it must be; says what to do.</exception>
     /// <exception cref="UnusableDataException">The data directory or its key cannot be used; says what to do.</exception>
-    public static async Task<HubHost> StartAsync(LiveSettings live, ILoggerFactory logs, TimeProvider time)
+    public static async Task<HubHost> StartAsync(LiveSettings live, ILoggerFactory logs, TimeProvider time, OpenLog? openLog = null)
     {
         var parts = new Parts();
         try
         {
-            return await ComposeAsync(parts, live, logs, time).ConfigureAwait(false);
+            return await ComposeAsync(parts, live, logs, time, openLog ?? OpenLogAsync).ConfigureAwait(false);
         }
         catch
         {
@@ -91,7 +97,7 @@ internal sealed class HubHost : IAsyncDisposable
         await _parts.DisposeAsync().ConfigureAwait(false);
     }
 
-    private static async Task<HubHost> ComposeAsync(Parts parts, LiveSettings live, ILoggerFactory logs, TimeProvider time)
+    private static async Task<HubHost> ComposeAsync(Parts parts, LiveSettings live, ILoggerFactory logs, TimeProvider time, OpenLog openLog)
     {
         var settings = live.Current;
         var log = logs.CreateLogger("Sallyport.Up");
@@ -108,7 +114,7 @@ internal sealed class HubHost : IAsyncDisposable
         var audit = parts.Add(AuditTrail.Open(data.AuditPath, new AuditTrailOptions(), time, logs.CreateLogger<AuditTrail>()));
         var metadata = parts.Add(await SqliteMetadata.OpenAsync(
             data.MetadataPath, parts.Add(new SecretBox(keys)), time, logs.CreateLogger<SqliteMetadata>()).ConfigureAwait(false));
-        var events = parts.Add(await SegmentLog.OpenAsync(
+        var events = parts.Add(await openLog(
             settings.EventLog with { Directory = data.LogPath }, keys.Oldest.Derive("log-mac"), time, logs.CreateLogger<SegmentLog>()).ConfigureAwait(false));
 
         // Who may come in.
@@ -149,10 +155,14 @@ internal sealed class HubHost : IAsyncDisposable
             .AddSingleton(connections)
             .AddSingleton<ConnectionRoutes>()
             .AddHttpHead()
-            .Configure<SocketTransportOptions>(options => options.CreateBoundListenSocket = sockets.Take)
+            .Configure<SocketTransportOptions>(options =>
+            {
+                options.CreateBoundListenSocket = sockets.Take;
+                options.MaxReadBufferSize = UnreadBytesMax;
+            })
             .AddOpenTelemetry()
             .WithMetrics(metrics => metrics.AddMeter("Sallyport.*", "System.Runtime").AddPrometheusExporter());
-        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => Listen(kestrel, sockets, limits, certificate, time));
+        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => Listen(kestrel, sockets, limits, audit, time, certificate));
 
         var server = parts.Add(builder.Build());
         server.UseWebSockets();
@@ -186,12 +196,15 @@ internal sealed class HubHost : IAsyncDisposable
         OwnPorts = [sockets.Https[0].Port, sockets.Mqtts[0].Port],
     };
 
+    private static async Task<IEventLog> OpenLogAsync(SegmentLogOptions options, byte[] macKey, TimeProvider time, ILogger logger) =>
+        await SegmentLog.OpenAsync(options, macKey, time, logger).ConfigureAwait(false);
+
     /// <summary>A connection reads with the rights that its creator holds now, and no more than it held then.</summary>
     private static bool MayRun(Policies policies, ConnectionRecord connection) =>
         policies.List().Any(policy => $"policy:{policy.Name}" == connection.Creator
             && ((Rights)policy.Rights & (Rights)connection.CreatorRights & Rights.TelemetryRead) != 0);
 
-    private static void Listen(KestrelServerOptions kestrel, ListenSockets sockets, PreAuthenticationLimits limits, ServerCertificate certificate, TimeProvider time)
+    private static void Listen(KestrelServerOptions kestrel, ListenSockets sockets, PreAuthenticationLimits limits, IAuditTrail audit, TimeProvider time, ServerCertificate certificate)
     {
         foreach (var endPoint in sockets.Https)
         {
@@ -199,8 +212,7 @@ internal sealed class HubHost : IAsyncDisposable
             {
                 // HTTP/1.1 is what every SDK speaks; WebSockets need it, and there is no HTTP/2 to defend.
                 listen.Protocols = HttpProtocols.Http1;
-                listen.UsePreAuthenticationLimits(limits);
-                listen.UseAuthenticationDeadline(limits, time);
+                listen.UsePreAuthenticationLimits(limits, audit, time);
                 listen.UseHttps(Handshake(() => certificate.Https));
             });
         }
@@ -209,7 +221,7 @@ internal sealed class HubHost : IAsyncDisposable
         {
             kestrel.Listen(endPoint, listen =>
             {
-                listen.UsePreAuthenticationLimits(limits);
+                listen.UsePreAuthenticationLimits(limits, audit, time);
                 listen.UseHttps(Handshake(() => certificate.Mqtts));
                 listen.UseConnectionHandler<MqttConnectionHandler>();
             });

@@ -16,11 +16,14 @@ internal sealed class TestHub : IAsyncDisposable
     private readonly TemporaryDirectory _directory = new();
     private readonly Func<HubSettings, HubSettings> _change;
     private readonly TimeProvider _time;
+    private readonly HubHost.OpenLog? _openLog;
+    private bool _isStopped;
 
-    private TestHub(Func<HubSettings, HubSettings> change, TimeProvider time)
+    private TestHub(Func<HubSettings, HubSettings> change, TimeProvider time, HubHost.OpenLog? openLog)
     {
         _change = change;
         _time = time;
+        _openLog = openLog;
     }
 
     public string Data => _directory["data"];
@@ -29,15 +32,16 @@ internal sealed class TestHub : IAsyncDisposable
 
     public EndpointsFile Endpoints => Host.Endpoints;
 
-    public static async Task<TestHub> StartAsync(Func<HubSettings, HubSettings>? change = null, TimeProvider? time = null)
+    public static async Task<TestHub> StartAsync(
+        Func<HubSettings, HubSettings>? change = null, TimeProvider? time = null, HubHost.OpenLog? openLog = null)
     {
-        var hub = new TestHub(change ?? (settings => settings), time ?? TimeProvider.System);
+        var hub = new TestHub(change ?? (settings => settings), time ?? TimeProvider.System, openLog);
         await hub.StartHostAsync();
         return hub;
     }
 
     /// <summary>With the owner's policy.</summary>
-    public ServiceClient Owner() => new(Endpoints.OwnerConnectionString!, new ServiceClientOptions { Port = Endpoints.HttpsPort, CaFile = Endpoints.CaFile });
+    public ServiceClient Owner() => new(Endpoints.OwnerConnectionString!, new ServiceClientOptions { Port = Endpoints.HttpsPort, CaFile = Endpoints.CaFile, Time = _time });
 
     /// <summary>Asks for a page that is not JSON.</summary>
     /// <param name="connectionString">Of the policy that asks; null shows no credential.</param>
@@ -63,15 +67,26 @@ internal sealed class TestHub : IAsyncDisposable
     /// <param name="whileAway">Done between the two.</param>
     public async Task RestartAsync(Func<Task>? whileAway = null)
     {
-        await Host.DisposeAsync();
+        await StopAsync();
         if (whileAway is not null)
             await whileAway();
         await StartHostAsync();
+        _isStopped = false;
+    }
+
+    /// <summary>Stops the hub: what it had to write is on disk.</summary>
+    public async Task StopAsync()
+    {
+        if (_isStopped)
+            return;
+
+        _isStopped = true;
+        await Host.DisposeAsync();
     }
 
     public async ValueTask DisposeAsync()
     {
-        await Host.DisposeAsync();
+        await StopAsync();
         _directory.Dispose();
     }
 
@@ -96,6 +111,6 @@ internal sealed class TestHub : IAsyncDisposable
         });
         var reading = new SettingsReading(settings, [], null);
         using var live = new LiveSettings(reading, () => reading, _ => { }, _time, NullLogger.Instance);
-        Host = await HubHost.StartAsync(live, NullLoggerFactory.Instance, _time);
+        Host = await HubHost.StartAsync(live, NullLoggerFactory.Instance, _time, _openLog);
     }
 }

@@ -45,15 +45,14 @@ public sealed class MqttSocketTests : IAsyncLifetime
         {
             kestrel.Listen(IPAddress.Loopback, 0, listen =>
             {
-                listen.UsePreAuthenticationLimits(_hub.Limits);
+                listen.UsePreAuthenticationLimits(_hub.Limits, _hub.Audit, _hub.Time);
                 listen.UseHttps(Https());
                 listen.UseConnectionHandler<MqttConnectionHandler>();
             });
             kestrel.Listen(IPAddress.Loopback, 0, listen =>
             {
                 listen.Protocols = HttpProtocols.Http1;
-                listen.UsePreAuthenticationLimits(_hub.Limits);
-                listen.UseAuthenticationDeadline(_hub.Limits, _hub.Time);
+                listen.UsePreAuthenticationLimits(_hub.Limits, _hub.Audit, _hub.Time);
                 listen.UseHttps(Https());
             });
         });
