@@ -7,6 +7,8 @@ namespace Sallyport.Tests.Executable;
 /// <summary>The program itself, as a process of its own.</summary>
 internal sealed class SallyportProcess : IAsyncDisposable
 {
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
+
     private readonly Process _process;
     private readonly StringBuilder _error = new();
     private readonly TaskCompletionSource _errorEnded = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -41,11 +43,11 @@ internal sealed class SallyportProcess : IAsyncDisposable
     /// <param name="home">State is kept in it, so that nothing of the machine is touched.</param>
     public static SallyportProcess Start(TemporaryDirectory home, params string[] arguments) => new(home, arguments);
 
-    /// <summary>Runs it to its end.</summary>
+    /// <summary>Runs it to its end. What does not end (a hub that should not have started) is killed, and fails the test.</summary>
     public static async Task<(int ExitCode, string Out, string Error)> RunAsync(TemporaryDirectory home, params string[] arguments)
     {
         await using var process = Start(home, arguments);
-        var output = await process._process.StandardOutput.ReadToEndAsync();
+        var output = await process._process.StandardOutput.ReadToEndAsync().WaitAsync(Patience);
         return (await process.ExitAsync(), output, process.Error);
     }
 

@@ -1,0 +1,102 @@
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using System.Text.Json.Nodes;
+
+namespace Sallyport.Tests.Executable.Bounds;
+
+/// <summary>Starts that cannot be: exit 1, nothing on standard output, one sentence that says what to do, and nothing left behind.</summary>
+public sealed class RefusedStartTests : IDisposable
+{
+    private readonly TemporaryDirectory _home = new();
+
+    private string Data => Path.Combine(_home.Path, "sallyport", "data");
+
+    public void Dispose() => _home.Dispose();
+
+    [Fact]
+    public async Task Port_InUse_IsNamedWithItsProcess_AndTheOtherGoesOn()
+    {
+        using var other = new TcpListener(IPAddress.Loopback, 0);
+        other.Start();
+        var port = ((IPEndPoint)other.LocalEndpoint).Port.ToString(CultureInfo.InvariantCulture);
+
+        var error = await RefusedAsync("--https-port", "0", "--mqtts-port", port, "--bind", "127.0.0.1");
+
+        Assert.Contains($"Port {port} is in use by process {Environment.ProcessId}: stop that, or choose another with --mqtts-port", error);
+        using var client = new TcpClient();
+        await client.ConnectAsync((IPEndPoint)other.LocalEndpoint, TestContext.Current.CancellationToken);
+    }
+
+    [Theory]
+    [InlineData("{ not JSON", "not JSON at line 1")]
+    [InlineData("""{ "Hub": { "Dta": "x" } }""", "there is no setting Hub:Dta")]
+    [InlineData(null, "cannot be read")] // a directory in its place
+    public async Task Config_Unreadable_IsNamed_AndNothingIsMade(string? content, string expected)
+    {
+        var path = _home["sallyport.json"];
+        if (content is null)
+            Directory.CreateDirectory(path);
+        else
+            File.WriteAllText(path, content);
+
+        var error = await RefusedAsync("--config", path, "--https-port", "0", "--mqtts-port", "0");
+
+        Assert.Contains($"{path}: {expected}", error);
+        Assert.False(Directory.Exists(Data));
+    }
+
+    [Theory]
+    [InlineData("format.json", "data directory format 99")]
+    [InlineData("metadata.db", "99")]
+    [InlineData("log/format", "99")]
+    public async Task DataDirectory_OfANewerVersion_IsRefusedByName_AndLeftAsItIs(string file, string expected)
+    {
+        await using (var hub = await SallyportProcess.UpAsync(_home))
+        {
+            hub.Signal("TERM");
+            await hub.ExitAsync();
+        }
+
+        var path = Path.Combine(Data, file);
+        MakeNewer(path);
+        var before = File.ReadAllBytes(path);
+
+        var error = await RefusedAsync("--https-port", "0", "--mqtts-port", "0");
+
+        Assert.Contains(file.Split('/')[0], error);
+        Assert.Contains(expected, error);
+        Assert.Equal(before, File.ReadAllBytes(path));
+        Assert.False(File.Exists(Path.Combine(Data, "endpoints.json")));
+    }
+
+    private static void MakeNewer(string path)
+    {
+        var bytes = File.ReadAllBytes(path);
+        switch (Path.GetFileName(path))
+        {
+            case "format.json":
+                var description = JsonNode.Parse(bytes)!;
+                description["version"] = 99;
+                File.WriteAllText(path, description.ToJsonString());
+                break;
+            case "metadata.db":
+                bytes[63] = 99; // user_version, big-endian at 60
+                File.WriteAllBytes(path, bytes);
+                break;
+            default:
+                bytes[8] = 99; // the version, little-endian, after eight letters
+                File.WriteAllBytes(path, bytes);
+                break;
+        }
+    }
+
+    private async Task<string> RefusedAsync(params string[] arguments)
+    {
+        var (exitCode, output, error) = await SallyportProcess.RunAsync(_home, ["up", .. arguments]);
+        Assert.True(exitCode == 1, error);
+        Assert.Empty(output);
+        Assert.DoesNotContain("   at ", error, StringComparison.Ordinal); // a sentence, not a stack
+        return error;
+    }
+}
