@@ -29,9 +29,13 @@ internal sealed class Signals : IDisposable
     {
         context.Cancel = true;
         if (Interlocked.Increment(ref _count) > 1)
-            Environment.Exit(context.Signal == PosixSignal.SIGTERM ? 143 : 130);
+            ExitNow(context.Signal == PosixSignal.SIGTERM ? 143 : 130);
 
         Received = context.Signal.ToString();
         _stop.Cancel();
     }
+
+    // Environment.Exit runs handlers and waits for what still runs: it may be what hangs.
+    [DllImport("libc", EntryPoint = "_exit")]
+    private static extern void ExitNow(int status);
 }
