@@ -50,7 +50,12 @@ internal static class HubFailure
             $": policy {login.Policy.SharedAccessKeyName} does not hold the right that this needs; use one that does",
         HttpStatusCode.Unauthorized => $": check that policy {login.Policy.SharedAccessKeyName} exists and that this is its key of now",
         HttpStatusCode.Forbidden => ": the hub takes no more for now; `sallyport status` and its log say why",
-        HttpStatusCode.NotFound => ": the verb `list` shows what there is",
+        HttpStatusCode.NotFound => refused.ErrorCode switch
+        {
+            "DeviceNotFound" => ": `sallyport device-identity list` shows those there are",
+            "ModuleNotFound" => ": `sallyport module-identity list` shows those there are",
+            _ => ": check the name",
+        },
         HttpStatusCode.Conflict => ": choose another name, or change what there is",
         HttpStatusCode.PreconditionFailed => ": somebody changed it meanwhile; look at it with `show` and give the etag that it has now",
         HttpStatusCode.TooManyRequests or HttpStatusCode.ServiceUnavailable => ": wait a little and try again",

@@ -84,7 +84,7 @@ public sealed class IdentityCommandTests(CliHub hub) : IClassFixture<CliHub>
         var result = await hub.RunAsync("device-identity", "show", "-d", "nobody");
 
         Assert.Equal(1, result.Exit);
-        Assert.Contains("(DeviceNotFound): the verb `list` shows what there is.", result.Error);
+        Assert.Contains("(DeviceNotFound): `sallyport device-identity list` shows those there are.", result.Error);
     }
 
     [Fact]
