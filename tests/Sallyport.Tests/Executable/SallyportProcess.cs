@@ -12,6 +12,7 @@ internal sealed class SallyportProcess : IAsyncDisposable
     private readonly Process _process;
     private readonly StringBuilder _error = new();
     private readonly TaskCompletionSource _errorEnded = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _stopping = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     private SallyportProcess(TemporaryDirectory home, string[] arguments)
     {
@@ -31,11 +32,16 @@ internal sealed class SallyportProcess : IAsyncDisposable
                 _errorEnded.TrySetResult();
             else
                 _error.AppendLine(line.Data);
+            if (line.Data?.Contains("Stopping on", StringComparison.Ordinal) == true)
+                _stopping.TrySetResult();
         };
         _process.BeginErrorReadLine();
     }
 
     public int Id => _process.Id;
+
+    /// <summary>Completes when it has said that it stops.</summary>
+    public Task Stopping => _stopping.Task.WaitAsync(Patience);
 
     /// <summary>Everything on standard error; whole once it has ended.</summary>
     public string Error => _error.ToString();
