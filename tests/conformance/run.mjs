@@ -25,7 +25,8 @@ try {
 
   const files = process.argv.slice(2);
   const tests = files.length ? files : readdirSync(here).filter(name => name.endsWith('.test.mjs')).sort();
-  const result = spawnSync(process.execPath, ['--test', '--test-concurrency=1', ...(process.env.SALLYPORT_TEST_REPORTER ? [`--test-reporter=${process.env.SALLYPORT_TEST_REPORTER}`] : []), ...tests], {
+  // A timer that an SDK leaves behind would keep a finished test file alive for the better part of an hour: forced to exit.
+  const result = spawnSync(process.execPath, ['--test', '--test-force-exit', '--test-concurrency=1', ...(process.env.SALLYPORT_TEST_REPORTER ? [`--test-reporter=${process.env.SALLYPORT_TEST_REPORTER}`] : []), ...tests], {
     cwd: here,
     stdio: 'inherit',
     env: { ...process.env, NODE_EXTRA_CA_CERTS: endpoints.caFile },

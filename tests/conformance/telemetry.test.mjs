@@ -56,6 +56,7 @@ test('Telemetry_BatchOverHttps_ArrivesAsSeparateMessages', async () => {
   const { deviceId, connectionString } = await hub.device('batch');
   const client = Client.fromConnectionString(connectionString, iotHttp.Http);
   await client.sendEventBatch([0, 1, 2].map(n => withoutSpaces(reading(n))));
+  await client.close();
   assert.deepEqual((await hub.events(deviceId)).map(event => event.body.n), [0, 1, 2]);
 });
 
