@@ -50,7 +50,7 @@ internal static class Footprint
         }
     }
 
-    // Resident memory is read when it has stopped moving: garbage of the handshakes is collected by then.
+    // Resident memory is read when it has stopped moving: time is the subject, no event says that a process has settled.
     private static async Task Settle(Server hub)
     {
         long last;
@@ -74,6 +74,7 @@ internal static class Footprint
         for (var i = 0; i < count; i++)
         {
             var due = start + (long)(i / (double)perSecond * Stopwatch.Frequency);
+            // Open loop: each request leaves at its time, whatever the ones before it do.
             var wait = Stopwatch.GetElapsedTime(Stopwatch.GetTimestamp(), due);
             if (wait > TimeSpan.FromMilliseconds(1))
                 await Task.Delay(wait);
