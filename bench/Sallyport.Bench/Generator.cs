@@ -22,6 +22,8 @@ internal sealed record Load(long Messages, double Seconds, int[] LatenciesMicros
 /// </summary>
 internal sealed unsafe class Generator : IDisposable
 {
+    private const long TimerEvent = -1;
+
     private readonly Device[] _devices;
     private readonly int _epoll = Check(epoll_create1(0), "epoll_create1");
     private readonly byte* _buffer = (byte*)NativeMemory.Alloc(65536);
@@ -30,6 +32,7 @@ internal sealed unsafe class Generator : IDisposable
     private int _measured;
     private long _acknowledged;
     private bool _measuring;
+    private int _timer;
 
     /// <param name="token">The password of a device; null sends none (the probe asks for none).</param>
     public Generator(int port, int connections, int window, int payloadBytes, string hostName, Func<string, string>? token)
@@ -102,7 +105,11 @@ internal sealed unsafe class Generator : IDisposable
 
     private void Paced(int perSecond, TimeSpan duration)
     {
+        // The kernel's clock wakes the loop for each message: epoll's own time-out counts whole milliseconds.
+        // It starts after our own, so that what is due at a tick is due when the tick comes.
         var start = Stopwatch.GetTimestamp();
+        _timer = Timer(1_000_000_000L / perSecond);
+        Watch(_epoll, _timer, EPOLLIN, TimerEvent);
         var ticksPerMessage = Stopwatch.Frequency / (double)perSecond;
         long sent = 0;
         var turn = 0;
@@ -113,12 +120,14 @@ internal sealed unsafe class Generator : IDisposable
             {
                 var device = _devices[turn++ % _devices.Length];
                 if (device.InFlight < device.Window)
-                    Send(device, 1, start + (long)(sent * ticksPerMessage));
+                    Send(device, 1, start + (long)((sent + 1) * ticksPerMessage));
                 sent++;
             }
 
-            Turn(timeoutMs: 1, refill: false);
+            Turn(timeoutMs: 100, refill: false);
         }
+
+        close(_timer);
     }
 
     private void Pump(TimeSpan duration, bool refill)
@@ -134,6 +143,12 @@ internal sealed unsafe class Generator : IDisposable
         var count = epoll_wait(_epoll, events, 256, timeoutMs);
         for (var i = 0; i < count; i++)
         {
+            if (DataOf(events, i) == TimerEvent)
+            {
+                read(_timer, _buffer, 8);
+                continue;
+            }
+
             var device = _devices[(int)DataOf(events, i)];
             device.Socket.Flush();
             var freed = 0;

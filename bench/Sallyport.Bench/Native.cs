@@ -13,6 +13,8 @@ internal static unsafe partial class Native
     [LibraryImport("libc", SetLastError = true)] public static partial int epoll_ctl(int epoll, int operation, int descriptor, byte* ev);
     [LibraryImport("libc", SetLastError = true)] public static partial int epoll_wait(int epoll, byte* events, int max, int timeoutMs);
     [LibraryImport("libc", SetLastError = true)] public static partial int eventfd(uint initial, int flags);
+    [LibraryImport("libc", SetLastError = true)] private static partial int timerfd_create(int clock, int flags);
+    [LibraryImport("libc", SetLastError = true)] private static partial int timerfd_settime(int descriptor, int flags, long* time, long* old);
     [LibraryImport("libc", SetLastError = true)] public static partial nint read(int descriptor, void* buffer, nint length);
     [LibraryImport("libc", SetLastError = true)] public static partial nint write(int descriptor, void* buffer, nint length);
     [LibraryImport("libc", SetLastError = true)] public static partial int close(int descriptor);
@@ -82,6 +84,16 @@ internal static unsafe partial class Native
         var descriptor = accept4(listener, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (descriptor >= 0)
             Set(descriptor, IPPROTO_TCP, TCP_NODELAY, 1);
+        return descriptor;
+    }
+
+    /// <summary>A descriptor that is readable at a fixed interval, by the monotonic clock.</summary>
+    public static int Timer(long intervalNs)
+    {
+        var descriptor = Check(timerfd_create(1, SOCK_NONBLOCK | SOCK_CLOEXEC), "timerfd_create");
+        var (seconds, nanoseconds) = Math.DivRem(intervalNs, 1_000_000_000);
+        var time = stackalloc long[] { seconds, nanoseconds, seconds, nanoseconds };
+        Check(timerfd_settime(descriptor, 0, time, null), "timerfd_settime");
         return descriptor;
     }
 

@@ -12,14 +12,22 @@ internal static class Posix
 {
     private const int ReadOnly = 0;
     private const int ReadWrite = 2;
+    private const int WriteOnly = 1;
     private const int Create = 0x40;
     private const int CloseOnExec = 0x80000;
     private const int LockExclusive = 2;
     private const int LockNonBlocking = 4;
+    private const int DontNeed = 4;
     private const int WouldBlock = 11;
     private const int CurrentDirectory = -100;
     private const uint StatxUser = 0x8;
     private const int StatxUserAt = 20;
+
+    /// <summary>What the address, the place and the length of a direct write must be multiples of, in bytes; disks ask for 512 or 4096.</summary>
+    public const int DirectAlignment = 4096;
+
+    // O_DIRECT is one of the few flags whose number differs between the two.
+    private static readonly int Direct = RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 0x10000 : 0x4000;
 
     public static uint EffectiveUser => geteuid();
 
@@ -46,6 +54,16 @@ internal static class Posix
     /// <summary>Opens a file for reading and writing, made with mode 0600 when it is missing, without the lock that .NET would take. Not inherited by child processes.</summary>
     /// <exception cref="IOException">It cannot be opened.</exception>
     public static SafeFileHandle OpenUnlocked(string path) => Open(path, ReadWrite | Create | CloseOnExec);
+
+    /// <summary>Opens an existing file for writes that pass the page cache by; null where the file system does not offer that.</summary>
+    public static SafeFileHandle? TryOpenDirect(string path)
+    {
+        var descriptor = open(path, WriteOnly | Direct | CloseOnExec, 0);
+        return descriptor >= 0 ? new SafeFileHandle(descriptor, ownsHandle: true) : null;
+    }
+
+    /// <summary>Tells the page cache that a range of a file need not stay in memory. A hint: whether it is taken does not matter.</summary>
+    public static void DropPages(SafeFileHandle file, long position, long length) => _ = posix_fadvise(file, position, length, DontNeed);
 
     /// <summary>Takes the file's exclusive lock; the kernel gives it back when the last handle is closed, also by kill -9.</summary>
     /// <returns>False when somebody else holds it.</returns>
@@ -85,5 +103,7 @@ internal static class Posix
 
     [DllImport("libc", SetLastError = true)]
     private static extern int flock(SafeFileHandle file, int operation);
+    [DllImport("libc")]
+    private static extern int posix_fadvise(SafeFileHandle file, long offset, long length, int advice);
 #pragma warning restore IDE1006, SYSLIB1054
 }

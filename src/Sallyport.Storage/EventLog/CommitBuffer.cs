@@ -6,13 +6,15 @@ namespace Sallyport.Storage.EventLog;
 /// </summary>
 internal sealed class CommitBuffer(int capacityBytes)
 {
+    private const long PageBytes = 4096;
+
     // Pinned, so that a write of megabytes does not pin anew each time and never moves in a collection.
-    private readonly byte[] _bytes = GC.AllocateUninitializedArray<byte>(capacityBytes, pinned: true);
+    private readonly byte[] _bytes = GC.AllocateUninitializedArray<byte>(capacityBytes + (int)PageBytes, pinned: true);
 
     // A set, because one connection appends many times to one batch and is told once.
     private readonly HashSet<ICommitListener> _listeners = new(ReferenceEqualityComparer.Instance);
 
-    public int Capacity => _bytes.Length;
+    public int Capacity => capacityBytes;
 
     public int Length { get; private set; } = BatchFormat.HeaderLength;
 
@@ -27,18 +29,19 @@ internal sealed class CommitBuffer(int capacityBytes)
 
     public Span<byte> Batch => _bytes.AsSpan(0, Length);
 
-    /// <summary>The batch and zeroes up to the next multiple of 8.</summary>
-    public ReadOnlySpan<byte> Padded
+    /// <summary>
+    /// The batch and zeroes up to the end of the page in which it ends when it begins at <paramref name="position"/>: a page that is
+    /// not in memory and is overwritten in part would have to be read first, while everybody waits.
+    /// </summary>
+    public ReadOnlySpan<byte> PaddedAt(long position)
     {
-        get
-        {
-            var padded = BatchFormat.Align(Length);
-            _bytes.AsSpan(Length, padded - Length).Clear();
-            return _bytes.AsSpan(0, padded);
-        }
+        var end = position + Length;
+        var padding = (int)((end + PageBytes - 1 & ~(PageBytes - 1)) - end);
+        _bytes.AsSpan(Length, padding).Clear();
+        return _bytes.AsSpan(0, Length + padding);
     }
 
-    public bool HasRoom(int bytes) => BatchFormat.Align(Length + bytes) <= _bytes.Length;
+    public bool HasRoom(int bytes) => BatchFormat.Align(Length + bytes) <= capacityBytes;
 
     /// <summary>Copies a record in and returns the copy, to be stamped.</summary>
     public Span<byte> Add(ReadOnlySpan<byte> record)

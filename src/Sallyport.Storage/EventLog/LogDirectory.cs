@@ -32,8 +32,6 @@ internal sealed class LogDirectory(ILogFiles files, byte[] macKey)
     private const int HeadFixedLength = 56;
     private const int HeadEntryLength = 24;
     private const int HeadSlotBytes = 64 * 1024;
-    private const int ZeroBytes = 64 * 1024;
-    private const int ZeroStepBytes = 1024 * 1024;
 
     private static ReadOnlySpan<byte> FormatMagic => "SPLOGDIR"u8;
 
@@ -180,18 +178,7 @@ internal sealed class LogDirectory(ILogFiles files, byte[] macKey)
     {
         var making = SegmentHeader.FileName(generation) + Making;
         var file = files.Open(making, create: true);
-        return Name(generation, making, file, partitions, segmentBytes, () =>
-        {
-            var zeroes = new byte[ZeroBytes];
-            for (var at = 0; at < segmentBytes; at += ZeroBytes)
-            {
-                file.Write(zeroes.AsSpan(0, Math.Min(ZeroBytes, segmentBytes - at)), at);
-
-                // In steps, so that the commits beside it never wait for the whole segment.
-                if (at % ZeroStepBytes == 0)
-                    file.Sync();
-            }
-        });
+        return Name(generation, making, file, partitions, segmentBytes, () => file.Fill(segmentBytes));
     }
 
     /// <summary>Makes a segment of a dropped one: cheaper than zeroes, and the generation tells old batches from new ones.</summary>

@@ -3,6 +3,9 @@ namespace Sallyport.Storage.EventLog;
 /// <content>The writer: takes the forming batch, writes and syncs it, publishes it. Batches form by themselves meanwhile; nothing lingers.</content>
 public sealed partial class SegmentLog
 {
+    // What the page cache is given back at once. The newest two to three steps of a segment stay.
+    private const long ForgetStepBytes = 4 * 1024 * 1024;
+
     private readonly BatchMac _mac;
 
     // The writer's; others look at it, and it changes, under the gate.
@@ -65,7 +68,7 @@ public sealed partial class SegmentLog
             try
             {
                 var began = _time.GetTimestamp();
-                segment.File.Write(batch.Padded, position);
+                segment.File.Write(batch.PaddedAt(position), position);
                 segment.File.Sync();
                 LogMeter.Committed(batch.Records, batch.Length, _time.GetElapsedTime(began));
             }
@@ -77,6 +80,7 @@ public sealed partial class SegmentLog
             }
 
             Publish(batch, segment, position);
+            ForgetBefore(segment, position, batch.Length);
         }
 
         batch.TellListeners();
@@ -140,6 +144,15 @@ public sealed partial class SegmentLog
         }
 
         Volatile.Write(ref _committed, batch.Number);
+    }
+
+    // Readers live at the tail or read along from far behind; the pages in between serve nobody. Given back, they are the ones that the
+    // next commits are written to: pages that are still warm, instead of ever new ones until memory is full of log.
+    private static void ForgetBefore(LogSegment segment, long position, int length)
+    {
+        var step = position / ForgetStepBytes;
+        if ((position + length) / ForgetStepBytes > step && step > 0)
+            segment.File.Forget((step - 1) * ForgetStepBytes, ForgetStepBytes);
     }
 
     private void Fail(Exception failure)

@@ -102,6 +102,7 @@ public sealed partial class SegmentLog
             var footer = SegmentFooter.Encode(segment);
             segment.File.Write(footer, segment.File.Length - footer.Length);
             segment.File.Sync();
+            segment.File.Forget(0, segment.File.Length);
             lock (_gate)
             {
                 segment.FooterLength = footer.Length;

@@ -27,10 +27,14 @@ internal sealed class UnsyncedFiles(ILogFiles files) : ILogFiles
 
         public void Write(ReadOnlySpan<byte> bytes, long position) => file.Write(bytes, position);
 
+        public void Fill(int bytes) => file.Fill(bytes);
+
         public void Sync()
         {
             // The defence that is switched off.
         }
+
+        public void Forget(long position, long length) => file.Forget(position, length);
 
         public void Dispose() => file.Dispose();
     }

@@ -11,6 +11,7 @@ internal sealed class FaultFiles(Random random) : ILogFiles
 {
     private const int PageBytes = 4096;
     private const int SectorBytes = 512;
+    private const int FillStepBytes = 64 * 1024;
 
     private readonly List<Action<Dictionary<string, Content>>> _unsyncedNames = [];
     private Dictionary<string, Content> _names = [];
@@ -203,6 +204,15 @@ internal sealed class FaultFiles(Random random) : ILogFiles
             content.Write(bytes, position);
         }
 
+        public void Fill(int bytes)
+        {
+            for (var at = 0; at < bytes; at += FillStepBytes)
+            {
+                Write(new byte[Math.Min(FillStepBytes, bytes - at)], at);
+                Sync();
+            }
+        }
+
         public void Sync()
         {
             try
@@ -216,6 +226,11 @@ internal sealed class FaultFiles(Random random) : ILogFiles
             }
 
             content.Sync();
+        }
+
+        public void Forget(long position, long length)
+        {
+            // All of it is in memory.
         }
 
         public void Dispose()
