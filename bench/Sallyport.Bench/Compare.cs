@@ -53,7 +53,7 @@ internal static class Compare
     public static Row One(Server server, Shape shape, TimeSpan duration)
     {
         using var generator = new Generator(server.Port, shape.Connections, shape.Window, PayloadBytes, server.HostName, server.Token);
-        var warmUp = TimeSpan.FromSeconds(3);
+        var warmUp = TimeSpan.FromSeconds(10);
         if (shape.RatePerSecond > 0)
             generator.Steady(shape.RatePerSecond, warmUp, TimeSpan.Zero);
         else

@@ -65,25 +65,27 @@ internal static class Footprint
     private static async Task<long[]> Reads(Server hub, int devices, int perSecond, TimeSpan duration)
     {
         var random = new Random(1);
-        var count = (int)(perSecond * duration.TotalSeconds);
-        for (var warm = 0; warm < 500; warm++)
-            await Read(random.Next(devices), Stopwatch.GetTimestamp());
-
-        var start = Stopwatch.GetTimestamp();
-        var reads = new Task<long>[count];
-        for (var i = 0; i < count; i++)
-        {
-            var due = start + (long)(i / (double)perSecond * Stopwatch.Frequency);
-            // Open loop: each request leaves at its time, whatever the ones before it do.
-            var wait = Stopwatch.GetElapsedTime(Stopwatch.GetTimestamp(), due);
-            if (wait > TimeSpan.FromMilliseconds(1))
-                await Task.Delay(wait);
-            reads[i] = Read(random.Next(devices), due);
-        }
-
-        var times = await Task.WhenAll(reads);
+        await Pace(TimeSpan.FromSeconds(10)); // warm-up
+        var times = await Pace(duration);
         Array.Sort(times);
         return times;
+
+        // Open loop: each request leaves at its time, whatever the ones before it do. The kernel's clock keeps the pace: the runtime's
+        // timers count whole milliseconds.
+        Task<long[]> Pace(TimeSpan length) => Task.Factory.StartNew(() =>
+        {
+            var interval = Stopwatch.Frequency / perSecond;
+            using var clock = new KernelClock(1_000_000_000L / perSecond);
+            var due = clock.Start;
+            List<Task<long>> reads = [];
+            for (var count = (int)(perSecond * length.TotalSeconds); reads.Count < count;)
+            {
+                for (var ticks = clock.Wait(); ticks > 0 && reads.Count < count; ticks--)
+                    reads.Add(Read(random.Next(devices), due += interval));
+            }
+
+            return Task.WhenAll(reads);
+        }, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).Unwrap();
 
         async Task<long> Read(int device, long due)
         {

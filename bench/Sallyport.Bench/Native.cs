@@ -88,9 +88,9 @@ internal static unsafe partial class Native
     }
 
     /// <summary>A descriptor that is readable at a fixed interval, by the monotonic clock.</summary>
-    public static int Timer(long intervalNs)
+    public static int Timer(long intervalNs, bool blocking = false)
     {
-        var descriptor = Check(timerfd_create(1, SOCK_NONBLOCK | SOCK_CLOEXEC), "timerfd_create");
+        var descriptor = Check(timerfd_create(1, SOCK_CLOEXEC | (blocking ? 0 : SOCK_NONBLOCK)), "timerfd_create");
         var (seconds, nanoseconds) = Math.DivRem(intervalNs, 1_000_000_000);
         var time = stackalloc long[] { seconds, nanoseconds, seconds, nanoseconds };
         Check(timerfd_settime(descriptor, 0, time, null), "timerfd_settime");

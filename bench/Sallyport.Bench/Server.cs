@@ -51,6 +51,7 @@ internal sealed class Server : IDisposable
 #pragma warning disable CA2000 // The client owns its handler.
         var rest = new HttpClient(new SocketsHttpHandler
         {
+            MaxConnectionsPerServer = 16, // As many as one busy service keeps; handshakes are not what is measured.
             SslOptions =
             {
                 CertificateChainPolicy = new X509ChainPolicy
