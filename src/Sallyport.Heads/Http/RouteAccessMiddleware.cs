@@ -6,6 +6,7 @@ using Microsoft.AspNetCore.Routing;
 using Microsoft.AspNetCore.Routing.Patterns;
 using Microsoft.Extensions.Logging;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Limits;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
@@ -28,16 +29,20 @@ internal sealed class RouteAccessMiddleware
     private readonly RequestDelegate _next;
     private readonly IServiceAuthentication _services;
     private readonly IDeviceAuthentication _devices;
+    private readonly Attempts _attempts;
+    private readonly TimeProvider _time;
     private readonly ILogger<RouteAccessMiddleware> _log;
 
     public RouteAccessMiddleware(
         RequestDelegate next, EndpointDataSource routes, IServiceAuthentication services, IDeviceAuthentication devices,
-        ILogger<RouteAccessMiddleware> log)
+        Attempts attempts, TimeProvider time, ILogger<RouteAccessMiddleware> log)
     {
         RouteAccessCheck.Verify(routes);
         _next = next;
         _services = services;
         _devices = devices;
+        _attempts = attempts;
+        _time = time;
         _log = log;
     }
 
@@ -107,6 +112,8 @@ internal sealed class RouteAccessMiddleware
 
             context.Features.Get<PreAuthenticationLease>()?.Dispose();
             context.Features.Set(admission);
+            if (required.AsDevice)
+                _attempts.Note(Attempt.Of(context.RouteIdentity(), PeerOf(context), admission));
             context.Features.Set(new CallerCheck(() => AdmitAsync(context, route, required)));
         }
 
@@ -123,17 +130,31 @@ internal sealed class RouteAccessMiddleware
     {
         var authorization = context.Request.Headers.Authorization;
         if (authorization.Count > 1)
-            return ValueTask.FromResult(Admission.Refuse(HubErrors.Unauthorized, "more than one Authorization header"));
+            return Refuse(context, "there is more than one Authorization header");
 
         var host = context.Request.Host.Host;
         if (!required.AsDevice)
-            return _services.AuthenticateAsync(authorization, host, required.Resource ?? ResourceOf(context, route), required.Rights, context.Peer(), context.RequestAborted);
+            return _services.AuthenticateAsync(authorization, host, required.Resource ?? ResourceOf(context, route), required.Rights, PeerOf(context), context.RequestAborted);
 
         if (!Identity.TryCreate(context.RouteId("id"), context.RouteId("moduleId"), out var identity))
-            return ValueTask.FromResult(Admission.Refuse(HubErrors.Unauthorized, "the path names no valid device id"));
+            return Refuse(context, "the path names no valid device id");
 
         var credential = new DeviceCredential(authorization, context.Connection.ClientCertificate);
-        return _devices.AuthenticateAsync(identity, host, credential, context.Peer(), context.RequestAborted);
+        return _devices.AuthenticateAsync(identity, host, credential, PeerOf(context), context.RequestAborted);
+    }
+
+    private ValueTask<Admission> Refuse(HttpContext context, string reason)
+    {
+        var admission = Admission.Refuse(HubErrors.Unauthorized, reason);
+        _attempts.Note(Attempt.Of("", PeerOf(context), admission));
+        return ValueTask.FromResult(admission);
+    }
+
+    // Seconds are all that a Date header has: an error below two of them says nothing.
+    private Peer PeerOf(HttpContext context)
+    {
+        var skew = context.Request.GetTypedHeaders().Date - _time.GetUtcNow();
+        return context.Peer() with { ClockSkew = skew?.Duration() >= TimeSpan.FromSeconds(2) ? skew : null };
     }
 
     private Task RefuseAsync(HttpContext context, RouteEndpoint route, Admission admission)

@@ -1,6 +1,7 @@
 using System.Text;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Devices;
+using Sallyport.Hub.Diagnosis;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
 using Sallyport.Protocol.Mqtt;
@@ -18,6 +19,9 @@ internal sealed partial class MqttConnection
 
     // The authenticator has noted the refusal in the audit trail.
     private bool _isAudited;
+
+    // CONNACK 0 was given: what comes is the end of a link and no refusal.
+    private bool _isAdmitted;
 
     private async ValueTask ConnectAsync()
     {
@@ -45,6 +49,8 @@ internal sealed partial class MqttConnection
         if (admission.GenerationId != _generationId)
             throw new MqttProtocolException(HubErrors.DeviceNotFound, "the identity was deleted and made anew while it connected", MqttConnectCode.NotAuthorized);
 
+        _isAdmitted = true;
+        _head.Attempts.Note(Attempt.Of(identity, Peer, admission));
         Volatile.Write(ref _expiresUtcTicks, admission.Principal!.Expires.UtcTicks);
         _withdrawal = admission.Principal.Withdrawn.UnsafeRegister(
             static connection => ((MqttConnection)connection!).Refuse(HubErrors.Unauthorized, "the policy whose token it showed was deleted or got a new key"), this);

@@ -3,6 +3,7 @@ using System.Security.Cryptography.X509Certificates;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Devices;
+using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Limits;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
@@ -38,6 +39,8 @@ internal sealed partial class MqttConnection : IDeviceLink, ICommitListener, ITh
 
     // The transport failed or was cut: nothing can be read or written any more. Set by reader, sender and watch.
     private volatile bool _peerGone;
+
+    private bool _saidGoodbye;
 
     // Deadlines in timestamps of the clock, written by the reader, read by the watch.
     private long _quietUntil;
@@ -172,7 +175,8 @@ internal sealed partial class MqttConnection : IDeviceLink, ICommitListener, ITh
                 EndTurn();
             }
 
-            if (step == MqttServerStep.Disconnected || read.IsCompleted)
+            _saidGoodbye = step == MqttServerStep.Disconnected;
+            if (_saidGoodbye || read.IsCompleted)
                 return;
         }
     }
@@ -188,6 +192,8 @@ internal sealed partial class MqttConnection : IDeviceLink, ICommitListener, ITh
             _head.Devices.Detach(this);
             if (_ending is null)
                 _head.Logger.WentAway(Name, Peer.Address);
+            if (_isAdmitted)
+                NoteEnd();
         }
 
         await DrainAsync().ConfigureAwait(false);
@@ -249,7 +255,22 @@ internal sealed partial class MqttConnection : IDeviceLink, ICommitListener, ITh
         return true;
     }
 
-    private void Note(HubError error, string reason) =>
+    private void NoteEnd()
+    {
+        var (code, reason) = _ending is { } ending ? (ending.Error.Code, ending.Reason)
+            : (0, _saidGoodbye ? "the device ended it (DISCONNECT)" : "the device or the network ended it without DISCONNECT");
+        if (code != HubErrors.ConnectionForcefullyClosedOnNewConnection.Code) // Whoever decides take-over has noted it.
+            _head.Attempts.Note(new Attempt(Identity.ToString(), Peer, AttemptOutcome.Closed, code, reason) { Fingerprint = _device!.Principal.CredentialFingerprint });
+    }
+
+    private void Note(HubError error, string reason)
+    {
+        if (!_isAdmitted)
+        {
+            var claimed = Identity.TryParse(_session.Connect?.ClientId, out var identity) ? identity.ToString() : "";
+            _head.Attempts.Note(new Attempt(claimed, Peer, AttemptOutcome.Refused, error.Code, reason));
+        }
+
         _head.Audit.Note(new AuditEntry(
             _device is null ? "anonymous" : $"device:{Identity}",
             _device?.Principal.CredentialFingerprint ?? "",
@@ -259,6 +280,7 @@ internal sealed partial class MqttConnection : IDeviceLink, ICommitListener, ITh
             $"{error.Code} {reason}",
             "",
             $"{Peer.Protocol} {Peer.Address}"));
+    }
 
     private void Cut()
     {

@@ -6,6 +6,7 @@ using Microsoft.Extensions.Logging;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Devices;
+using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Limits;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Protocol.Errors;
@@ -33,6 +34,7 @@ public sealed class MqttHead : IDisposable
         MqttSessions sessions,
         PreAuthenticationLimits limits,
         IAuditTrail audit,
+        Attempts attempts,
         TimeProvider time,
         ILogger<MqttHead> logger,
         MqttOptions options)
@@ -44,6 +46,7 @@ public sealed class MqttHead : IDisposable
         Sessions = sessions;
         _limits = limits;
         Audit = audit;
+        Attempts = attempts;
         Time = time;
         Logger = logger;
         Options = options;
@@ -56,6 +59,7 @@ public sealed class MqttHead : IDisposable
     internal IEventLog Log { get; }
     internal MqttSessions Sessions { get; }
     internal IAuditTrail Audit { get; }
+    internal Attempts Attempts { get; }
     internal TimeProvider Time { get; }
     internal ILogger Logger { get; }
     internal MqttOptions Options { get; }

@@ -1,4 +1,5 @@
 using Sallyport.Hub.Audit;
+using Sallyport.Hub.Diagnosis;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
 using Sallyport.Protocol.Sas;
@@ -15,35 +16,39 @@ namespace Sallyport.Hub.Access;
 /// An identity that is changed while it connects: a head that has attached its link asks once more, and closes when refused.
 /// The change is on disk before links are closed, so either this second answer or that close catches the link.
 /// </remarks>
-public sealed class DeviceAuthenticator(HubNames names, IdentityCache identities, Policies policies, IAuditTrail audit, TimeProvider time) : IDeviceAuthentication
+public sealed class DeviceAuthenticator(HubNames names, IdentityCache identities, Policies policies, IAuditTrail audit, Attempts attempts, TimeProvider time) : IDeviceAuthentication
 {
     /// <inheritdoc/>
     public ValueTask<Admission> AuthenticateAsync(Identity identity, string hostName, DeviceCredential credential, Peer peer, CancellationToken cancel)
     {
         cancel.ThrowIfCancellationRequested();
-        var fingerprint = "";
+        SharedAccessSignature? token = null;
         var admission = string.IsNullOrEmpty(credential.Token)
             ? RefuseWithoutToken(identity, credential)
-            : Authenticate(identity, hostName, credential.Token, ref fingerprint);
+            : Authenticate(identity, hostName, credential.Token, out token);
 
         AccessMeter.Count(admission, "device");
         if (!admission.IsAdmitted)
+        {
+            var fingerprint = token?.Fingerprint ?? "";
             audit.Note(Refusals.Entry(identity.ToString(), fingerprint, admission, peer));
+            attempts.Note(Attempt.Of(identity, peer, admission) with { Fingerprint = fingerprint, AcceptedUntil = token?.AcceptedUntil });
+        }
+
         return new ValueTask<Admission>(admission);
     }
 
-    private Admission Authenticate(Identity identity, string hostName, string text, ref string fingerprint)
+    private Admission Authenticate(Identity identity, string hostName, string text, out SharedAccessSignature? token)
     {
-        if (TokenCheck.Read(text, hostName, names, out var token) is { } unreadable)
+        if (TokenCheck.Read(text, hostName, names, out token) is { } unreadable)
             return unreadable;
 
-        fingerprint = token!.Fingerprint;
-        return token.PolicyName is null
-            ? AuthenticateByOwnKey(identity, token, fingerprint)
-            : AuthenticateByPolicy(identity, token, token.PolicyName, fingerprint);
+        return token!.PolicyName is null
+            ? AuthenticateByOwnKey(identity, token)
+            : AuthenticateByPolicy(identity, token, token.PolicyName);
     }
 
-    private Admission AuthenticateByOwnKey(Identity identity, SharedAccessSignature token, string fingerprint)
+    private Admission AuthenticateByOwnKey(Identity identity, SharedAccessSignature token)
     {
         var credentials = identities.Find(identity);
         var keys = credentials is { Authentication: IdentityAuthentication.Sas } ? credentials.Keys : null;
@@ -54,10 +59,10 @@ public sealed class DeviceAuthenticator(HubNames names, IdentityCache identities
             return Admission.Refuse(HubErrors.DeviceNotFound, "the device is disabled");
 
         var (kind, method) = identity.IsModule ? (PrincipalKind.Module, AuthMethod.ModuleSas) : (PrincipalKind.Device, AuthMethod.DeviceSas);
-        return Admit(new Principal(kind, identity.ToString(), Rights.DeviceConnect, token.AcceptedUntil, method, fingerprint), credentials);
+        return Admit(new Principal(kind, identity.ToString(), Rights.DeviceConnect, token.AcceptedUntil, method, token.Fingerprint), credentials);
     }
 
-    private Admission AuthenticateByPolicy(Identity identity, SharedAccessSignature token, string policyName, string fingerprint)
+    private Admission AuthenticateByPolicy(Identity identity, SharedAccessSignature token, string policyName)
     {
         var policy = policies.FindCredentials(policyName);
         if (TokenCheck.Verify(token, policy?.Keys, "there is no such policy", PathOf(identity), time.GetUtcNow()) is { } refusal)
@@ -74,7 +79,7 @@ public sealed class DeviceAuthenticator(HubNames names, IdentityCache identities
             return Admission.Refuse(HubErrors.DeviceNotFound, "the device is disabled");
 
         return Admit(
-            new Principal(PrincipalKind.Policy, policy.Name, Rights.DeviceConnect, token.AcceptedUntil, AuthMethod.HubSas, fingerprint) { Withdrawn = policy.Withdrawal.Token },
+            new Principal(PrincipalKind.Policy, policy.Name, Rights.DeviceConnect, token.AcceptedUntil, AuthMethod.HubSas, token.Fingerprint) { Withdrawn = policy.Withdrawal.Token },
             credentials);
     }
 

@@ -30,7 +30,11 @@ public sealed record Principal(PrincipalKind Kind, string Name, Rights Rights, D
 /// <summary>From where somebody speaks, for refusals, limits and audit.</summary>
 /// <param name="Address">The peer's address and port; null inside the process.</param>
 /// <param name="Protocol"><c>mqtt</c>, <c>mqtt-ws</c>, <c>https</c>, ….</param>
-public readonly record struct Peer(IPEndPoint? Address, string Protocol);
+public readonly record struct Peer(IPEndPoint? Address, string Protocol)
+{
+    /// <summary>How far its clock is before (positive) or behind (negative) the hub's, where it told the time (HTTP's <c>Date</c>).</summary>
+    public TimeSpan? ClockSkew { get; init; }
+}
 
 /// <summary>
 /// What a device showed: the token as sent (password field, Authorization header) and the certificate of its TLS session. Never printed.
@@ -46,6 +50,9 @@ public sealed record Admission(Principal? Principal, HubError? Error, string Rea
 {
     /// <summary>The generation id of the identity let in; stamped on its messages.</summary>
     public string GenerationId { get; init; } = "";
+
+    /// <summary>An expired token with a right signature: the peer's clock is at least so far behind (negative) if it has just made it.</summary>
+    public TimeSpan? ClockSkew { get; init; }
 
     public bool IsAdmitted => Principal is not null;
 

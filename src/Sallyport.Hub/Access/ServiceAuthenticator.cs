@@ -1,38 +1,44 @@
 using Sallyport.Hub.Audit;
+using Sallyport.Hub.Diagnosis;
 using Sallyport.Protocol.Errors;
+using Sallyport.Protocol.Sas;
 
 namespace Sallyport.Hub.Access;
 
 /// <summary>Authenticates back ends and operators by the token of a policy that holds the rights they need. Thread-safe. Every refusal is in the audit trail.</summary>
-public sealed class ServiceAuthenticator(HubNames names, Policies policies, IAuditTrail audit, TimeProvider time) : IServiceAuthentication
+public sealed class ServiceAuthenticator(HubNames names, Policies policies, IAuditTrail audit, Attempts attempts, TimeProvider time) : IServiceAuthentication
 {
     /// <inheritdoc/>
     public ValueTask<Admission> AuthenticateAsync(
         string? authorization, string hostName, string resource, Rights needed, Peer peer, CancellationToken cancel)
     {
         cancel.ThrowIfCancellationRequested();
-        var (policyName, fingerprint) = ("", "");
+        SharedAccessSignature? token = null;
         var admission = string.IsNullOrEmpty(authorization)
             ? Admission.Refuse(HubErrors.Unauthorized, "there is no Authorization header")
-            : Authenticate(authorization, hostName, resource, needed, ref policyName, ref fingerprint);
+            : Authenticate(authorization, hostName, resource, needed, out token);
 
         AccessMeter.Count(admission, "service");
         if (!admission.IsAdmitted)
-            audit.Note(Refusals.Entry(policyName, fingerprint, admission, peer));
+        {
+            var fingerprint = token?.Fingerprint ?? "";
+            var subject = token?.PolicyName is { } policyName ? KnownSubjects.OfPolicy(policyName) : "";
+            audit.Note(Refusals.Entry(subject, fingerprint, admission, peer));
+            attempts.Note(Attempt.Of(subject, peer, admission) with { Fingerprint = fingerprint, AcceptedUntil = token?.AcceptedUntil });
+        }
+
         return new ValueTask<Admission>(admission);
     }
 
     private Admission Authenticate(
-        string authorization, string hostName, string resource, Rights needed, ref string policyName, ref string fingerprint)
+        string authorization, string hostName, string resource, Rights needed, out SharedAccessSignature? token)
     {
-        if (TokenCheck.Read(authorization, hostName, names, out var token) is { } unreadable)
+        if (TokenCheck.Read(authorization, hostName, names, out token) is { } unreadable)
             return unreadable;
 
-        fingerprint = token!.Fingerprint;
-        if (token.PolicyName is null)
+        if (token!.PolicyName is null)
             return Admission.Refuse(HubErrors.Unauthorized, "the token names no policy (skn)");
 
-        policyName = $"policy {token.PolicyName}";
         var policy = policies.FindCredentials(token.PolicyName);
         if (TokenCheck.Verify(token, policy?.Keys, "there is no such policy", resource, time.GetUtcNow()) is { } refusal)
             return refusal;
@@ -40,7 +46,7 @@ public sealed class ServiceAuthenticator(HubNames names, Policies policies, IAud
             return Admission.Refuse(HubErrors.UnauthorizedAccess, $"the policy {policy.Name} does not hold {RightsText.Format(missing)}");
 
         return new Admission(
-            new Principal(PrincipalKind.Policy, policy.Name, policy.Rights, token.AcceptedUntil, AuthMethod.HubSas, fingerprint) { Withdrawn = policy.Withdrawal.Token },
+            new Principal(PrincipalKind.Policy, policy.Name, policy.Rights, token.AcceptedUntil, AuthMethod.HubSas, token.Fingerprint) { Withdrawn = policy.Withdrawal.Token },
             null,
             "");
     }

@@ -41,7 +41,7 @@ internal static class TokenCheck
             return Admission.Refuse(HubErrors.Unauthorized, "the token was made for another resource: its sr is not the beginning of what was asked for");
 
         return token.IsExpired(now)
-            ? Admission.Refuse(HubErrors.Unauthorized, $"the token expired at {token.AcceptedUntil - SharedAccessSignature.ClockSkew:u}")
+            ? Admission.Refuse(HubErrors.Unauthorized, $"the token expired at {token.Expires:u}") with { ClockSkew = token.Expires - now }
             : null;
     }
 }

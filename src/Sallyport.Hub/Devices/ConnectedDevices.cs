@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using Sallyport.Hub.Diagnosis;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
 
@@ -8,7 +9,7 @@ namespace Sallyport.Hub.Devices;
 /// Which identities are connected: one link each, across protocols. Decides take-over: the newer connection wins, exactly once.
 /// Thread-safe.
 /// </summary>
-public sealed class ConnectedDevices(TimeProvider time)
+public sealed class ConnectedDevices(Attempts attempts, TimeProvider time)
 {
     private readonly ConcurrentDictionary<Identity, Entry> _links = new();
 
@@ -34,7 +35,9 @@ public sealed class ConnectedDevices(TimeProvider time)
                 if (!_links.TryUpdate(link.Identity, new Entry(link, now), older))
                     continue;
 
-                older.Link.Close(HubErrors.ConnectionForcefullyClosedOnNewConnection, $"the same identity connected again from {link.Peer.Address}");
+                var error = HubErrors.ConnectionForcefullyClosedOnNewConnection;
+                attempts.Note(new Attempt(link.Identity.ToString(), older.Link.Peer, AttemptOutcome.TakenOver, error.Code, "the same identity connected again") { TakenOverBy = link.Peer.Address });
+                older.Link.Close(error, $"the same identity connected again from {link.Peer.Address}");
                 return;
             }
 

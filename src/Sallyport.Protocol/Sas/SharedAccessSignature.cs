@@ -62,6 +62,9 @@ public sealed class SharedAccessSignature
     /// <summary>The host that <c>sr</c> starts with, as written.</summary>
     public string Host => _resource.Host;
 
+    /// <summary><c>se</c>: when it ends, by the clock of whoever made it.</summary>
+    public DateTimeOffset Expires => DateTimeOffset.FromUnixTimeSeconds(_expirySeconds);
+
     /// <summary>When it stops being accepted: <c>se</c> plus <see cref="ClockSkew"/>.</summary>
     public DateTimeOffset AcceptedUntil => _expirySeconds >= MaxUnixSeconds - (long)ClockSkew.TotalSeconds
         ? DateTimeOffset.MaxValue

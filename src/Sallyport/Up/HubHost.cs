@@ -15,6 +15,7 @@ using Sallyport.Heads.Mqtt;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Devices;
+using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Limits;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Services.Connections;
@@ -121,15 +122,16 @@ internal sealed class HubHost : IAsyncDisposable
         var names = new HubNames(settings.Hub.Hosts);
         var policies = parts.Add(await Policies.OpenAsync(metadata, audit, time, CancellationToken.None).ConfigureAwait(false));
         var identities = new IdentityCache(metadata);
-        var devices = new DeviceAuthenticator(names, identities, policies, audit, time);
-        var services = new ServiceAuthenticator(names, policies, audit, time);
+        var attempts = new Attempts(new KnownSubjects(identities, policies).Exists, time);
+        var devices = new DeviceAuthenticator(names, identities, policies, audit, attempts, time);
+        var services = new ServiceAuthenticator(names, policies, audit, attempts, time);
 
         // What devices do, and what becomes of it.
         var limits = new PreAuthenticationLimits(new ConnectionLimitsOptions());
-        var connected = new ConnectedDevices(time);
+        var connected = new ConnectedDevices(attempts, time);
         var ingest = new Ingest(events);
         var mqtt = parts.Add(new MqttHead(
-            devices, connected, ingest, events, new MqttSessions(metadata), limits, audit, time, logs.CreateLogger<MqttHead>(), new MqttOptions()));
+            devices, connected, ingest, events, new MqttSessions(metadata), limits, audit, attempts, time, logs.CreateLogger<MqttHead>(), new MqttOptions()));
         var relay = parts.Add(new Running(new OutboxRelay(metadata, events, time, logs.CreateLogger<OutboxRelay>()).RunAsync));
         var connections = parts.Add(new ServiceConnections(
             events, metadata, Outgoing(settings, data, sockets), connection => MayRun(policies, connection), time, logs));
@@ -146,6 +148,7 @@ internal sealed class HubHost : IAsyncDisposable
             .AddSingleton<IAuditTrail>(audit)
             .AddSingleton(policies)
             .AddSingleton(identities)
+            .AddSingleton(attempts)
             .AddSingleton<IDeviceAuthentication>(devices)
             .AddSingleton<IServiceAuthentication>(services)
             .AddSingleton(connected)

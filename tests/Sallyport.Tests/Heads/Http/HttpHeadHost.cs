@@ -13,6 +13,7 @@ using Sallyport.Heads.Http;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Devices;
+using Sallyport.Hub.Diagnosis;
 using Sallyport.Protocol.Sas;
 using Sallyport.Storage.EventLog;
 using Sallyport.Storage.Metadata;
@@ -49,6 +50,8 @@ internal sealed class HttpHeadHost : IAsyncDisposable
             .AddSingleton<IAuditTrail>(audit)
             .AddSingleton(new HubNames([HostName]))
             .AddSingleton<IdentityCache>(services => new IdentityCache(services.GetRequiredService<IMetadata>()))
+            .AddSingleton<KnownSubjects>()
+            .AddSingleton<Attempts>(services => new Attempts(services.GetRequiredService<KnownSubjects>().Exists, time))
             .AddSingleton<ConnectedDevices>()
             .AddSingleton<IEventLog, ScriptedLog>()
             .AddSingleton<ISettingsInForce, SomeSettings>()

@@ -13,6 +13,7 @@ using Microsoft.Extensions.Time.Testing;
 using Sallyport.Heads;
 using Sallyport.Heads.Http;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Diagnosis;
 using Sallyport.Protocol.Errors;
 
 namespace Sallyport.Tests.Heads.Http;
@@ -204,6 +205,7 @@ public sealed partial class RouteAccessTests : IAsyncDisposable
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         builder.Services.AddHttpBounds();
         builder.Services.AddSingleton<TimeProvider>(new FakeTimeProvider());
+        builder.Services.AddSingleton(new Attempts(_ => true, TimeProvider.System));
         builder.Services.AddSingleton<IServiceAuthentication>(_authentication);
         builder.Services.AddSingleton<IDeviceAuthentication>(_authentication);
         _server = builder.Build();

@@ -6,6 +6,7 @@ using Microsoft.Extensions.Logging;
 using Sallyport.Heads.Http;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Devices;
+using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Registry;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Storage.EventLog;
@@ -38,13 +39,15 @@ internal sealed class TelemetryServer : IAsyncDisposable
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
-        server.Connected = new ConnectedDevices(server.Telemetry.Time);
+        var attempts = new Attempts(_ => true, server.Telemetry.Time);
+        server.Connected = new ConnectedDevices(attempts, server.Telemetry.Time);
         builder.Services.AddHttpBounds()
             .AddSingleton<TimeProvider>(server.Telemetry.Time)
             .AddSingleton<IServiceAuthentication>(authentication)
             .AddSingleton<IDeviceAuthentication>(authentication)
             .AddSingleton<IEventLog>(log is null ? server.Telemetry.Log : log(server.Telemetry.Log))
             .AddSingleton<IMetadata>(await server._metadata.OpenAsync())
+            .AddSingleton(attempts)
             .AddSingleton(server.Connected)
             .AddSingleton<ActivityWriteBack>()
             .AddSingleton<Ingest>()

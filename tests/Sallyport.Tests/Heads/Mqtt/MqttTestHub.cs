@@ -8,6 +8,7 @@ using Sallyport.Heads.Mqtt;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Devices;
+using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Limits;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Protocol.Amqp;
@@ -36,6 +37,7 @@ internal sealed class MqttTestHub : IAsyncDisposable
     {
         _options = options;
         Limits = new PreAuthenticationLimits(limits);
+        Attempts = new Attempts(subject => subject is "d1" or "d1/m1" or "d2", Time);
     }
 
     public WatchedTime Time { get; } = new();
@@ -43,6 +45,8 @@ internal sealed class MqttTestHub : IAsyncDisposable
     public ScriptedAuthentication Authentication { get; } = new();
 
     public NotedRefusals Audit { get; } = new();
+
+    public Attempts Attempts { get; }
 
     public GatedLog Log { get; private set; } = null!;
 
@@ -138,9 +142,9 @@ internal sealed class MqttTestHub : IAsyncDisposable
     private async Task OpenHeadAsync()
     {
         _metadata = await _sqlite.OpenAsync();
-        Devices = new ConnectedDevices(Time);
+        Devices = new ConnectedDevices(Attempts, Time);
         Head = new MqttHead(
-            Authentication, Devices, new Ingest(Log), Log, new MqttSessions(_metadata), Limits, Audit, Time, NullLogger<MqttHead>.Instance, _options);
+            Authentication, Devices, new Ingest(Log), Log, new MqttSessions(_metadata), Limits, Audit, Attempts, Time, NullLogger<MqttHead>.Instance, _options);
     }
 }
 

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using Microsoft.Extensions.Time.Testing;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Audit;
+using Sallyport.Hub.Diagnosis;
 using Sallyport.Protocol.Identities;
 using Sallyport.Protocol.Sas;
 using Sallyport.Storage.Metadata;
@@ -26,6 +27,8 @@ public sealed class AccessFixture : IAsyncLifetime
 
     public Policies Policies { get; private set; } = null!;
 
+    public Attempts Attempts { get; private set; } = null!;
+
     internal DeviceAuthenticator Devices { get; private set; } = null!;
 
     internal ServiceAuthenticator Services { get; private set; } = null!;
@@ -36,8 +39,9 @@ public sealed class AccessFixture : IAsyncLifetime
         Identities = new IdentityCache(Metadata);
         Policies = await Policies.OpenAsync(Metadata, Audit, Time, CancellationToken.None);
         var names = new HubNames([Host, "alias.test"]);
-        Devices = new DeviceAuthenticator(names, Identities, Policies, Audit, Time);
-        Services = new ServiceAuthenticator(names, Policies, Audit, Time);
+        Attempts = new Attempts(new KnownSubjects(Identities, Policies).Exists, Time);
+        Devices = new DeviceAuthenticator(names, Identities, Policies, Audit, Attempts, Time);
+        Services = new ServiceAuthenticator(names, Policies, Audit, Attempts, Time);
         foreach (var identity in new[] { Identity.Of("d1"), Identity.Of("d1", "m1"), Identity.Of("d1", "m2"), Identity.Of("d2") })
             await PutAsync(Record(identity));
     }

@@ -4,6 +4,7 @@ using Microsoft.Extensions.Time.Testing;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Devices;
+using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Registry;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
@@ -24,7 +25,7 @@ internal sealed class RegistryFixture : IAsyncDisposable
     {
         _files = files;
         Metadata = metadata;
-        Connected = new ConnectedDevices(Time);
+        Connected = new ConnectedDevices(new Attempts(_ => true, Time), Time);
         Activity = new ActivityWriteBack(metadata, Connected, Time, NullLogger<ActivityWriteBack>.Instance);
         Cache = new IdentityCache(metadata);
         Registry = new DeviceRegistry(metadata, Connected, Activity, Cache, Audit, new HubNames(["hub.test"]), Time);
