@@ -3,6 +3,7 @@ using System.Diagnostics;
 using Microsoft.Extensions.Logging.Abstractions;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Devices;
+using Sallyport.Hub.Physical;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Protocol.Identities;
 using Sallyport.Protocol.Messages;
@@ -28,7 +29,7 @@ internal static class InProcess
     {
         var options = new SegmentLogOptions { Directory = Path.Combine(directory, Guid.NewGuid().ToString("n")), RetentionBytes = 1L << 30, ReserveBytes = 0 };
         await using var log = await SegmentLog.OpenAsync(options, new byte[32], TimeProvider.System, NullLogger.Instance);
-        var ingest = new Ingest(log);
+        var ingest = new Ingest(log, new QuarantineLine());
         using var committed = new ManualResetEventSlim(false, spinCount: 0);
         var sessions = Enumerable.Range(0, inFlight).Select(i => new Session(log, ingest, committed, i)).ToArray();
         var payload = new ReadOnlySequence<byte>(new byte[PayloadBytes]);

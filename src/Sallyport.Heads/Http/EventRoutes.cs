@@ -31,12 +31,22 @@ internal sealed class EventRoutes(
 
     private int _readers;
 
-    public void Map(IEndpointRouteBuilder routes) => routes.MapGet("/manage/v1/events", ReadAsync).Requires(Rights.TelemetryRead)
-        .Describe("Events of the built-in endpoint as newline-delimited JSON: consumerGroup, partition, from, deviceId, checkpoint, positions, follow, maxEvents.");
+    public void Map(IEndpointRouteBuilder routes)
+    {
+        routes.MapGet("/manage/v1/events", context => ReadAsync(context, StreamId.Events)).Requires(Rights.TelemetryRead)
+            .Describe("Events of the built-in endpoint as newline-delimited JSON: consumerGroup, partition, from, deviceId, checkpoint, positions, follow, maxEvents.");
 
-    private async Task ReadAsync(HttpContext context)
+        // Data that must not be taken for the truth is for those who look into what happened.
+        routes.MapGet("/manage/v1/quarantine/events", context => ReadAsync(context, StreamId.Quarantine)).Requires(Rights.TelemetryRead | Rights.AuditRead)
+            .Describe("What devices in quarantine report, as newline-delimited JSON: partition, from, deviceId, positions, follow, maxEvents.");
+    }
+
+    private async Task ReadAsync(HttpContext context, StreamId stream)
     {
         var request = EventReadRequest.Parse(context.Request.Query, reader.PartitionCount);
+        // Groups and their checkpoints are positions in the stream events.
+        if (stream != StreamId.Events && (request.Checkpoint is not null || context.Request.Query.ContainsKey("consumerGroup")))
+            throw new HubException(HubErrors.ArgumentInvalid, "consumerGroup and checkpoint: the quarantine has none; go on with positions or from");
         if (Interlocked.Increment(ref _readers) > options.MaxReaders)
         {
             Interlocked.Decrement(ref _readers);
@@ -45,7 +55,7 @@ internal sealed class EventRoutes(
 
         try
         {
-            await StreamAsync(context, request);
+            await StreamAsync(context, stream, request);
         }
         finally
         {
@@ -53,9 +63,9 @@ internal sealed class EventRoutes(
         }
     }
 
-    private async Task StreamAsync(HttpContext context, EventReadRequest request)
+    private async Task StreamAsync(HttpContext context, StreamId stream, EventReadRequest request)
     {
-        var query = new EventQuery { Starts = StartsOf(request), Devices = request.Devices, Follow = request.Follow, Heartbeat = options.Heartbeat };
+        var query = new EventQuery { Stream = stream, Starts = StartsOf(request), Devices = request.Devices, Follow = request.Follow, Heartbeat = options.Heartbeat };
         var caller = context.Caller().Principal!;
         var left = caller.Expires - time.GetUtcNow();
         using var expired = new CancellationTokenSource(left < TimeSpan.Zero ? TimeSpan.Zero : left < LongestLife ? left : LongestLife, time);

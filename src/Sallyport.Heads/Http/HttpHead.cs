@@ -2,6 +2,7 @@ using Microsoft.AspNetCore.Routing;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Sallyport.Hub.Physical;
 using Sallyport.Hub.Registry;
 using Sallyport.Hub.Telemetry;
 
@@ -28,6 +29,9 @@ public static class HttpHead
         services.AddSingleton<PolicyRoutes>();
         services.AddSingleton<StatusRoutes>();
         services.AddSingleton<OpenApi>();
+        services.TryAddSingleton<QuarantineLine>();
+        services.TryAddSingleton<Quarantine>();
+        services.AddSingleton<QuarantineRoutes>();
         services.TryAddSingleton<Ingest>();
         services.TryAddSingleton<EventReader>();
         services.TryAddSingleton<Checkpoints>();
@@ -52,6 +56,7 @@ public static class HttpHead
         routes.ServiceProvider.GetRequiredService<DeviceTelemetryRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<EventRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<CheckpointRoutes>().Map(routes);
+        routes.ServiceProvider.GetRequiredService<QuarantineRoutes>().Map(routes);
         return routes;
     }
 

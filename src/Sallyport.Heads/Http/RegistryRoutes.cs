@@ -82,7 +82,7 @@ internal sealed class RegistryRoutes(DeviceRegistry registry)
     private Task CountConnectedAsync(HttpContext context) =>
         context.WriteJsonAsync(new ServiceStatisticsJson(registry.ConnectedCount), HttpJson.Wire.ServiceStatisticsJson);
 
-    private static int TopOf(HttpContext context)
+    internal static int TopOf(HttpContext context)
     {
         if (!context.Request.Query.TryGetValue("top", out var text))
             return DeviceRegistry.MaxListed;

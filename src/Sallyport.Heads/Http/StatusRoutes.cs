@@ -6,17 +6,18 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Devices;
+using Sallyport.Hub.Physical;
 using Sallyport.Storage.EventLog;
 
 namespace Sallyport.Heads.Http;
 
 /// <summary>What runs here, and how far the log has come.</summary>
-internal sealed class StatusRoutes(IServer server, IEventLog log, ConnectedDevices connected, ISettingsInForce settings, TimeProvider time)
+internal sealed class StatusRoutes(IServer server, IEventLog log, ConnectedDevices connected, Quarantine quarantine, ISettingsInForce settings, TimeProvider time)
 {
     private readonly long _started = time.GetTimestamp();
 
     private static readonly (string Name, StreamId Id)[] Streams =
-        [("events", StreamId.Events), ("routed", StreamId.Routed), ("changes", StreamId.Changes)];
+        [("events", StreamId.Events), ("routed", StreamId.Routed), ("changes", StreamId.Changes), ("quarantine", StreamId.Quarantine)];
 
     public void Map(IEndpointRouteBuilder routes)
     {
@@ -38,6 +39,7 @@ internal sealed class StatusRoutes(IServer server, IEventLog log, ConnectedDevic
             (long)time.GetElapsedTime(_started).TotalSeconds,
             [.. server.Features.Get<IServerAddressesFeature>()?.Addresses ?? []],
             connected.Count,
+            quarantine.Count,
             [.. heads]);
         return context.WriteJsonAsync(status, HttpJson.Wire.StatusJson);
     }
@@ -50,7 +52,7 @@ internal sealed class StatusRoutes(IServer server, IEventLog log, ConnectedDevic
 
 /// <param name="Listeners">Addresses that accept connections.</param>
 internal sealed record StatusJson(
-    string Version, long UptimeSeconds, IReadOnlyList<string> Listeners, int ConnectedDevices, IReadOnlyList<PartitionJson> Log);
+    string Version, long UptimeSeconds, IReadOnlyList<string> Listeners, int ConnectedDevices, int QuarantinedDevices, IReadOnlyList<PartitionJson> Log);
 
 /// <param name="NextSequence">What the next record gets; equal to the first when there is none.</param>
 internal sealed record PartitionJson(string Stream, int Partition, long FirstSequence, long NextSequence, DateTime LastEnqueuedTime);

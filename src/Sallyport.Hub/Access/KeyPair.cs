@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 
 namespace Sallyport.Hub.Access;
@@ -36,6 +37,10 @@ internal sealed class KeyPair
         Span<byte> key = stackalloc byte[64];
         return Convert.TryFromBase64String(base64, key, out var length) && length >= 16 && Convert.ToBase64String(key[..length]) == base64;
     }
+
+    /// <summary>Whether two keys or thumbprints are the same text, in a time that does not tell where they differ.</summary>
+    public static bool AreSame(string? one, string? other) =>
+        one is not null && other is not null && CryptographicOperations.FixedTimeEquals(MemoryMarshal.AsBytes(one.AsSpan()), MemoryMarshal.AsBytes(other.AsSpan()));
 
     public override string ToString() => "keys";
 

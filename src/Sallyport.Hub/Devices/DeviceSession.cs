@@ -31,6 +31,12 @@ public sealed class DeviceSession
     public SessionStamp Stamp { get; }
 
     /// <summary>
+    /// False while the device is in quarantine: whoever would deliver a command, a method or desired properties asks first, each time.
+    /// Subscriptions are taken all the same, so that the device does not learn of it.
+    /// </summary>
+    public bool MayReceive => _ingest.MaySendTo(Identity.DeviceId);
+
+    /// <summary>
     /// Encodes one telemetry message into <paramref name="batch"/>; it is taken in by <see cref="FlushAsync"/>.
     /// </summary>
     /// <returns>What is wrong with the message; <see cref="TelemetryOutcome.Accepted"/> when nothing is. The batch is unchanged unless accepted.</returns>
@@ -39,5 +45,5 @@ public sealed class DeviceSession
 
     /// <summary>Appends what the batch holds; see <see cref="IEventLog.AppendAsync"/>.</summary>
     public ValueTask<AppendResult> FlushAsync(RecordBatch batch, ICommitListener? listener, CancellationToken cancel) =>
-        _ingest.AppendAsync(batch, listener, cancel);
+        _ingest.AppendAsync(Stamp, batch, listener, cancel);
 }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Security.Cryptography;
+using Sallyport.Hub.Access;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
 using Sallyport.Storage.Metadata;
@@ -134,6 +135,7 @@ internal sealed class IdentityRules(IIdentityStore identities, IOutboxStore outb
         var after = draft.Credential?.ApplyTo(before) ?? before;
         if (draft.Renewal is { } renewal)
             after = CredentialDraft.Renew(after, renewal);
+        after = after with { PrimarySince = Since(before, after.Primary), SecondarySince = Since(before, after.Secondary) };
         if (before.ModuleId is not null)
             return after with { ManagedBy = NullIfEmpty(draft.ManagedBy.Or(before.ManagedBy)) };
 
@@ -166,6 +168,13 @@ internal sealed class IdentityRules(IIdentityStore identities, IOutboxStore outb
 
         return after with { DeviceScope = scope, ParentScopes = scope is null ? [] : [scope] };
     }
+
+    // A key that only changed its place keeps its age.
+    private DateTimeOffset? Since(IdentityRecord before, string? credential) =>
+        credential is null ? null
+        : KeyPair.AreSame(credential, before.Primary) ? before.PrimarySince
+        : KeyPair.AreSame(credential, before.Secondary) ? before.SecondarySince
+        : time.GetUtcNow();
 
     private static string? First(IReadOnlyList<string>? scopes) => scopes is [var first, ..] ? NullIfEmpty(first) : null;
 

@@ -8,6 +8,8 @@ public sealed record EventQuery
     /// <summary>Where to begin, for each partition that is read. At least one; every partition exists.</summary>
     public required IReadOnlyDictionary<int, LogStart> Starts { get; init; }
 
+    public StreamId Stream { get; init; } = StreamId.Events;
+
     /// <summary>Only events of these devices (and of their modules); null for all.</summary>
     public DevicePattern? Devices { get; init; }
 

@@ -2,7 +2,7 @@ using Sallyport.Storage.EventLog;
 
 namespace Sallyport.Hub.Telemetry;
 
-/// <summary>Reads the stream <c>events</c>, for any number of readers at a time. Thread-safe.</summary>
+/// <summary>Reads a stream, by default <c>events</c>, for any number of readers at a time. Thread-safe.</summary>
 public sealed class EventReader(IEventLog log, TimeProvider time)
 {
     public int PartitionCount => log.PartitionCount;

@@ -5,7 +5,7 @@ using Sallyport.Storage.EventLog;
 namespace Sallyport.Hub.Telemetry;
 
 /// <summary>
-/// One reading of the stream <c>events</c>: several partitions as one, a page of each in turn so that a busy one does not starve
+/// One reading of a stream: several partitions as one, a page of each in turn so that a busy one does not starve
 /// the others, and on at the end without polling. One reader at a time.
 /// </summary>
 public sealed class EventReading : IDisposable
@@ -21,7 +21,7 @@ public sealed class EventReading : IDisposable
     {
         _time = time;
         _query = query;
-        _tails = [.. query.Starts.Select(start => new Tail(log, start.Key, start.Value, query.Follow))];
+        _tails = [.. query.Starts.Select(start => new Tail(log, query.Stream, start.Key, start.Value, query.Follow))];
     }
 
     /// <summary>Per partition, the sequence number that comes next: at first where the reading begins. To be read between pages.</summary>
@@ -91,11 +91,11 @@ public sealed class EventReading : IDisposable
         private long _missing; // Gone before the cursor was opened: a position before the oldest record starts at the oldest.
         private Task? _more;
 
-        public Tail(IEventLog log, int partition, LogStart start, bool follow)
+        public Tail(IEventLog log, StreamId stream, int partition, LogStart start, bool follow)
         {
             Partition = partition;
-            _end = follow ? long.MaxValue : log.Describe(StreamId.Events, partition).NextSequence;
-            _cursor = log.OpenCursor(StreamId.Events, partition, start);
+            _end = follow ? long.MaxValue : log.Describe(stream, partition).NextSequence;
+            _cursor = log.OpenCursor(stream, partition, start);
             _missing = start.Kind == LogStartKind.Sequence ? Math.Max(0, _cursor.NextSequence - start.Sequence) : 0;
         }
 

@@ -1,5 +1,6 @@
 using System.Buffers;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Physical;
 using Sallyport.Protocol.Amqp;
 using Sallyport.Protocol.Identities;
 using Sallyport.Protocol.Messages;
@@ -11,7 +12,8 @@ namespace Sallyport.Hub.Telemetry;
 /// Takes telemetry in: stamp, route, encode once, append. The stored bytes are described in <c>docs/formats/message.md</c>.
 /// Thread-safe; allocates nothing per message.
 /// </summary>
-public sealed class Ingest(IEventLog log)
+/// <param name="quarantine">Messages of devices behind this line go to the stream <c>quarantine</c>.</param>
+public sealed class Ingest(IEventLog log, QuarantineLine quarantine)
 {
     /// <summary>The bound of IoT Hub on a device-to-cloud message or batch: 256 KB.</summary>
     public const int MaxMessageBytes = 262_144;
@@ -63,25 +65,50 @@ public sealed class Ingest(IEventLog log)
         return TelemetryOutcome.Accepted;
     }
 
-    /// <summary>Appends what the batch holds; see <see cref="IEventLog.AppendAsync"/>.</summary>
-    public ValueTask<AppendResult> AppendAsync(RecordBatch batch, ICommitListener? listener, CancellationToken cancel)
+    /// <summary>Whether the hub sends the device anything: commands, methods, desired properties. Asked for each, so that it holds for open sessions.</summary>
+    public bool MaySendTo(string deviceId) => !quarantine.Holds(deviceId);
+
+    /// <summary>Appends what the batch holds, to <c>events</c> or, while the device is in quarantine, to <c>quarantine</c>; see <see cref="IEventLog.AppendAsync"/>.</summary>
+    /// <param name="stamp">Of the session whose messages these are.</param>
+    public ValueTask<AppendResult> AppendAsync(SessionStamp stamp, RecordBatch batch, ICommitListener? listener, CancellationToken cancel)
     {
         var messages = batch.Count;
-        var append = log.AppendAsync(batch, listener, cancel);
-        if (!append.IsCompletedSuccessfully)
-            return Counted(append, messages);
+        var passage = quarantine.Enter(stamp.Lane);
+        ValueTask<AppendResult> append;
+        try
+        {
+            if (quarantine.Holds(stamp.DeviceId))
+                batch.Redirect(StreamId.Quarantine);
+            append = log.AppendAsync(batch, listener, cancel);
+        }
+        catch
+        {
+            quarantine.Leave(passage);
+            throw;
+        }
 
+        if (!append.IsCompletedSuccessfully)
+            return Finished(append, messages, passage);
+
+        quarantine.Leave(passage);
         var result = append.Result;
         TelemetryMeter.Appended(messages, result.Outcome);
         return new(result);
     }
 
     // Only under back-pressure, when the log made the caller wait.
-    private static async ValueTask<AppendResult> Counted(ValueTask<AppendResult> append, int messages)
+    private async ValueTask<AppendResult> Finished(ValueTask<AppendResult> append, int messages, int passage)
     {
-        var result = await append.ConfigureAwait(false);
-        TelemetryMeter.Appended(messages, result.Outcome);
-        return result;
+        try
+        {
+            var result = await append.ConfigureAwait(false);
+            TelemetryMeter.Appended(messages, result.Outcome);
+            return result;
+        }
+        finally
+        {
+            quarantine.Leave(passage);
+        }
     }
 
     private static int WriteAnnotations(Span<byte> target, SessionStamp stamp, MessageProperties properties)

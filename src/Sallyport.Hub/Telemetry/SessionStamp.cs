@@ -1,5 +1,6 @@
 using System.Text;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Physical;
 using Sallyport.Protocol.Amqp;
 using Sallyport.Protocol.Identities;
 
@@ -14,14 +15,21 @@ public sealed class SessionStamp
     /// <summary>DTDL allows a model id 2,048 characters; a longer one is not stamped.</summary>
     public const int MaxModelIdBytes = 2048;
 
-    private SessionStamp(int partition, byte[] annotations, int annotationElements)
+    private SessionStamp(string deviceId, int partition, byte[] annotations, int annotationElements)
     {
+        DeviceId = deviceId;
+        Lane = QuarantineLine.LaneOf(deviceId);
         Partition = partition;
         Annotations = annotations;
         AnnotationElements = annotationElements;
     }
 
+    public string DeviceId { get; }
+
     public int Partition { get; }
+
+    /// <summary>See <see cref="QuarantineLine.LaneOf"/>.</summary>
+    internal int Lane { get; }
 
     /// <summary>AMQP-encoded keys and values that follow the fixed part of <see cref="HubAnnotations"/>.</summary>
     public ReadOnlyMemory<byte> Annotations { get; }
@@ -49,6 +57,6 @@ public sealed class SessionStamp
             writer.String(Encoding.UTF8.GetBytes(value));
         }
 
-        return new SessionStamp(partition, encoded[..writer.Written], pairs.Count * 2);
+        return new SessionStamp(identity.DeviceId, partition, encoded[..writer.Written], pairs.Count * 2);
     }
 }

@@ -60,6 +60,9 @@ public readonly record struct StreamId(ushort Number)
 
     /// <summary>Twin, lifecycle, connection-state and job events that are not routed to <see cref="Events"/>.</summary>
     public static readonly StreamId Changes = new(2);
+
+    /// <summary>What devices in quarantine report; only the quarantine view reads it.</summary>
+    public static readonly StreamId Quarantine = new(3);
 }
 
 /// <summary>Where a record comes from. Numbers are stored: frozen.</summary>

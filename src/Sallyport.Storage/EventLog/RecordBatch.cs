@@ -59,6 +59,13 @@ public sealed class RecordBatch : IBufferWriter<byte>
         Count++;
     }
 
+    /// <summary>Sends every ended record to another stream, and to no endpoint. No record is open.</summary>
+    public void Redirect(StreamId stream)
+    {
+        for (var at = 0; at < Bytes; at += RecordHeader.TotalLength(_buffer.AsSpan(at)))
+            RecordHeader.Redirect(_buffer.AsSpan(at), stream);
+    }
+
     /// <summary>Forgets the record that is being written.</summary>
     public void Abandon()
     {

@@ -32,6 +32,13 @@ public static class RecordHeader
         idempotencyId.TryWriteBytes(header[40..]);
     }
 
+    /// <summary>Before it is appended: to another stream, which no endpoint takes.</summary>
+    public static void Redirect(Span<byte> header, StreamId stream)
+    {
+        BinaryPrimitives.WriteUInt16LittleEndian(header[4..], stream.Number);
+        BinaryPrimitives.WriteUInt64LittleEndian(header[32..], 0);
+    }
+
     public static int TotalLength(ReadOnlySpan<byte> record) => BinaryPrimitives.ReadInt32LittleEndian(record);
 
     public static StreamId Stream(ReadOnlySpan<byte> record) => new(BinaryPrimitives.ReadUInt16LittleEndian(record[4..]));

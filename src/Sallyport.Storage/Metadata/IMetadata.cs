@@ -11,6 +11,7 @@ public interface IMetadata : IAsyncDisposable
     string HubId { get; }
 
     IIdentityStore Identities { get; }
+    IQuarantineStore Quarantine { get; }
     IPolicyStore Policies { get; }
     ISubscriptionStore Subscriptions { get; }
     ICheckpointStore Checkpoints { get; }
@@ -47,6 +48,16 @@ public interface IIdentityStore
 
     IReadOnlyList<IdentityRecord> ListModules(MetadataTransaction tx, string deviceId);
 
+    /// <summary>Identities that may have this key or thumbprint, primary or secondary: equal marks. Whoever acts on it compares the text itself.</summary>
+    IReadOnlyList<IdentityRecord> FindByCredential(MetadataTransaction tx, string credential, int top);
+
+    /// <summary>Keys and thumbprints that several identities have: how many, and the identities of the first <paramref name="top"/>. Sorts every mark.</summary>
+    (long Count, IReadOnlyList<string> Examples) FindShared(MetadataTransaction tx, int top);
+
+    /// <summary>Devices and modules in ordinal order without opening a secret, for whoever goes through all of them.</summary>
+    /// <param name="after">Only those behind this one; null from the first.</param>
+    IReadOnlyList<IdentityFacts> Survey(MetadataTransaction tx, IdentityFacts? after, int top);
+
     (long Total, long Enabled) CountDevices(MetadataTransaction tx);
 
     /// <summary>Writes back last activity and connection state, which live in memory in between; at most every 30 s. A null leaves what is stored; identities that are gone are passed over.</summary>
@@ -80,9 +91,43 @@ public sealed record IdentityRecord
     public DateTimeOffset? LastActivityTime { get; init; }
     public DateTimeOffset? ConnectionStateUpdatedTime { get; init; }
 
+    /// <summary>Since when it has its primary key or thumbprint; null when that was before the hub noted it.</summary>
+    public DateTimeOffset? PrimarySince { get; init; }
+
+    /// <inheritdoc cref="PrimarySince"/>
+    public DateTimeOffset? SecondarySince { get; init; }
+
+    /// <summary>The primary key or thumbprint, whichever its authentication has.</summary>
+    public string? Primary => PrimaryKey ?? PrimaryThumbprint;
+
+    public string? Secondary => SecondaryKey ?? SecondaryThumbprint;
+
     /// <summary>Names the identity, never its keys.</summary>
     public override string ToString() => ModuleId is null ? DeviceId : $"{DeviceId}/{ModuleId}";
 }
+
+/// <summary>What a look through the registry needs of an identity. Without secrets.</summary>
+/// <param name="PrimarySince">See <see cref="IdentityRecord.PrimarySince"/>.</param>
+public sealed record IdentityFacts(
+    string DeviceId, string? ModuleId, string GenerationId, bool Enabled, IdentityAuthentication Authentication,
+    DateTimeOffset? PrimarySince, DateTimeOffset? SecondarySince, DateTimeOffset? LastActivityTime)
+{
+    public override string ToString() => ModuleId is null ? DeviceId : $"{DeviceId}/{ModuleId}";
+}
+
+/// <summary>Devices in quarantine, by id: also of a device that is registered no more.</summary>
+public interface IQuarantineStore
+{
+    IReadOnlyList<QuarantineRecord> List(MetadataTransaction tx);
+
+    /// <summary>Inserts or replaces.</summary>
+    void Put(MetadataTransaction tx, QuarantineRecord record);
+
+    bool Delete(MetadataTransaction tx, string deviceId);
+}
+
+/// <param name="PlacedBy">Who, as in the audit trail (<c>policy:iothubowner</c>), or the rule (<c>rule:tamper</c>).</param>
+public sealed record QuarantineRecord(string DeviceId, DateTimeOffset Since, string PlacedBy, string Reason);
 
 /// <summary>Numbers are stored: frozen.</summary>
 public enum IdentityAuthentication : byte

@@ -11,7 +11,30 @@ internal static class MetadataSchema
     /// <summary>"SLPT", in the header of the file: tells <c>file(1)</c> and us whose database it is.</summary>
     public const int ApplicationId = 0x534C5054;
 
-    public static readonly IReadOnlyList<string> Steps = [Initial, HubId];
+    public static readonly IReadOnlyList<string> Steps = [Initial, HubId, PhysicalZone];
+
+    private const string PhysicalZone = """
+        -- Devices whose word is not taken. Bound to the id, not to the registered identity: deleting a device and making it anew
+        -- lifts nothing.
+        CREATE TABLE quarantine (
+            device_id TEXT    NOT NULL PRIMARY KEY,
+            since     INTEGER NOT NULL,
+            placed_by TEXT    NOT NULL,
+            reason    TEXT    NOT NULL
+        ) STRICT, WITHOUT ROWID;
+
+        -- Keyed hashes, so that a key or thumbprint is found again although keys are sealed with a nonce; and since when each is in use.
+        ALTER TABLE identity ADD COLUMN primary_mark BLOB;
+        ALTER TABLE identity ADD COLUMN secondary_mark BLOB;
+        ALTER TABLE identity ADD COLUMN primary_since INTEGER;
+        ALTER TABLE identity ADD COLUMN secondary_since INTEGER;
+        CREATE INDEX identity_primary_mark ON identity (primary_mark) WHERE primary_mark IS NOT NULL;
+        CREATE INDEX identity_secondary_mark ON identity (secondary_mark) WHERE secondary_mark IS NOT NULL;
+
+        -- With which key the marks were made, and whether every row has them: rows from before get theirs at start, and all of them do
+        -- when that key is gone.
+        CREATE TABLE mark_key (key_id TEXT NOT NULL PRIMARY KEY, complete INTEGER NOT NULL CHECK (complete IN (0, 1))) STRICT, WITHOUT ROWID;
+        """;
 
     // Tells this hub's rows from another's where both write, also from those of a hub set up anew under the same name.
     private const string HubId = """

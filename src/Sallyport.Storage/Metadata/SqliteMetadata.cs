@@ -17,12 +17,14 @@ public sealed class SqliteMetadata : IMetadata
 {
     private readonly SqliteWriter _writer;
     private readonly SqliteReaders _readers;
+    private readonly IdentityTable _identities;
     private readonly OutboxTable _outbox = new();
     private readonly Lazy<string> _hubId;
 
     private SqliteMetadata(string path, SqliteConnection writing, SecretBox secrets, TimeProvider time, ILogger log)
     {
-        Identities = new IdentityTable(secrets);
+        _identities = new IdentityTable(secrets);
+        Quarantine = new QuarantineTable();
         Policies = new PolicyTable(secrets);
         Connections = new ConnectionTable(secrets);
         Subscriptions = new SubscriptionTable();
@@ -34,7 +36,9 @@ public sealed class SqliteMetadata : IMetadata
 
     public string HubId => _hubId.Value;
 
-    public IIdentityStore Identities { get; }
+    public IIdentityStore Identities => _identities;
+
+    public IQuarantineStore Quarantine { get; }
 
     public IPolicyStore Policies { get; }
 
@@ -62,7 +66,7 @@ public sealed class SqliteMetadata : IMetadata
     /// <inheritdoc cref="OpenAsync(string, SecretBox, TimeProvider, ILogger)"/>
     /// <param name="steps">The schema's history; tests give a longer or shorter one.</param>
     internal static Task<SqliteMetadata> OpenAsync(string path, SecretBox secrets, TimeProvider time, ILogger log, IReadOnlyList<string> steps) =>
-        Task.Run(() =>
+        Task.Run(async () =>
         {
             SqliteConnection? connection = null;
             try
@@ -77,6 +81,16 @@ public sealed class SqliteMetadata : IMetadata
 
                 var metadata = new SqliteMetadata(path, connection, secrets, time, log);
                 connection = null;
+                try
+                {
+                    await metadata.MarkIdentitiesAsync().ConfigureAwait(false);
+                }
+                catch
+                {
+                    await metadata.DisposeAsync().ConfigureAwait(false);
+                    throw;
+                }
+
                 return metadata;
             }
             catch (SqliteException exception) when (exception.SqliteErrorCode is raw.SQLITE_NOTADB or raw.SQLITE_CORRUPT)
@@ -103,6 +117,19 @@ public sealed class SqliteMetadata : IMetadata
         // The writer goes last: closing the last connection folds the write-ahead log into the file, which a reader may not.
         _readers.Dispose();
         await _writer.StopAsync().ConfigureAwait(false);
+    }
+
+    // Once after a migration or when the key file lost its oldest key: 100,000 identities take a few seconds.
+    private async ValueTask MarkIdentitiesAsync()
+    {
+        const int perCommit = 1000;
+        IdentityFacts? at = null;
+        do
+        {
+            var from = at;
+            at = await WriteAsync(tx => _identities.MarkSome(tx, from, perCommit)).ConfigureAwait(false);
+        }
+        while (at is not null);
     }
 
     private static SqliteConnection Connect(string path, SqliteOpenMode mode)

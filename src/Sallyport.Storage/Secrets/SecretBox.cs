@@ -34,9 +34,11 @@ public sealed class SecretBox : IDisposable
     private const int KeyIdLength = 8;
     private const int NonceLength = 12;
     private const int TagLength = 16;
+    private const int MarkLength = 16;
 
     private readonly Dictionary<ulong, AesGcm> _ciphers = [];
     private readonly ulong _current;
+    private readonly byte[] _markKey;
 
     public SecretBox(KeyRing keys)
     {
@@ -44,6 +46,23 @@ public sealed class SecretBox : IDisposable
             _ciphers.Add(NumberOf(key), new AesGcm(key.Derive("metadata-secrets"), TagLength));
 
         _current = NumberOf(keys.Current);
+        _markKey = keys.Oldest.Derive("credential-mark");
+        MarkKeyId = keys.Oldest.Id;
+    }
+
+    /// <summary>Which key <see cref="Mark"/> uses: the oldest, so that marks outlive a key that is added. When it is gone, marks must be made anew.</summary>
+    public string MarkKeyId { get; }
+
+    /// <summary>
+    /// A keyed hash (HMAC-SHA256, 16 bytes) by which the same secret is found again without being told: who has the database alone
+    /// cannot try guesses against it. Equal marks are a hint; whoever acts on one compares the secrets.
+    /// </summary>
+    public byte[] Mark(string secret)
+    {
+        var plain = Encoding.UTF8.GetBytes(secret);
+        var mark = HMACSHA256.HashData(_markKey, plain)[..MarkLength];
+        CryptographicOperations.ZeroMemory(plain);
+        return mark;
     }
 
     /// <summary>Encrypts with the newest key.</summary>
@@ -104,6 +123,7 @@ public sealed class SecretBox : IDisposable
     {
         foreach (var cipher in _ciphers.Values)
             cipher.Dispose();
+        CryptographicOperations.ZeroMemory(_markKey);
     }
 
     private static ulong NumberOf(MasterKey key) => Convert.ToUInt64(key.Id, 16);

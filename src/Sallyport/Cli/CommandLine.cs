@@ -80,6 +80,7 @@ internal static class CommandLine
     [
         IdentityCommand.Devices(verbs),
         IdentityCommand.Modules(verbs),
+        DeviceCommand.Create(verbs),
         PolicyCommand.Create(verbs),
         SasTokenCommand.Create(verbs),
         ConnectionCommand.Create(verbs),

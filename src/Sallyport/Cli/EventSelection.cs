@@ -5,6 +5,9 @@ namespace Sallyport.Cli;
 /// <summary>Which events a reader wants. Immutable.</summary>
 internal sealed record EventSelection
 {
+    /// <summary>What devices in quarantine report, instead of telemetry; it has no consumer groups and no checkpoints.</summary>
+    public bool Quarantine { get; init; }
+
     public string? ConsumerGroup { get; init; }
 
     /// <summary>A device id, in which <c>*</c> stands for any characters; null for all.</summary>
@@ -32,7 +35,7 @@ internal sealed record EventSelection
         Add("partition", Partition?.ToString(CultureInfo.InvariantCulture));
         Add("from", From is { } from ? $"time:{from.UtcDateTime:yyyy-MM-ddTHH:mm:ss.fffZ}" : null);
         Add("checkpoint", Checkpoint);
-        return $"manage/v1/events?{string.Join('&', query)}";
+        return $"manage/v1/{(Quarantine ? "quarantine/events" : "events")}?{string.Join('&', query)}";
 
         void Add(string name, string? value)
         {

@@ -48,7 +48,16 @@ internal sealed class IdentityCommand
 
     private Verb ShowVerb() => _verbs.Create(
         "show", $"Show a {_noun}, with its keys if the policy may see them", $"{_noun}-identity show {_example}", Ids, _table,
-        async call => await NameOf(call).GetAsync(call).ConfigureAwait(false));
+        async call =>
+        {
+            var name = NameOf(call);
+            var identity = await name.GetAsync(call).ConfigureAwait(false);
+            // Azure's model of a device has no such member, so it is asked for beside it.
+            var quarantine = await call.Client.SendAsync(HttpMethod.Get, DeviceCommand.QuarantinePath(name.DeviceId), cancel: call.Cancel).ConfigureAwait(false);
+            if (quarantine!["inQuarantine"]!.GetValue<bool>())
+                identity["quarantine"] = quarantine.DeepClone();
+            return identity;
+        });
 
     private Verb ListVerb()
     {

@@ -13,6 +13,7 @@ internal static class MonitorEventsCommand
         var group = Flags.Text("--consumer-group", "NAME", "The consumer group; default: $Default", "--cg");
         var from = Flags.Number("--enqueued-time", "MS", "From this moment on, in ms since 1970 UTC; 0 is from the oldest event; default: from now", 0, MaxUnixMs, null, "--et");
         var checkpoint = Flags.Text("--checkpoint", "NAME", "Go on where a reader of this name was, and save how far this one comes");
+        var quarantine = Flags.Switch("--quarantine", "Show what devices in quarantine report, instead of telemetry");
         var timeout = Flags.Number("--timeout", "SECONDS", "Stop after so long without an event; 0 never stops", 0, int.MaxValue / 1000, 300, "--to");
         var count = Flags.Number("--message-count", "N", "Stop after so many events", 1, long.MaxValue, null, "--mc");
         var show = Flags.Several(
@@ -20,10 +21,14 @@ internal static class MonitorEventsCommand
             groups => groups.All(name => Group(name) is not EventProperties.None) ? null : "one or more of sys, app, anno, all", "--props", "-p");
         return verbs.Create(
             "monitor-events", "Show events as they come; Ctrl-C ends it", "monitor-events -d d1 --properties sys app --checkpoint me",
-            [device, module, partition, group, from, checkpoint, timeout, count, show], Printing.Streamed, async call =>
+            [device, module, partition, group, from, checkpoint, quarantine, timeout, count, show], Printing.Streamed, async call =>
             {
+                if (call.Parsed.GetValue(quarantine) && (call.Parsed.GetValue(group) ?? call.Parsed.GetValue(checkpoint)) is not null)
+                    throw new WrongUsageException("--quarantine has no consumer groups and no checkpoints: leave --consumer-group and --checkpoint out.");
+
                 var selection = new EventSelection
                 {
+                    Quarantine = call.Parsed.GetValue(quarantine),
                     ConsumerGroup = call.Parsed.GetValue(group),
                     DeviceId = call.Parsed.GetValue(device),
                     ModuleId = call.Parsed.GetValue(module),

@@ -9,7 +9,7 @@ internal static class StatusCommands
     [
         verbs.Create(
             "status", "Show version, uptime, listeners and how far the log has come", "status",
-            [], Printing.Table(new("Version", "version"), new("UptimeSeconds", "uptimeSeconds"), new("ConnectedDevices", "connectedDevices"), new("Listeners", "listeners")),
+            [], Printing.Table(new("Version", "version"), new("UptimeSeconds", "uptimeSeconds"), new("ConnectedDevices", "connectedDevices"), new("QuarantinedDevices", "quarantinedDevices"), new("Listeners", "listeners")),
             call => call.Client.SendAsync(HttpMethod.Get, "manage/v1/status", cancel: call.Cancel)),
         new Command("config", "The settings of the running hub")
         {

@@ -17,6 +17,7 @@ using Sallyport.Hub.Audit;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Limits;
+using Sallyport.Hub.Physical;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Services.Connections;
 using Sallyport.Services.Outgoing;
@@ -129,7 +130,9 @@ internal sealed class HubHost : IAsyncDisposable
         // What devices do, and what becomes of it.
         var limits = new PreAuthenticationLimits(new ConnectionLimitsOptions());
         var connected = new ConnectedDevices(attempts, time);
-        var ingest = new Ingest(events);
+        var line = new QuarantineLine();
+        var quarantine = parts.Add(new Quarantine(metadata, line, audit, time));
+        var ingest = new Ingest(events, line);
         var mqtt = parts.Add(new MqttHead(
             devices, connected, ingest, events, new MqttSessions(metadata), limits, audit, attempts, time, logs.CreateLogger<MqttHead>(), new MqttOptions()));
         var relay = parts.Add(new Running(new OutboxRelay(metadata, events, time, logs.CreateLogger<OutboxRelay>()).RunAsync));
@@ -152,6 +155,7 @@ internal sealed class HubHost : IAsyncDisposable
             .AddSingleton<IDeviceAuthentication>(devices)
             .AddSingleton<IServiceAuthentication>(services)
             .AddSingleton(connected)
+            .AddSingleton(quarantine)
             .AddSingleton(ingest)
             .AddSingleton(mqtt)
             .AddSingleton<ISettingsInForce>(live)

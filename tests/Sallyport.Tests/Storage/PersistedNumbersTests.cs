@@ -22,7 +22,8 @@ public sealed class PersistedNumbersTests
         "Sas=0 SelfSigned=1 CertificateAuthority=2 None=3", Numbers<IdentityAuthentication>());
 
     [Fact]
-    public void PersistedNumbers_StreamId_AreFrozen() => Assert.Equal((0, 1, 2), (StreamId.Events.Number, StreamId.Routed.Number, StreamId.Changes.Number));
+    public void PersistedNumbers_StreamId_AreFrozen() => Assert.Equal(
+        (0, 1, 2, 3), (StreamId.Events.Number, StreamId.Routed.Number, StreamId.Changes.Number, StreamId.Quarantine.Number));
 
     private static string Numbers<T>()
         where T : struct, Enum =>

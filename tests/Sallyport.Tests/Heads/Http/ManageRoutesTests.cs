@@ -114,7 +114,7 @@ public sealed class ManageRoutesTests : IAsyncLifetime
         Assert.Equal(120, status["uptimeSeconds"]!.GetValue<long>());
         Assert.StartsWith("0.1", status["version"]!.GetValue<string>());
         Assert.StartsWith("http://127.0.0.1:", Assert.Single(status["listeners"]!.AsArray())!.GetValue<string>());
-        Assert.Equal(3 * 4, status["log"]!.AsArray().Count);
+        Assert.Equal(4 * 4, status["log"]!.AsArray().Count);
     }
 
     [Fact]

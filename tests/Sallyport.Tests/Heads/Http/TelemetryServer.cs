@@ -7,6 +7,7 @@ using Sallyport.Heads.Http;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
+using Sallyport.Hub.Physical;
 using Sallyport.Hub.Registry;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Storage.EventLog;
@@ -50,6 +51,7 @@ internal sealed class TelemetryServer : IAsyncDisposable
             .AddSingleton(attempts)
             .AddSingleton(server.Connected)
             .AddSingleton<ActivityWriteBack>()
+            .AddSingleton<QuarantineLine>()
             .AddSingleton<Ingest>()
             .AddSingleton<EventReader>()
             .AddSingleton<Checkpoints>()

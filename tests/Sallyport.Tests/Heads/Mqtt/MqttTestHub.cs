@@ -10,6 +10,7 @@ using Sallyport.Hub.Audit;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Limits;
+using Sallyport.Hub.Physical;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Protocol.Amqp;
 using Sallyport.Protocol.Errors;
@@ -144,7 +145,7 @@ internal sealed class MqttTestHub : IAsyncDisposable
         _metadata = await _sqlite.OpenAsync();
         Devices = new ConnectedDevices(Attempts, Time);
         Head = new MqttHead(
-            Authentication, Devices, new Ingest(Log), Log, new MqttSessions(_metadata), Limits, Audit, Attempts, Time, NullLogger<MqttHead>.Instance, _options);
+            Authentication, Devices, new Ingest(Log, new QuarantineLine()), Log, new MqttSessions(_metadata), Limits, Audit, Attempts, Time, NullLogger<MqttHead>.Instance, _options);
     }
 }
 

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Text;
 using System.Text.Json;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Physical;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Protocol.Amqp;
 using Sallyport.Protocol.Identities;
@@ -115,7 +116,7 @@ public sealed class EventJsonTests
     private byte[] Encode(ReadOnlySpan<byte> body)
     {
         var principal = new Principal(PrincipalKind.Module, "d1/m1", Rights.DeviceConnect, DateTimeOffset.MaxValue, "{}", "");
-        var stamp = new Ingest(new ScriptedLog()).StampOf(Identity.Of("d1", "m1"), principal, "637", null);
+        var stamp = new Ingest(new ScriptedLog(), new QuarantineLine()).StampOf(Identity.Of("d1", "m1"), principal, "637", null);
         var batch = new RecordBatch();
         Assert.Equal(TelemetryOutcome.Accepted, Ingest.Encode(stamp, _properties, new ReadOnlySequence<byte>(body.ToArray()), batch));
         var message = batch.Written[RecordHeader.Length..].ToArray();

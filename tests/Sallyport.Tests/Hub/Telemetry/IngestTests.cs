@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Text;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Devices;
+using Sallyport.Hub.Physical;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Protocol.Amqp;
 using Sallyport.Protocol.Identities;
@@ -14,7 +15,7 @@ public sealed class IngestTests
 {
     private const string AuthMethod = """{"scope":"device","type":"sas","issuer":"iothub"}""";
 
-    private readonly Ingest _ingest = new(new ScriptedLog());
+    private readonly Ingest _ingest = new(new ScriptedLog(), new QuarantineLine());
     private readonly RecordBatch _batch = new();
     private readonly MessageProperties _properties = new();
 

@@ -4,6 +4,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Devices;
+using Sallyport.Hub.Physical;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Protocol.Identities;
 using Sallyport.Protocol.Messages;
@@ -45,7 +46,7 @@ internal sealed class TelemetryLog : IAsyncDisposable
     public async Task SendAsync(string deviceId, params string[] bodies)
     {
         var session = new DeviceSession(
-            Identity.Of(deviceId), new Principal(PrincipalKind.Device, deviceId, Rights.DeviceConnect, DateTimeOffset.MaxValue, "{}", ""), "1", null, new Ingest(Log));
+            Identity.Of(deviceId), new Principal(PrincipalKind.Device, deviceId, Rights.DeviceConnect, DateTimeOffset.MaxValue, "{}", ""), "1", null, new Ingest(Log, new QuarantineLine()));
         var batch = new RecordBatch();
         var properties = new MessageProperties();
         foreach (var body in bodies)

@@ -3,6 +3,7 @@ using System.Text;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Physical;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Protocol.Identities;
 using Sallyport.Protocol.Messages;
@@ -57,7 +58,7 @@ internal sealed class TestHub : IAsyncDisposable
 
     public async Task SendAsync(string deviceId, string body)
     {
-        var ingest = new Ingest(Log);
+        var ingest = new Ingest(Log, new QuarantineLine());
         var principal = new Principal(PrincipalKind.Device, deviceId, Rights.DeviceConnect, DateTimeOffset.MaxValue, "{}", "");
         var batch = new RecordBatch();
         Assert.Equal(

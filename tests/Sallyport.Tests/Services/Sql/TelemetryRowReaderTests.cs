@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Text;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Physical;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Protocol.Identities;
 using Sallyport.Protocol.Messages;
@@ -135,7 +136,7 @@ public sealed class TelemetryRowReaderTests : IDisposable
     private TelemetryRow Read(ReadOnlySpan<byte> body, MessageProperties properties)
     {
         var batch = new RecordBatch();
-        var stamp = new Ingest(new Hub.Telemetry.ScriptedLog()).StampOf(Identity.Of("d1", "m1"), Device, "637", null);
+        var stamp = new Ingest(new Hub.Telemetry.ScriptedLog(), new QuarantineLine()).StampOf(Identity.Of("d1", "m1"), Device, "637", null);
         Assert.Equal(TelemetryOutcome.Accepted, Ingest.Encode(stamp, properties, new ReadOnlySequence<byte>(body.ToArray()), batch));
         return _reader.Read(new LogRecord(
             StreamId.Events, batch.Partition, 5, DateTimeOffset.UnixEpoch, SourceKind.Telemetry, 0, batch.Written[RecordHeader.Length..].ToArray()));

@@ -189,4 +189,55 @@ public abstract class IdentityContract : MetadataContract
         Assert.Equal(7, found.ETag);
         Assert.Null(Metadata.Read(tx => Metadata.Identities.Find(tx, "gone", null))!.LastActivityTime);
     }
+
+    [Fact]
+    public async Task FindByCredential_KeyOrThumbprint_FindsAllWhoHaveIt()
+    {
+        await WriteAsync(tx =>
+        {
+            Metadata.Identities.Put(tx, Device("d1") with { PrimaryKey = "c2hhcmVk", SecondaryKey = "b25l" });
+            Metadata.Identities.Put(tx, Device("d1", "m1") with { PrimaryKey = "dHdv", SecondaryKey = "c2hhcmVk" });
+            Metadata.Identities.Put(tx, Device("d2") with { PrimaryKey = "b3du", SecondaryKey = "b3du" });
+            Metadata.Identities.Put(tx, Device("d3") with { PrimaryKey = null, SecondaryKey = null, SecondaryThumbprint = "AB" });
+        });
+
+        Assert.Equal(["d1", "d1/m1"], Found("c2hhcmVk"));
+        Assert.Equal(["d2"], Found("b3du"));
+        Assert.Equal(["d3"], Found("AB"));
+        Assert.Empty(Found("bm9ib2R5"));
+        Assert.Equal((1, "d1, d1/m1"), Shared());
+
+        await WriteAsync(tx => Metadata.Identities.Put(tx, Device("d1", "m1") with { PrimaryKey = "dHdv", SecondaryKey = "dGhyZWU=" }));
+        Assert.Equal(["d1"], Found("c2hhcmVk"));
+        await WriteAsync(tx => Metadata.Identities.Delete(tx, "d1", null));
+        Assert.Empty(Found("c2hhcmVk"));
+        Assert.Equal((0, ""), Shared());
+
+        IEnumerable<string> Found(string credential) => Metadata.Read(tx => Metadata.Identities.FindByCredential(tx, credential, 10)).Select(found => found.ToString()).Order();
+
+        (long, string) Shared()
+        {
+            var (count, examples) = Metadata.Read(tx => Metadata.Identities.FindShared(tx, 10));
+            return (count, string.Join("; ", examples));
+        }
+    }
+
+    [Fact]
+    public async Task Survey_Pages_ShowsEveryIdentityWithoutSecrets()
+    {
+        await WriteAsync(tx =>
+        {
+            Metadata.Identities.Put(tx, Device("b") with { Enabled = false, LastActivityTime = Noon });
+            Metadata.Identities.Put(tx, Device("a") with { PrimarySince = Noon, SecondarySince = Noon.AddDays(1) });
+            Metadata.Identities.Put(tx, Device("a", "m1"));
+        });
+
+        List<IdentityFacts> seen = [];
+        while (Metadata.Read(tx => Metadata.Identities.Survey(tx, seen.LastOrDefault(), 2)) is { Count: > 0 } page)
+            seen.AddRange(page);
+
+        Assert.Equal(["a", "a/m1", "b"], seen.Select(facts => facts.ToString()));
+        Assert.Equal((Noon, Noon.AddDays(1)), (seen[0].PrimarySince, seen[0].SecondarySince));
+        Assert.Equal((false, Noon), (seen[2].Enabled, seen[2].LastActivityTime));
+    }
 }

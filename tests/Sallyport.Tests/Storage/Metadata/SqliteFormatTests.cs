@@ -108,6 +108,8 @@ public sealed class SqliteFormatTests : IDisposable
                 Assert.Equal([new("devices/d1/messages/devicebound/#", 1)], metadata.Subscriptions.Find(tx, "d1", null, "g1")!);
                 Assert.Equal(42, metadata.Checkpoints.Find(tx, "group", "$Default")[3]);
                 Assert.Equal("Host=h;Password=p", metadata.Connections.Find(tx, "warehouse")!.Secret);
+                Assert.Equal(["d1", "d1/m1"], metadata.Identities.FindByCredential(tx, "c2Vjb25kYXJ5", 10).Select(found => found.ToString()).Order());
+                Assert.Equal("d2", Assert.Single(metadata.Identities.FindByCredential(tx, "AA", 10)).DeviceId);
                 Assert.Equal([1, 2, 3], Assert.Single(metadata.Outbox.Peek(tx, 10)).Message);
                 return true;
             });

@@ -123,4 +123,21 @@ public abstract class StoresContract : MetadataContract
         Assert.Equal(1, await told.Task);
         Assert.Equal(1, count);
     }
+
+    [Fact]
+    public async Task Quarantine_SurvivesReopeningAndTheDevice()
+    {
+        await WriteAsync(tx =>
+        {
+            Metadata.Identities.Put(tx, Device("d1"));
+            Metadata.Quarantine.Put(tx, new("d2", Noon, "rule:tamper", ""));
+            Metadata.Quarantine.Put(tx, new("d1", Noon, "policy:p", "stolen"));
+        });
+        await WriteAsync(tx => Metadata.Identities.Delete(tx, "d1", null));
+        await ReopenAsync();
+
+        Assert.Equal([new("d1", Noon, "policy:p", "stolen"), new("d2", Noon, "rule:tamper", "")], Metadata.Read(Metadata.Quarantine.List));
+        Assert.True(await Metadata.WriteAsync(tx => Metadata.Quarantine.Delete(tx, "d1")));
+        Assert.False(await Metadata.WriteAsync(tx => Metadata.Quarantine.Delete(tx, "d1")));
+    }
 }

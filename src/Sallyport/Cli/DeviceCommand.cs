@@ -1,0 +1,63 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+
+namespace Sallyport.Cli;
+
+/// <summary><c>device</c>: what Azure lacks, about single devices.</summary>
+internal static class DeviceCommand
+{
+    private static readonly Printing Quarantine = Printing.Table(
+        new("DeviceId", "deviceId"), new("InQuarantine", "inQuarantine"), new("Since", "since"), new("PlacedBy", "placedBy"), new("Reason", "reason"));
+
+    public static Command Create(HubVerbs verbs) => new("device", "Devices as the hub sees them: quarantine")
+    {
+        QuarantineVerb(verbs),
+        ReleaseVerb(verbs),
+        ListQuarantinedVerb(verbs),
+    };
+
+    /// <summary>Where the quarantine of a device is.</summary>
+    public static string QuarantinePath(string deviceId) => $"manage/v1/devices/{Uri.EscapeDataString(deviceId)}/quarantine";
+
+    private static Verb QuarantineVerb(HubVerbs verbs)
+    {
+        var id = Id();
+        var reason = Flags.Text("--reason", "TEXT", "Why; in the audit trail and wherever the quarantine is shown", "-r");
+        var verb = verbs.Create(
+            "quarantine", "Put a device into quarantine: it connects and may report, receives nothing, and only `monitor-events --quarantine` shows its data",
+            "device quarantine d1 --reason 'seal broken'", [reason], Quarantine,
+            call => call.Client.SendAsync(
+                HttpMethod.Put, QuarantinePath(call.Parsed.GetValue(id)!), new JsonObject { ["reason"] = call.Parsed.GetValue(reason) }, cancel: call.Cancel));
+        verb.Add(id);
+        return verb;
+    }
+
+    private static Verb ReleaseVerb(HubVerbs verbs)
+    {
+        var id = Id();
+        var reason = Flags.Text("--reason", "TEXT", "Why; in the audit trail", "-r");
+        var verb = verbs.Create(
+            "release", "Release a device from quarantine; what it reported meanwhile stays there", "device release d1 --reason 'looked at, all well'", [reason], Printing.Nothing,
+            async call =>
+            {
+                var query = call.Parsed.GetValue(reason) is { } why ? $"?reason={Uri.EscapeDataString(why)}" : "";
+                await call.Client.SendAsync(HttpMethod.Delete, QuarantinePath(call.Parsed.GetValue(id)!) + query, cancel: call.Cancel).ConfigureAwait(false);
+                return null;
+            });
+        verb.Add(id);
+        return verb;
+    }
+
+    private static Verb ListQuarantinedVerb(HubVerbs verbs)
+    {
+        var top = Flags.Number("--top", "N", "At most so many, 1 to 1000", 1, 1000, 1000);
+        var after = Flags.Text("--after", "ID", "Only those behind this id");
+        return verbs.Create("list-quarantined", "List the devices in quarantine", "device list-quarantined -o table", [top, after], Quarantine, call =>
+        {
+            var query = $"top={call.Parsed.GetValue(top)}" + (call.Parsed.GetValue(after) is { } id ? $"&after={Uri.EscapeDataString(id)}" : "");
+            return call.Client.SendAsync(HttpMethod.Get, $"manage/v1/quarantine?{query}", cancel: call.Cancel);
+        });
+    }
+
+    private static Argument<string> Id() => new("ID") { Description = "The device" };
+}
