@@ -23,6 +23,7 @@ public static class HttpHead
     {
         services.AddHttpBounds();
         services.TryAddSingleton<ActivityWriteBack>();
+        services.TryAddSingleton(new RegistryOptions());
         services.TryAddSingleton<DeviceRegistry>();
         services.AddSingleton<RegistryRoutes>();
         services.AddSingleton<BulkRoutes>();

@@ -31,6 +31,13 @@ public sealed record IdentityChange(Identity Identity, PutMode Mode, IdentityDra
 /// <summary>How one change ended: refused, or done; <paramref name="State"/> is null when it deleted.</summary>
 public sealed record IdentityOutcome(IdentityState? State, HubException? Refusal);
 
+/// <summary>What a hub's registry takes. Immutable.</summary>
+public sealed record RegistryOptions
+{
+    /// <summary>Several identities may have the same key or thumbprint. Default: false, because whoever holds one of them can be each of them.</summary>
+    public bool AllowSharedCredentials { get; init; }
+}
+
 /// <summary>
 /// The devices and modules that may connect (IoT Hub developer guide, "Identity registry"). Every change is in the audit trail
 /// before it takes effect, and ends the live link of an identity whose credential or permission it takes away.
@@ -53,14 +60,15 @@ public sealed class DeviceRegistry
     /// <param name="authentication">Is made to forget an identity once a change is on disk and before its requester is answered.</param>
     /// <param name="names">The hub's name goes into the events that tell of new and deleted identities.</param>
     public DeviceRegistry(
-        IMetadata metadata, ConnectedDevices connected, ActivityWriteBack activity, IdentityCache authentication, IAuditTrail audit, HubNames names, TimeProvider time)
+        IMetadata metadata, ConnectedDevices connected, ActivityWriteBack activity, IdentityCache authentication, IAuditTrail audit, HubNames names, RegistryOptions options,
+        TimeProvider time)
     {
         _metadata = metadata;
         _connected = connected;
         _activity = activity;
         _authentication = authentication;
         _audit = audit;
-        _rules = new IdentityRules(metadata.Identities, metadata.Outbox, new LifecycleEvents(names, time), time);
+        _rules = new IdentityRules(metadata.Identities, metadata.Outbox, new LifecycleEvents(names, time), options, time);
     }
 
     public int ConnectedCount => _connected.Count;

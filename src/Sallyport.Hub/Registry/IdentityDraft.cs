@@ -114,6 +114,22 @@ public sealed record CredentialDraft
         }
     }
 
+    /// <summary>The keys or thumbprints that somebody chose, as they are stored, with the names of their fields.</summary>
+    internal IEnumerable<(string Field, string Credential)> Given()
+    {
+        (string Field, string? Given)[] fields = EffectiveType switch
+        {
+            IdentityAuthentication.Sas => [("authentication.symmetricKey.primaryKey", PrimaryKey), ("authentication.symmetricKey.secondaryKey", SecondaryKey)],
+            IdentityAuthentication.SelfSigned =>
+            [
+                ("authentication.x509Thumbprint.primaryThumbprint", Stored(PrimaryThumbprint)),
+                ("authentication.x509Thumbprint.secondaryThumbprint", Stored(SecondaryThumbprint)),
+            ],
+            _ => [],
+        };
+        return from field in fields where !string.IsNullOrEmpty(field.Given) select (field.Field, field.Given!);
+    }
+
     internal IdentityRecord ApplyTo(IdentityRecord record)
     {
         var type = EffectiveType;

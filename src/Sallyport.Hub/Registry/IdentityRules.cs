@@ -34,8 +34,11 @@ internal sealed record IdentityDecision(Identity Identity, IdentityRecord? Befor
 /// The rules of the registry on one transaction: <see cref="Decide"/> checks a change and says what it would make,
 /// <see cref="Apply"/> also makes it, and does nothing when it refuses. Stateless; thread-safe.
 /// </summary>
-internal sealed class IdentityRules(IIdentityStore identities, IOutboxStore outbox, LifecycleEvents events, TimeProvider time)
+internal sealed class IdentityRules(IIdentityStore identities, IOutboxStore outbox, LifecycleEvents events, RegistryOptions options, TimeProvider time)
 {
+    // Of a mark: the identity itself and whoever else has it; more than two only where sharing was allowed.
+    private const int MaxSameMarks = 4;
+
     // The runtime of an edge device signs in as these two; IoT Hub makes them with the device.
     public static readonly IReadOnlyList<string> EdgeModules = ["$edgeAgent", "$edgeHub"];
 
@@ -58,12 +61,36 @@ internal sealed class IdentityRules(IIdentityStore identities, IOutboxStore outb
 
         var before = change.Mode is PutMode.Update ? Require(tx, identity) : identities.Find(tx, identity.DeviceId, identity.ModuleId);
         if (before is null)
-            return new IdentityDecision(identity, null, Created(identity, change.Draft!));
+            return Unshared(tx, new IdentityDecision(identity, null, Created(identity, change.Draft!)), change.Draft);
         if (change.Mode is PutMode.Create)
             throw new HubException(identity.IsModule ? HubErrors.ModuleAlreadyExists : HubErrors.DeviceAlreadyExists, $"{identity} exists already");
 
         change.Condition.Require(before.ETag);
-        return new IdentityDecision(identity, before, change.Draft is null ? null : Changed(before, change.Draft) with { ETag = before.ETag + 1 });
+        return Unshared(tx, new IdentityDecision(identity, before, change.Draft is null ? null : Changed(before, change.Draft) with { ETag = before.ETag + 1 }), change.Draft);
+    }
+
+    /// <summary>
+    /// Refuses a key or thumbprint that another identity has: whoever holds it could be both. Asked only about what a request gives, as
+    /// the hub's own keys are random. Which identity it is stays unsaid: the requester may not be meant to know of it.
+    /// </summary>
+    /// <exception cref="HubException">409.</exception>
+    private IdentityDecision Unshared(MetadataTransaction tx, IdentityDecision decision, IdentityDraft? draft)
+    {
+        if (options.AllowSharedCredentials || draft?.Credential is not { } given || decision.After is not { } after)
+            return decision;
+
+        foreach (var (field, credential) in given.Given())
+        {
+            // An update sends back what there is: what the identity has is not new to it, also when others have it from before this rule.
+            if (decision.Before is { } before && (KeyPair.AreSame(credential, before.Primary) || KeyPair.AreSame(credential, before.Secondary)))
+                continue;
+
+            var others = identities.FindByCredential(tx, credential, MaxSameMarks).Where(other => other.DeviceId != after.DeviceId || other.ModuleId != after.ModuleId);
+            if (others.Any(other => KeyPair.AreSame(credential, other.Primary) || KeyPair.AreSame(credential, other.Secondary)))
+                throw new HubException(HubErrors.Conflict, $"{field}: another identity has it already, and whoever holds it could be both; give each its own, or leave the keys to the hub");
+        }
+
+        return decision;
     }
 
     /// <param name="correlationId">Of the request; goes into the event that tells of it.</param>

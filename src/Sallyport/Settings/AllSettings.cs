@@ -5,7 +5,7 @@ namespace Sallyport.Settings;
 
 /// <summary>
 /// Every key there is. <c>sallyport.schema.json</c> and <c>docs/configuration.md</c> are held to this table by tests.
-/// No key disables a defence; what loosens one would be called <c>Insecure…</c> (<c>docs/insecure-switches.md</c>).
+/// No key disables a defence; what loosens one is called <c>Insecure…</c> (<c>docs/insecure-switches.md</c>).
 /// </summary>
 internal static class AllSettings
 {
@@ -29,6 +29,9 @@ internal static class AllSettings
             (s, v) => s with { Listeners = s.Listeners with { HttpsPort = (int)v } }, s => s.Listeners.HttpsPort),
         Setting.Whole("Listeners:MqttsPort", 0, 65535, "TCP port of MQTT over TLS; 0 takes a free one. Default: 8883.",
             (s, v) => s with { Listeners = s.Listeners with { MqttsPort = (int)v } }, s => s.Listeners.MqttsPort),
+
+        Setting.Insecure("Registry:InsecureSharedCredentials", "Let several identities have the same key or thumbprint: \"OWNER; REASON; LAST-DAY\". Default: false; it is refused with 409.",
+            (s, v) => s with { Registry = s.Registry with { InsecureSharedCredentials = v } }, s => s.Registry.InsecureSharedCredentials),
 
         Setting.Path("Tls:CertificateFile", "PEM file: the server's certificate, then its intermediates. Read again when it changes. Default: a generated one of the development root.",
             (s, v) => s with { Tls = s.Tls with { CertificateFile = v } }, s => s.Tls.CertificateFile),
@@ -67,6 +70,13 @@ internal static class AllSettings
 
     /// <summary>Keys are compared without case, so that an environment may be written in capitals.</summary>
     public static readonly IReadOnlyDictionary<string, Setting> ByKey = Table.ToDictionary(setting => setting.Key, StringComparer.OrdinalIgnoreCase);
+
+    /// <summary>The loosened defences in force, in the order of the table.</summary>
+    public static IEnumerable<(Setting Setting, InsecureSwitch Switch)> Insecure(HubSettings settings) =>
+        from setting in Table
+        let inForce = setting.Loosens?.Invoke(settings)
+        where inForce is not null
+        select (setting, inForce);
 
     private static IPNetwork Network(string text) =>
         IPNetwork.TryParse(text, out var network) ? network : throw new SettingException($"must hold networks such as 169.254.7.0/24; '{text}' is none");

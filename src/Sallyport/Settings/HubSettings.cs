@@ -13,6 +13,7 @@ internal sealed record HubSettings
     public HostSettings Hub { get; init; } = new();
     public ListenerSettings Listeners { get; init; } = new();
     public TlsSettings Tls { get; init; } = new();
+    public RegistrySettings Registry { get; init; } = new();
 
     /// <summary>Its directory is the data directory's.</summary>
     public SegmentLogOptions EventLog { get; init; } = new() { Directory = "" };
@@ -48,6 +49,12 @@ internal sealed record ListenerSettings
 
     /// <summary>MQTT over TLS.</summary>
     public int MqttsPort { get; init; } = 8883;
+}
+
+internal sealed record RegistrySettings
+{
+    /// <summary>Several identities may have the same key or thumbprint. Null: no.</summary>
+    public InsecureSwitch? InsecureSharedCredentials { get; init; }
 }
 
 internal sealed record TlsSettings

@@ -12,10 +12,13 @@ namespace Sallyport.Settings;
 internal sealed record Setting(
     string Key, string Description, JsonObject Shape, Func<HubSettings, SettingValue, HubSettings> Apply, Func<HubSettings, JsonNode?> Show)
 {
+    /// <summary>Of a setting that loosens a defence: whether and how it is switched on. Null for every other one.</summary>
+    public Func<HubSettings, InsecureSwitch?>? Loosens { get; init; }
+
     /// <summary>Changes are picked up while the hub runs.</summary>
     public bool IsLive { get; init; }
 
-    public bool IsList => Shape["type"]!.GetValue<string>() == "array";
+    public bool IsList => Shape["type"] is JsonValue type && type.GetValue<string>() == "array";
 
     public string Section => Key[..Key.IndexOf(':', StringComparison.Ordinal)];
 
@@ -32,6 +35,15 @@ internal sealed record Setting(
         new(key, description, new JsonObject { ["type"] = "boolean" },
             (settings, value) => bool.TryParse(value.Text, out var on) ? set(settings, on) : throw new SettingException("must be true or false"),
             settings => get(settings));
+
+    /// <summary>A loosened defence: its name begins with <c>Insecure</c>, and <c>docs/insecure-switches.md</c> says what it costs.</summary>
+    public static Setting Insecure(string key, string description, Func<HubSettings, InsecureSwitch?, HubSettings> set, Func<HubSettings, InsecureSwitch?> get) =>
+        new(key, description, new JsonObject { ["type"] = new JsonArray("boolean", "string") },
+            (settings, value) => InsecureSwitch.TryParse(value.Text, out var on) ? set(settings, on) : throw new SettingException($"must be {InsecureSwitch.Syntax}"),
+            settings => get(settings)?.ToString() ?? "false")
+        {
+            Loosens = get,
+        };
 
     public static Setting Text(string key, string description, Func<HubSettings, string, HubSettings> set, Func<HubSettings, string?> get) =>
         new(key, description, new JsonObject { ["type"] = "string" },

@@ -18,6 +18,7 @@ using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Limits;
 using Sallyport.Hub.Physical;
+using Sallyport.Hub.Registry;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Services.Connections;
 using Sallyport.Services.Outgoing;
@@ -105,7 +106,7 @@ internal sealed class HubHost : IAsyncDisposable
         var log = logs.CreateLogger("Sallyport.Up");
 
         if (settings.Hub.Production)
-            Production.Check(settings, Environment.GetEnvironmentVariable);
+            Production.Check(settings, Environment.GetEnvironmentVariable, time.GetUtcNow());
 
         // What is on disk, and this process's alone; then the ports.
         var data = parts.Add(DataDirectory.Open(settings.Hub.Data, time));
@@ -156,6 +157,7 @@ internal sealed class HubHost : IAsyncDisposable
             .AddSingleton<IServiceAuthentication>(services)
             .AddSingleton(connected)
             .AddSingleton(quarantine)
+            .AddSingleton(new RegistryOptions { AllowSharedCredentials = settings.Registry.InsecureSharedCredentials is not null })
             .AddSingleton(ingest)
             .AddSingleton(mqtt)
             .AddSingleton<ISettingsInForce>(live)

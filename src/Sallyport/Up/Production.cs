@@ -8,7 +8,7 @@ internal static class Production
 {
     /// <param name="environment">Reads a variable of the environment.</param>
     /// <exception cref="CannotStartException">Something is only fit for development; every reason, and what to provide.</exception>
-    public static void Check(HubSettings settings, Func<string, string?> environment)
+    public static void Check(HubSettings settings, Func<string, string?> environment, DateTimeOffset now)
     {
         var reasons = new List<string>();
         if (settings.Tls.CertificateFile is null)
@@ -22,6 +22,12 @@ internal static class Production
 
         if (settings.Hub.Simulate > 0)
             reasons.Add("--production takes no simulated devices: leave --simulate out.");
+
+        foreach (var (setting, on) in AllSettings.Insecure(settings))
+        {
+            if (on.Objection(now) is { } objection)
+                reasons.Add($"--production does not take {setting.Key} as it is, because {objection}: leave it out, or set it to \"OWNER; REASON; YYYY-MM-DD\".");
+        }
 
         if (reasons.Count > 0)
             throw new CannotStartException(reasons);

@@ -152,11 +152,11 @@ public sealed class IdentityCommandTests(CliHub hub) : IClassFixture<CliHub>
     {
         var before = await hub.JsonAsync("device-identity", "create", "-d", "one-key");
 
-        var result = await hub.RunWithInputAsync(Key, "device-identity", "update", "-d", "one-key", "--pk", "-");
+        var result = await hub.RunWithInputAsync("YSBrZXkgb2YgaXRzIG93bg==", "device-identity", "update", "-d", "one-key", "--pk", "-");
 
         Assert.Equal("", result.Error);
         var keys = JsonNode.Parse(result.Out)!["authentication"]!["symmetricKey"]!;
-        Assert.Equal(Key, (string?)keys["primaryKey"]);
+        Assert.Equal("YSBrZXkgb2YgaXRzIG93bg==", (string?)keys["primaryKey"]);
         Assert.Equal((string?)before["authentication"]!["symmetricKey"]!["secondaryKey"], (string?)keys["secondaryKey"]);
     }
 

@@ -21,14 +21,14 @@ internal sealed class RegistryFixture : IAsyncDisposable
 
     private readonly SqliteFixture _files;
 
-    private RegistryFixture(SqliteFixture files, SqliteMetadata metadata)
+    private RegistryFixture(SqliteFixture files, SqliteMetadata metadata, RegistryOptions options)
     {
         _files = files;
         Metadata = metadata;
         Connected = new ConnectedDevices(new Attempts(_ => true, Time), Time);
         Activity = new ActivityWriteBack(metadata, Connected, Time, NullLogger<ActivityWriteBack>.Instance);
         Cache = new IdentityCache(metadata);
-        Registry = new DeviceRegistry(metadata, Connected, Activity, Cache, Audit, new HubNames(["hub.test"]), Time);
+        Registry = new DeviceRegistry(metadata, Connected, Activity, Cache, Audit, new HubNames(["hub.test"]), options, Time);
     }
 
     public FakeTimeProvider Time { get; } = new(new DateTimeOffset(2026, 1, 2, 12, 0, 0, TimeSpan.Zero));
@@ -39,10 +39,10 @@ internal sealed class RegistryFixture : IAsyncDisposable
     public IdentityCache Cache { get; }
     public DeviceRegistry Registry { get; }
 
-    public static async Task<RegistryFixture> OpenAsync()
+    public static async Task<RegistryFixture> OpenAsync(RegistryOptions? options = null)
     {
         var files = new SqliteFixture();
-        return new RegistryFixture(files, await files.OpenAsync());
+        return new RegistryFixture(files, await files.OpenAsync(), options ?? new RegistryOptions());
     }
 
     public async Task<IdentityRecord> CreateAsync(string deviceId, string? moduleId = null, IdentityDraft? draft = null) =>

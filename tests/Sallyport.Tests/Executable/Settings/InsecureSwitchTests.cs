@@ -1,0 +1,59 @@
+using System.Text.RegularExpressions;
+using Sallyport.Settings;
+using Sallyport.Up;
+
+namespace Sallyport.Tests.Executable.Settings;
+
+public sealed class InsecureSwitchTests
+{
+    private static readonly DateTimeOffset Now = new(2026, 11, 24, 23, 0, 0, TimeSpan.Zero);
+
+    [Fact]
+    public void Switches_AreNamedAndListed_AndAtMostTen()
+    {
+        var named = AllSettings.Table.Where(setting => setting.Name.StartsWith("Insecure", StringComparison.Ordinal)).ToList();
+        var page = SourceTree.Read("docs/insecure-switches.md");
+
+        Assert.InRange(named.Count, 1, 10);
+        Assert.All(AllSettings.Table, setting => Assert.Equal(setting.Name.StartsWith("Insecure", StringComparison.Ordinal), setting.Loosens is not null));
+        Assert.Equal(named.Select(setting => setting.Key).Order(), Regex.Matches(page, @"\| `(\w+:Insecure\w+)` \|").Select(match => match.Groups[1].Value).Order());
+    }
+
+    [Theory]
+    [InlineData("false", null)]
+    [InlineData("true", "true")]
+    [InlineData(" alice ;old fleet; 2027-03-31", "alice; old fleet; 2027-03-31")]
+    public void Switch_Readable_IsShownAsItIsWritten(string text, string? expected)
+    {
+        Assert.True(InsecureSwitch.TryParse(text, out var on));
+        Assert.Equal(expected, on?.ToString());
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("yes")]
+    [InlineData("alice; old fleet")]
+    [InlineData("alice; ; 2027-03-31")]
+    [InlineData("alice; old fleet; 31.3.2027")]
+    public void Switch_Unreadable_IsRefused(string text) => Assert.False(InsecureSwitch.TryParse(text, out _));
+
+    [Theory]
+    [InlineData("true", "it names no owner, reason and last day")]
+    [InlineData("alice; old fleet; 2026-11-23", "its last day was 2026-11-23")]
+    [InlineData("alice; old fleet; 2026-11-24", null)]
+    public void Production_WithASwitch_NeedsAllThreeAndTime(string text, string? objection)
+    {
+        Assert.True(InsecureSwitch.TryParse(text, out var on));
+        var settings = new HubSettings
+        {
+            Hub = new HostSettings { Data = "/nonexistent", KeyFile = "k", Hosts = ["hub.example.org"] },
+            Tls = new TlsSettings { CertificateFile = "c" },
+            Registry = new RegistrySettings { InsecureSharedCredentials = on },
+        };
+
+        var refused = Record.Exception(() => Production.Check(settings, _ => null, Now));
+
+        Assert.Equal(objection is not null, refused is CannotStartException);
+        Assert.Contains(objection ?? "", refused?.Message ?? "");
+    }
+}
