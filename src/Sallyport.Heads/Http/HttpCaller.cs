@@ -8,7 +8,7 @@ using Sallyport.Protocol.Identities;
 namespace Sallyport.Heads.Http;
 
 /// <summary>What routes ask of a request: who calls, from where, about which identity.</summary>
-internal static class HttpCaller
+public static class HttpCaller
 {
     public static Peer Peer(this HttpContext context) => new(
         context.Connection.RemoteIpAddress is { } address ? new IPEndPoint(address, context.Connection.RemotePort) : null, "https");

@@ -16,7 +16,7 @@ public static class HttpHead
 {
     /// <summary>
     /// Registers the routes and bounds Kestrel. The composition gives the rest: <c>IMetadata</c>, <c>IEventLog</c>, <c>ConnectedDevices</c>,
-    /// <c>IdentityCache</c>, <c>Policies</c>, <c>HubNames</c>, <c>IServiceAuthentication</c>, <c>IDeviceAuthentication</c>,
+    /// <c>IdentityCache</c>, <c>Policies</c>, <c>CertificateAuthorities</c>, <c>HubNames</c>, <c>IServiceAuthentication</c>, <c>IDeviceAuthentication</c>,
     /// <c>IAuditTrail</c>, <see cref="ISettingsInForce"/>, <c>TimeProvider</c> and logging.
     /// </summary>
     public static IServiceCollection AddHttpHead(this IServiceCollection services)
@@ -28,6 +28,7 @@ public static class HttpHead
         services.AddSingleton<RegistryRoutes>();
         services.AddSingleton<BulkRoutes>();
         services.AddSingleton<PolicyRoutes>();
+        services.AddSingleton<CertificateRoutes>();
         services.AddSingleton<StatusRoutes>();
         services.AddSingleton<OpenApi>();
         services.TryAddSingleton<QuarantineLine>();
@@ -52,6 +53,7 @@ public static class HttpHead
         routes.ServiceProvider.GetRequiredService<RegistryRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<BulkRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<PolicyRoutes>().Map(routes);
+        routes.ServiceProvider.GetRequiredService<CertificateRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<StatusRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<OpenApi>().Map(routes);
         routes.ServiceProvider.GetRequiredService<DeviceTelemetryRoutes>().Map(routes);

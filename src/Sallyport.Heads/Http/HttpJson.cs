@@ -12,6 +12,9 @@ namespace Sallyport.Heads.Http;
 /// JSON of the HTTP head. Reading ignores the case of names and what it does not know (later SDKs send more), and refuses
 /// doubled names; writing keeps <c>+</c> in keys readable (the content type is never HTML).
 /// </summary>
+[JsonSerializable(typeof(CertificateListJson))]
+[JsonSerializable(typeof(CertificateProofJson))]
+[JsonSerializable(typeof(CertificateRequestJson))]
 [JsonSerializable(typeof(CheckpointJson))]
 [JsonSerializable(typeof(ErrorJson))]
 [JsonSerializable(typeof(IdentityJson))]
@@ -28,6 +31,7 @@ namespace Sallyport.Heads.Http;
 [JsonSerializable(typeof(QuarantineJson))]
 [JsonSerializable(typeof(List<QuarantineJson>))]
 [JsonSerializable(typeof(QuarantineRequestJson))]
+[JsonSerializable(typeof(RevocationRequestJson))]
 [JsonSerializable(typeof(StatusJson))]
 [JsonSerializable(typeof(RegistryStatisticsJson))]
 [JsonSerializable(typeof(ServiceStatisticsJson))]
@@ -42,7 +46,7 @@ internal sealed partial class HttpJson : JsonSerializerContext
     });
 }
 
-internal static class HttpJsonBody
+public static class HttpJsonBody
 {
     /// <summary>Reads the body as JSON, and asks again who called (<see cref="RouteAccess.ConfirmCallerAsync"/>).</summary>
     /// <exception cref="HubException">400: it is empty or not what the request needs; says where, repeats nothing of it. 401: the caller is let in no more.</exception>

@@ -4,8 +4,10 @@ using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Http.Metadata;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.AspNetCore.Routing.Patterns;
+using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 using Microsoft.Extensions.Logging;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Access.Certificates;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Limits;
 using Sallyport.Protocol.Errors;
@@ -139,7 +141,8 @@ internal sealed class RouteAccessMiddleware
         if (!Identity.TryCreate(context.RouteId("id"), context.RouteId("moduleId"), out var identity))
             return Refuse(context, "the path names no valid device id");
 
-        var credential = new DeviceCredential(authorization, context.Connection.ClientCertificate);
+        var certificate = PresentedCertificate.Of(context.Connection.ClientCertificate, context.Features.Get<ISslStreamFeature>()?.SslStream);
+        var credential = new DeviceCredential(authorization, certificate);
         return _devices.AuthenticateAsync(identity, host, credential, PeerOf(context), context.RequestAborted);
     }
 

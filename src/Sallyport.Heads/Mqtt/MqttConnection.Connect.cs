@@ -50,7 +50,7 @@ internal sealed partial class MqttConnection
             throw new MqttProtocolException(HubErrors.DeviceNotFound, "the identity was deleted and made anew while it connected", MqttConnectCode.NotAuthorized);
 
         _isAdmitted = true;
-        _head.Attempts.Note(Attempt.Of(identity, Peer, admission));
+        _head.Attempts.Note(Attempt.Of(identity, Peer, admission) with { Certificates = _certificate?.Describe() ?? "" });
         Volatile.Write(ref _expiresUtcTicks, admission.Principal!.Expires.UtcTicks);
         _withdrawal = admission.Principal.Withdrawn.UnsafeRegister(
             static connection => ((MqttConnection)connection!).Refuse(HubErrors.Unauthorized, "the policy whose token it showed was deleted or got a new key"), this);

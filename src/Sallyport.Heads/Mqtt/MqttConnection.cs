@@ -1,6 +1,6 @@
 using System.IO.Pipelines;
-using System.Security.Cryptography.X509Certificates;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Access.Certificates;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
@@ -27,7 +27,7 @@ internal sealed partial class MqttConnection : IDeviceLink, ICommitListener, ITh
     private readonly MqttHead _head;
     private readonly PipeReader _input;
     private readonly PipeWriter _output;
-    private readonly X509Certificate2? _certificate;
+    private readonly PresentedCertificate? _certificate;
     private readonly PreAuthenticationLease _lease;
     private readonly Action _abort;
     private readonly CancellationToken _closed;
@@ -50,7 +50,7 @@ internal sealed partial class MqttConnection : IDeviceLink, ICommitListener, ITh
     private TimeSpan _longestSilence;
     private HubError _stallError = HubErrors.Throttled;
 
-    public MqttConnection(MqttHead head, IDuplexPipe transport, Peer peer, X509Certificate2? certificate, PreAuthenticationLease lease, Action abort, CancellationToken closed)
+    public MqttConnection(MqttHead head, IDuplexPipe transport, Peer peer, PresentedCertificate? certificate, PreAuthenticationLease lease, Action abort, CancellationToken closed)
     {
         _head = head;
         _input = transport.Input;
@@ -67,6 +67,9 @@ internal sealed partial class MqttConnection : IDeviceLink, ICommitListener, ITh
     public Identity Identity { get; private set; }
 
     public Peer Peer { get; }
+
+    /// <summary>Once it is attached.</summary>
+    public Principal Principal => _device!.Principal;
 
     private bool IsEnding => _peerGone || _ending is not null;
 
@@ -127,7 +130,7 @@ internal sealed partial class MqttConnection : IDeviceLink, ICommitListener, ITh
         }
         else if (utcNow.Ticks >= Volatile.Read(ref _expiresUtcTicks))
         {
-            Refuse(HubErrors.Unauthorized, "the token expired");
+            Refuse(HubErrors.Unauthorized, _device?.Principal.Certificate is null ? "the token expired" : "the certificate it was let in by, or an issuer of it, expired");
         }
     }
 

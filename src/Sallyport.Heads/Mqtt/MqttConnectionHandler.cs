@@ -5,6 +5,7 @@ using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Access.Certificates;
 using Sallyport.Hub.Limits;
 
 namespace Sallyport.Heads.Mqtt;
@@ -17,15 +18,16 @@ public sealed class MqttConnectionHandler(MqttHead head) : ConnectionHandler
 
     public override async Task OnConnectedAsync(ConnectionContext connection)
     {
+        var stream = connection.Features.Get<ISslStreamFeature>()?.SslStream;
         await head.RunAsync(
             connection.Transport,
             new Peer(connection.RemoteEndPoint as IPEndPoint, "mqtt"),
-            connection.Features.Get<ITlsConnectionFeature>()?.ClientCertificate,
+            PresentedCertificate.Of(connection.Features.Get<ITlsConnectionFeature>()?.ClientCertificate, stream),
             connection.Features.Get<PreAuthenticationLease>(),
             connection.Abort,
             connection.ConnectionClosed).ConfigureAwait(false);
 
-        if (connection.Features.Get<ISslStreamFeature>()?.SslStream is { } tls)
+        if (stream is { } tls)
             await SayGoodbyeAsync(tls, connection.ConnectionClosed).ConfigureAwait(false);
     }
 

@@ -1,9 +1,9 @@
 using System.Collections.Concurrent;
 using System.IO.Pipelines;
 using System.Net;
-using System.Security.Cryptography.X509Certificates;
 using Microsoft.Extensions.Logging;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Access.Certificates;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
@@ -75,7 +75,7 @@ public sealed class MqttHead : IDisposable
     /// <param name="abort">Cuts the connection at once; may be called from any thread and more than once.</param>
     /// <param name="closed">Cancelled when the connection is gone.</param>
     public async Task RunAsync(
-        IDuplexPipe transport, Peer peer, X509Certificate2? certificate, PreAuthenticationLease? lease, Action abort, CancellationToken closed)
+        IDuplexPipe transport, Peer peer, PresentedCertificate? certificate, PreAuthenticationLease? lease, Action abort, CancellationToken closed)
     {
         using var own = lease is null ? _limits.TryEnter(peer.Address?.Address ?? IPAddress.None) : null;
         lease ??= own;

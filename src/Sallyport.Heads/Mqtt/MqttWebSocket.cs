@@ -2,8 +2,10 @@ using System.Net;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
+using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 using Microsoft.Extensions.DependencyInjection;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Access.Certificates;
 using Sallyport.Hub.Limits;
 
 namespace Sallyport.Heads.Mqtt;
@@ -45,8 +47,9 @@ public static class MqttWebSocket
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted);
         var pump = transport.PumpAsync(stop.Token);
 
+        var certificate = PresentedCertificate.Of(context.Connection.ClientCertificate, context.Features.Get<ISslStreamFeature>()?.SslStream);
         await head.RunAsync(
-            transport, peer, context.Connection.ClientCertificate, context.Features.Get<PreAuthenticationLease>(), context.Abort, context.RequestAborted).ConfigureAwait(false);
+            transport, peer, certificate, context.Features.Get<PreAuthenticationLease>(), context.Abort, context.RequestAborted).ConfigureAwait(false);
 
         using var bound = new CancellationTokenSource(CloseTimeout, head.Time);
         await transport.CloseAsync(pump, bound.Token).ConfigureAwait(false);

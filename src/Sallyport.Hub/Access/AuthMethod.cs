@@ -9,4 +9,8 @@ internal static class AuthMethod
     public const string DeviceSas = """{"scope":"device","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}""";
 
     public const string ModuleSas = """{"scope":"module","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}""";
+
+    public const string DeviceCertificate = """{"scope":"device","type":"x509","issuer":"external","acceptingIpFilterRule":null}""";
+
+    public const string ModuleCertificate = """{"scope":"module","type":"x509","issuer":"external","acceptingIpFilterRule":null}""";
 }

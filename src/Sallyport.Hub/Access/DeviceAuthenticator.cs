@@ -1,3 +1,4 @@
+using Sallyport.Hub.Access.Certificates;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Protocol.Errors;
@@ -9,14 +10,14 @@ namespace Sallyport.Hub.Access;
 
 /// <summary>
 /// Authenticates devices and modules against the registry: by a token of their own key, or of a policy with
-/// <see cref="Rights.DeviceConnect"/>. Thread-safe. Every refusal is in the audit trail with its exact reason; on the wire one who
+/// <see cref="Rights.DeviceConnect"/>, or by a certificate. Thread-safe. Every refusal is in the audit trail with its exact reason; on the wire one who
 /// has not proved a key learns nothing else (an unknown device looks like a wrong signature).
 /// </summary>
 /// <remarks>
 /// An identity that is changed while it connects: a head that has attached its link asks once more, and closes when refused.
 /// The change is on disk before links are closed, so either this second answer or that close catches the link.
 /// </remarks>
-public sealed class DeviceAuthenticator(HubNames names, IdentityCache identities, Policies policies, IAuditTrail audit, Attempts attempts, TimeProvider time) : IDeviceAuthentication
+public sealed class DeviceAuthenticator(HubNames names, IdentityCache identities, Policies policies, CertificateAuthorities authorities, IAuditTrail audit, Attempts attempts, TimeProvider time) : IDeviceAuthentication
 {
     /// <inheritdoc/>
     public ValueTask<Admission> AuthenticateAsync(Identity identity, string hostName, DeviceCredential credential, Peer peer, CancellationToken cancel)
@@ -24,15 +25,19 @@ public sealed class DeviceAuthenticator(HubNames names, IdentityCache identities
         cancel.ThrowIfCancellationRequested();
         SharedAccessSignature? token = null;
         var admission = string.IsNullOrEmpty(credential.Token)
-            ? RefuseWithoutToken(identity, credential)
+            ? AuthenticateByCertificate(identity, hostName, credential.Certificate)
             : Authenticate(identity, hostName, credential.Token, out token);
 
         AccessMeter.Count(admission, "device");
         if (!admission.IsAdmitted)
         {
-            var fingerprint = token?.Fingerprint ?? "";
+            var shown = string.IsNullOrEmpty(credential.Token) ? credential.Certificate : null;
+            var fingerprint = token?.Fingerprint ?? (shown is null ? "" : CertificateUse.FingerprintOf(shown.Leaf));
             audit.Note(Refusals.Entry(identity.ToString(), fingerprint, admission, peer));
-            attempts.Note(Attempt.Of(identity, peer, admission) with { Fingerprint = fingerprint, AcceptedUntil = token?.AcceptedUntil });
+            attempts.Note(Attempt.Of(identity, peer, admission) with
+            {
+                Fingerprint = fingerprint, AcceptedUntil = token?.AcceptedUntil, Certificates = credential.Certificate?.Describe() ?? "",
+            });
         }
 
         return new ValueTask<Admission>(admission);
@@ -83,17 +88,26 @@ public sealed class DeviceAuthenticator(HubNames names, IdentityCache identities
             credentials);
     }
 
-    private Admission RefuseWithoutToken(Identity identity, DeviceCredential credential)
+    private Admission AuthenticateByCertificate(Identity identity, string hostName, PresentedCertificate? shown)
     {
-        if (credential.Certificate is null)
+        if (shown is null)
             return Admission.Refuse(HubErrors.Unauthorized, "neither a token nor a certificate was shown");
+        if (!names.Contains(hostName))
+            return Admission.Refuse(HubErrors.IotHubNotFound, "the host name that the client speaks to is not one of this hub (--host)");
 
-        return Admission.Refuse(HubErrors.Unauthorized, identities.Find(identity)?.Authentication switch
-        {
-            null => NotRegistered(identity),
-            IdentityAuthentication.SelfSigned or IdentityAuthentication.CertificateAuthority => "the identity is registered for certificates, which this hub does not accept yet",
-            var other => $"a certificate and no token was shown, but the identity is registered for {Named(other.Value)}",
-        });
+        var credentials = identities.Find(identity);
+        var verdict = CertificateCheck.Decide(identity, credentials, shown, authorities.Current, time.GetUtcNow());
+        if (credentials is null)
+            return Admission.Refuse(HubErrors.Unauthorized, NotRegistered(identity));
+        if (credentials.Authentication is not (IdentityAuthentication.SelfSigned or IdentityAuthentication.CertificateAuthority))
+            return Admission.Refuse(HubErrors.Unauthorized, $"a certificate and no token was shown, but the identity is registered for {Named(credentials.Authentication)}");
+        if (verdict.Fault is not null)
+            return Admission.Refuse(HubErrors.Unauthorized, verdict.Fault);
+        if (!credentials.Enabled)
+            return Admission.Refuse(HubErrors.DeviceNotFound, "the device is disabled");
+
+        var (kind, method) = identity.IsModule ? (PrincipalKind.Module, AuthMethod.ModuleCertificate) : (PrincipalKind.Device, AuthMethod.DeviceCertificate);
+        return Admit(new Principal(kind, identity.ToString(), Rights.DeviceConnect, verdict.NotAfter, method, CertificateUse.FingerprintOf(shown.Leaf)) { Certificate = verdict.Use }, credentials);
     }
 
     private static Admission Admit(Principal principal, IdentityCredentials credentials) =>

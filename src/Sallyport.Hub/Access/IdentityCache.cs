@@ -1,3 +1,4 @@
+using Sallyport.Hub.Access.Certificates;
 using Sallyport.Protocol.Identities;
 using Sallyport.Storage.Metadata;
 
@@ -117,10 +118,12 @@ public sealed class IdentityCache
 /// <summary>What is remembered of an identity. Immutable; never printed.</summary>
 /// <param name="DeviceGenerationId">Of the device that a module was read under: a module of a deleted namesake is told apart by it. Empty for devices.</param>
 internal sealed record IdentityCredentials(
-    string GenerationId, string DeviceGenerationId, bool Enabled, IdentityAuthentication Authentication, KeyPair Keys)
+    string GenerationId, string DeviceGenerationId, bool Enabled, IdentityAuthentication Authentication, KeyPair Keys, Thumbprints Thumbprints)
 {
     public static IdentityCredentials Of(IdentityRecord record, string deviceGenerationId) =>
-        new(record.GenerationId, deviceGenerationId, record.Enabled, record.Authentication, KeyPair.Of(record.PrimaryKey, record.SecondaryKey));
+        new(
+            record.GenerationId, deviceGenerationId, record.Enabled, record.Authentication, KeyPair.Of(record.PrimaryKey, record.SecondaryKey),
+            Thumbprints.Of(record.PrimaryThumbprint, record.SecondaryThumbprint));
 
     public override string ToString() => GenerationId;
 }

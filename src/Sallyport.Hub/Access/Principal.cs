@@ -1,5 +1,5 @@
 using System.Net;
-using System.Security.Cryptography.X509Certificates;
+using Sallyport.Hub.Access.Certificates;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
 
@@ -15,9 +15,9 @@ public enum PrincipalKind
 /// <summary>Who was let in, and for what. Immutable. Holds no secret.</summary>
 /// <param name="Name">The device, <c>device/module</c> or policy.</param>
 /// <param name="Rights">What it holds.</param>
-/// <param name="Expires">When the token ends; <see cref="DateTimeOffset.MaxValue"/> for certificates.</param>
+/// <param name="Expires">When the token ends, or the first certificate of its chain.</param>
 /// <param name="AuthMethod">The JSON of <c>iothub-connection-auth-method</c>.</param>
-/// <param name="CredentialFingerprint">The first 16 hex digits of the SHA-256 of the decoded MAC of the token; empty for certificates.</param>
+/// <param name="CredentialFingerprint">The first 16 hex digits of the SHA-256 of the decoded MAC of the token, or of the certificate.</param>
 public sealed record Principal(PrincipalKind Kind, string Name, Rights Rights, DateTimeOffset Expires, string AuthMethod, string CredentialFingerprint)
 {
     /// <summary>
@@ -25,6 +25,9 @@ public sealed record Principal(PrincipalKind Kind, string Name, Rights Rights, D
     /// Never for a device's own key: the registry closes its link. Callbacks return at once and do not throw.
     /// </summary>
     public CancellationToken Withdrawn { get; init; }
+
+    /// <summary>By which certificate it was let in; null for a token. An authority that is changed ends what came by it.</summary>
+    public CertificateUse? Certificate { get; init; }
 }
 
 /// <summary>From where somebody speaks, for refusals, limits and audit.</summary>
@@ -39,7 +42,7 @@ public readonly record struct Peer(IPEndPoint? Address, string Protocol)
 /// <summary>
 /// What a device showed: the token as sent (password field, Authorization header) and the certificate of its TLS session. Never printed.
 /// </summary>
-public readonly record struct DeviceCredential(string? Token, X509Certificate2? Certificate)
+public readonly record struct DeviceCredential(string? Token, PresentedCertificate? Certificate)
 {
     public override string ToString() => Token is null ? Certificate is null ? "nothing" : "certificate" : "token";
 }

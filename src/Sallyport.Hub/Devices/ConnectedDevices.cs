@@ -81,5 +81,15 @@ public sealed class ConnectedDevices(Attempts attempts, TimeProvider time)
         }
     }
 
+    /// <summary>Ends the links of which something is true: what let them in is gone. Looks at every link there is.</summary>
+    public void CloseWhere(Func<IDeviceLink, bool> isMeant, HubError error, string reason)
+    {
+        foreach (var (_, entry) in _links)
+        {
+            if (isMeant(entry.Link))
+                entry.Link.Close(error, reason);
+        }
+    }
+
     private readonly record struct Entry(IDeviceLink Link, DateTimeOffset Since);
 }

@@ -14,6 +14,9 @@ public interface IDeviceLink
     /// <summary><c>mqtt</c>, <c>mqtt-ws</c>, …, and the peer's address, for logs and diagnosis.</summary>
     Access.Peer Peer { get; }
 
+    /// <summary>As whom, and by which credential, it was let in.</summary>
+    Access.Principal Principal { get; }
+
     /// <summary>Ends this session only, with the protocol's way of saying so. Returns at once; may be called more than once.</summary>
     void Close(HubError error, string reason);
 }

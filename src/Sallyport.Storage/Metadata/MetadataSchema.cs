@@ -11,7 +11,7 @@ internal static class MetadataSchema
     /// <summary>"SLPT", in the header of the file: tells <c>file(1)</c> and us whose database it is.</summary>
     public const int ApplicationId = 0x534C5054;
 
-    public static readonly IReadOnlyList<string> Steps = [Initial, HubId, PhysicalZone];
+    public static readonly IReadOnlyList<string> Steps = [Initial, HubId, PhysicalZone, CertificateAuthorities];
 
     private const string PhysicalZone = """
         -- Devices whose word is not taken. Bound to the id, not to the registered identity: deleting a device and making it anew
@@ -40,6 +40,37 @@ internal static class MetadataSchema
     private const string HubId = """
         CREATE TABLE hub (id TEXT NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID;
         INSERT INTO hub VALUES (lower(hex(randomblob(16))));
+        """;
+
+    // Lists are in a table of their own: they may be megabytes, and whoever reads an authority seldom wants them.
+    private const string CertificateAuthorities = """
+        CREATE TABLE certificate_authority (
+            name              TEXT    NOT NULL PRIMARY KEY,
+            certificate       BLOB    NOT NULL,
+            etag              INTEGER NOT NULL,
+            verified          INTEGER NOT NULL CHECK (verified IN (0, 1)),
+            id_prefix         TEXT    NOT NULL,
+            verification_code TEXT,
+            revocation        INTEGER NOT NULL,
+            crl_url           TEXT,
+            created_time      INTEGER NOT NULL,
+            updated_time      INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE revocation_list (
+            authority  TEXT    NOT NULL PRIMARY KEY,
+            lists      BLOB    NOT NULL,
+            taken_time INTEGER NOT NULL
+        ) STRICT;
+
+        -- Between an authority and its devices, as shown by them in full handshakes.
+        CREATE TABLE intermediate_certificate (
+            authority   TEXT    NOT NULL,
+            thumbprint  TEXT    NOT NULL,
+            certificate BLOB    NOT NULL,
+            added_time  INTEGER NOT NULL,
+            PRIMARY KEY (authority, thumbprint)
+        ) STRICT, WITHOUT ROWID;
         """;
 
     private const string Initial = """

@@ -29,6 +29,7 @@ public sealed class SqliteMetadata : IMetadata
         Connections = new ConnectionTable(secrets);
         Subscriptions = new SubscriptionTable();
         Checkpoints = new CheckpointTable();
+        CertificateAuthorities = new CertificateAuthorityTable();
         _readers = new SqliteReaders(() => Connect(path, SqliteOpenMode.ReadOnly));
         _hubId = new Lazy<string>(() => Read(tx => SqliteSession.Of(tx)["SELECT id FROM hub"].First(row => row.GetString(0))!));
         _writer = new SqliteWriter(new SqliteSession(writing), time, log, _outbox.TellAdded);
@@ -47,6 +48,8 @@ public sealed class SqliteMetadata : IMetadata
     public ICheckpointStore Checkpoints { get; }
 
     public IConnectionStore Connections { get; }
+
+    public ICertificateAuthorityStore CertificateAuthorities { get; }
 
     public IOutboxStore Outbox => _outbox;
 

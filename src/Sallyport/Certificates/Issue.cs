@@ -54,6 +54,21 @@ internal static class Issue
         return certificate.CopyWithPrivateKey(key);
     }
 
+    /// <summary>A device's certificate, good for nothing else (<c>clientAuth</c> only). Who asks for it keeps the key.</summary>
+    /// <param name="commonName">The id: <c>device</c> or <c>device/module</c>.</param>
+    /// <param name="key">The public half.</param>
+    public static X509Certificate2 Device(X509Certificate2 root, string commonName, PublicKey key, TimeSpan lifetime, DateTimeOffset now)
+    {
+        var request = new CertificateRequest(Subject(commonName), key, HashAlgorithmName.SHA256);
+        request.CertificateExtensions.Add(new X509BasicConstraintsExtension(false, false, 0, critical: true));
+        request.CertificateExtensions.Add(new X509KeyUsageExtension(X509KeyUsageFlags.DigitalSignature, critical: true));
+        request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension([new Oid("1.3.6.1.5.5.7.3.2")], critical: false));
+        request.CertificateExtensions.Add(new X509SubjectKeyIdentifierExtension(key, critical: false));
+        request.CertificateExtensions.Add(X509AuthorityKeyIdentifierExtension.CreateFromCertificate(root, includeKeyIdentifier: true, includeIssuerAndSerial: false));
+        var end = now + lifetime;
+        return request.Create(root, now - Backdated, end < root.NotAfter ? end : root.NotAfter, SerialNumber());
+    }
+
     private static X500DistinguishedName Subject(string commonName)
     {
         var builder = new X500DistinguishedNameBuilder();

@@ -2,6 +2,7 @@ using System.Net.Security;
 using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
 using Microsoft.Extensions.Logging;
+using Sallyport.Hub.Access.Certificates;
 
 namespace Sallyport.Certificates;
 
@@ -91,7 +92,7 @@ internal sealed class ServerCertificate : IDisposable
             // Whoever shows one that proves nothing is told so by the protocol: SDKs retry a failed handshake for minutes.
             ClientCertificateRequired = true,
 #pragma warning disable CA5359 // It is a client's certificate, and the identity it names decides about it.
-            RemoteCertificateValidationCallback = (_, _, _, _) => true,
+            RemoteCertificateValidationCallback = NoteIntermediates,
 #pragma warning restore CA5359
 
             // What a peer shows must not make the hub fetch anything.
@@ -102,5 +103,13 @@ internal sealed class ServerCertificate : IDisposable
                 TrustMode = X509ChainTrustMode.CustomRootTrust,
             },
         };
+
+        /// <summary>Lets everybody on, and keeps what was shown beside the certificate for whoever decides.</summary>
+        private static bool NoteIntermediates(object connection, X509Certificate? shown, X509Chain? chain, SslPolicyErrors errors)
+        {
+            if (shown is X509Certificate2 leaf && chain is not null)
+                PresentedCertificate.Note(connection, leaf, chain.ChainPolicy.ExtraStore);
+            return true;
+        }
     }
 }

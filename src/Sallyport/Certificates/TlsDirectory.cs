@@ -17,12 +17,23 @@ internal sealed class TlsDirectory(string directory, IReadOnlyList<string> hosts
 
     private const string ServerRoot = "server-root";
     private const string Server = "server";
+    private const string DeviceRootName = "device-root";
+    private const string GatewayRootName = "gateway-root";
 
     /// <summary>What clients are told to trust.</summary>
     public string CaFile => CertificatePath(ServerRoot);
 
     /// <summary>The path of the server root of a data directory, for offline reading.</summary>
     public static string CaFileOf(string dataDirectory) => Path.Combine(dataDirectory, "tls", ServerRoot + ".crt");
+
+    /// <summary>The root that issues development certificates for devices, with its key; null when it was never made.</summary>
+    /// <param name="directory"><c>DIR/tls</c>.</param>
+    public static X509Certificate2? DeviceRoot(string directory) => TryRead(directory, DeviceRootName);
+
+    /// <summary>The roots that never vouch for a device, those that there are.</summary>
+    /// <param name="directory"><c>DIR/tls</c>.</param>
+    public static IReadOnlyList<X509Certificate2> OtherRoots(string directory) =>
+        [.. new[] { ServerRoot, GatewayRootName }.Select(name => Path.Combine(directory, name + ".crt")).Where(File.Exists).Select(X509CertificateLoader.LoadCertificateFromFile)];
 
     /// <summary>Makes whatever is missing, ended or does not fit the hosts.</summary>
     /// <returns>The server's certificate and key.</returns>
@@ -44,8 +55,8 @@ internal sealed class TlsDirectory(string directory, IReadOnlyList<string> hosts
     private ServerCertificateFiles LoadOrMake(out bool isNew)
     {
         Directory.CreateDirectory(directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-        MakeRootWhenMissing("device-root", "Sallyport device root");
-        MakeRootWhenMissing("gateway-root", "Sallyport gateway root");
+        MakeRootWhenMissing(DeviceRootName, "Sallyport device root");
+        MakeRootWhenMissing(GatewayRootName, "Sallyport gateway root");
 
         var now = time.GetUtcNow();
         using var root = ServerRootFor(now);
@@ -95,10 +106,13 @@ internal sealed class TlsDirectory(string directory, IReadOnlyList<string> hosts
         return issuer.Span.SequenceEqual(rootKey.Span) && hosts.All(host => leaf.MatchesHostname(host, allowWildcards: false, allowCommonName: false));
     }
 
-    private X509Certificate2? TryRead(string name) =>
-        File.Exists(CertificatePath(name)) && File.Exists(KeyPath(name))
-            ? X509Certificate2.CreateFromPemFile(CertificatePath(name), KeyPath(name))
-            : null;
+    private X509Certificate2? TryRead(string name) => TryRead(directory, name);
+
+    private static X509Certificate2? TryRead(string directory, string name)
+    {
+        var (certificate, key) = (Path.Combine(directory, name + ".crt"), Path.Combine(directory, name + ".key"));
+        return File.Exists(certificate) && File.Exists(key) ? X509Certificate2.CreateFromPemFile(certificate, key) : null;
+    }
 
     /// <summary>Key first: a certificate without its key is made again, a key without certificate is never looked at.</summary>
     private void Write(string name, X509Certificate2 certificate)

@@ -13,6 +13,7 @@ using Sallyport.Heads.Connections;
 using Sallyport.Heads.Http;
 using Sallyport.Heads.Mqtt;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Access.Certificates;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
@@ -125,12 +126,19 @@ internal sealed class HubHost : IAsyncDisposable
         var policies = parts.Add(await Policies.OpenAsync(metadata, audit, time, CancellationToken.None).ConfigureAwait(false));
         var identities = new IdentityCache(metadata);
         var attempts = new Attempts(new KnownSubjects(identities, policies).Exists, time);
-        var devices = new DeviceAuthenticator(names, identities, policies, audit, attempts, time);
+        var connected = new ConnectedDevices(attempts, time);
+        var outgoing = Outgoing(settings, data, sockets);
+        var https = parts.Add(new OutgoingHttps(outgoing, time));
+        var authorities = parts.Add(new CertificateAuthorities(
+            metadata, audit, connected, (url, cancel) => https.GetAsync(url, CertificateAuthorities.MaxRevocationListBytes, cancel), TlsDirectory.OtherRoots(data.TlsPath), time, logs.CreateLogger<CertificateAuthorities>()));
+        var developmentRoot = new DevelopmentRoot(data.TlsPath, settings.Hub.Production, authorities, audit, time);
+        await developmentRoot.RegisterAsync(CancellationToken.None).ConfigureAwait(false);
+        var renewal = parts.Add(new Running(authorities.RenewListsAsync));
+        var devices = new DeviceAuthenticator(names, identities, policies, authorities, audit, attempts, time);
         var services = new ServiceAuthenticator(names, policies, audit, attempts, time);
 
         // What devices do, and what becomes of it.
         var limits = new PreAuthenticationLimits(new ConnectionLimitsOptions());
-        var connected = new ConnectedDevices(attempts, time);
         var line = new QuarantineLine();
         var quarantine = parts.Add(new Quarantine(metadata, line, audit, time));
         var ingest = new Ingest(events, line);
@@ -138,7 +146,7 @@ internal sealed class HubHost : IAsyncDisposable
             devices, connected, ingest, events, new MqttSessions(metadata), limits, audit, attempts, time, logs.CreateLogger<MqttHead>(), new MqttOptions()));
         var relay = parts.Add(new Running(new OutboxRelay(metadata, events, time, logs.CreateLogger<OutboxRelay>()).RunAsync));
         var connections = parts.Add(new ServiceConnections(
-            events, metadata, Outgoing(settings, data, sockets), connection => MayRun(policies, connection), time, logs));
+            events, metadata, outgoing, connection => MayRun(policies, connection), time, logs));
         await connections.StartAsync(CancellationToken.None).ConfigureAwait(false);
 
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "sallyport", ContentRootPath = AppContext.BaseDirectory });
@@ -151,6 +159,7 @@ internal sealed class HubHost : IAsyncDisposable
             .AddSingleton<IEventLog>(events)
             .AddSingleton<IAuditTrail>(audit)
             .AddSingleton(policies)
+            .AddSingleton(authorities)
             .AddSingleton(identities)
             .AddSingleton(attempts)
             .AddSingleton<IDeviceAuthentication>(devices)
@@ -180,6 +189,7 @@ internal sealed class HubHost : IAsyncDisposable
         server.MapHttpHead();
         server.MapMqttWebSocket();
         server.Services.GetRequiredService<ConnectionRoutes>().Map(server);
+        developmentRoot.Map(server);
         MonitoringRoutes.Map(server, isReady: () => !events.Failure.IsCompleted && !metadata.Failure.IsCompleted);
         await server.StartAsync().ConfigureAwait(false);
 
@@ -187,7 +197,7 @@ internal sealed class HubHost : IAsyncDisposable
         parts.Add(new Undo(() => File.Delete(data.EndpointsPath)));
         endpoints.Write(data.Path);
         log.Listening(endpoints.HostName, sockets.Https[0].Port, sockets.Mqtts[0].Port, data.Path);
-        return new HubHost(parts, server, mqtt, certificate, endpoints, sockets.HttpsPortNotice, FirstFailure(events.Failure, metadata.Failure, relay.Failure));
+        return new HubHost(parts, server, mqtt, certificate, endpoints, sockets.HttpsPortNotice, FirstFailure(events.Failure, metadata.Failure, relay.Failure, renewal.Failure));
     }
 
     private static IServerCertificateSource CertificateSource(HubSettings settings, DataDirectory data, TimeProvider time, ILoggerFactory logs) =>

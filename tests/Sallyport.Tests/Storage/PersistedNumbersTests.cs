@@ -25,6 +25,9 @@ public sealed class PersistedNumbersTests
     public void PersistedNumbers_StreamId_AreFrozen() => Assert.Equal(
         (0, 1, 2, 3), (StreamId.Events.Number, StreamId.Routed.Number, StreamId.Changes.Number, StreamId.Quarantine.Number));
 
+    [Fact]
+    public void PersistedNumbers_RevocationCheck_AreFrozen() => Assert.Equal("Off=0 SoftFail=1 HardFail=2", Numbers<RevocationCheck>());
+
     private static string Numbers<T>()
         where T : struct, Enum =>
         string.Join(' ', Enum.GetValues<T>().Select(value => $"{value}={Convert.ToInt64(value)}"));

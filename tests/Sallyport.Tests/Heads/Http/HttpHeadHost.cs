@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Sockets;
+using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using System.Text.Json.Nodes;
 using Microsoft.AspNetCore.Builder;
@@ -11,6 +12,7 @@ using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Time.Testing;
 using Sallyport.Heads.Http;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Access.Certificates;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
@@ -53,6 +55,9 @@ internal sealed class HttpHeadHost : IAsyncDisposable
             .AddSingleton<KnownSubjects>()
             .AddSingleton<Attempts>(services => new Attempts(services.GetRequiredService<KnownSubjects>().Exists, time))
             .AddSingleton<ConnectedDevices>()
+            .AddSingleton<FetchRevocationList>((_, _) => throw new IOException("nothing is there"))
+            .AddSingleton<IReadOnlyList<X509Certificate2>>([])
+            .AddSingleton<CertificateAuthorities>()
             .AddSingleton<IEventLog, ScriptedLog>()
             .AddSingleton<ISettingsInForce, SomeSettings>()
             .AddSingleton<IServiceAuthentication, ServiceAuthenticator>()

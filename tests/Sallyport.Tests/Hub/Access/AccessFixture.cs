@@ -1,11 +1,16 @@
 using System.Collections.Concurrent;
+using System.Security.Cryptography.X509Certificates;
+using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Access.Certificates;
 using Sallyport.Hub.Audit;
+using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Protocol.Identities;
 using Sallyport.Protocol.Sas;
 using Sallyport.Storage.Metadata;
+using Sallyport.Tests.Hub.Access.Certificates;
 using Sallyport.Tests.Storage.Metadata;
 
 namespace Sallyport.Tests.Hub.Access;
@@ -16,6 +21,9 @@ public sealed class AccessFixture : IAsyncLifetime
     public const string Host = "hub.test";
 
     private readonly SqliteFixture _store = new();
+
+    /// <summary>A root of the hub's own, for servers.</summary>
+    public static X509Certificate2 Never { get; } = TestAuthority.Root("server root", new DateTimeOffset(2026, 7, 1, 0, 0, 0, TimeSpan.Zero)).Certificate;
 
     public FakeTimeProvider Time { get; } = new(new DateTimeOffset(2026, 8, 1, 12, 0, 0, TimeSpan.Zero));
 
@@ -29,6 +37,13 @@ public sealed class AccessFixture : IAsyncLifetime
 
     public Attempts Attempts { get; private set; } = null!;
 
+    public ConnectedDevices Connected { get; private set; } = null!;
+
+    public CertificateAuthorities Authorities { get; private set; } = null!;
+
+    /// <summary>What a URL answers; by default nothing is there.</summary>
+    public FetchRevocationList Fetch { get; set; } = (_, _) => throw new IOException("nothing is there");
+
     internal DeviceAuthenticator Devices { get; private set; } = null!;
 
     internal ServiceAuthenticator Services { get; private set; } = null!;
@@ -40,7 +55,8 @@ public sealed class AccessFixture : IAsyncLifetime
         Policies = await Policies.OpenAsync(Metadata, Audit, Time, CancellationToken.None);
         var names = new HubNames([Host, "alias.test"]);
         Attempts = new Attempts(new KnownSubjects(Identities, Policies).Exists, Time);
-        Devices = new DeviceAuthenticator(names, Identities, Policies, Audit, Attempts, Time);
+        Authorities = NewAuthorities();
+        Devices = new DeviceAuthenticator(names, Identities, Policies, Authorities, Audit, Attempts, Time);
         Services = new ServiceAuthenticator(names, Policies, Audit, Attempts, Time);
         foreach (var identity in new[] { Identity.Of("d1"), Identity.Of("d1", "m1"), Identity.Of("d1", "m2"), Identity.Of("d2") })
             await PutAsync(Record(identity));
@@ -48,6 +64,7 @@ public sealed class AccessFixture : IAsyncLifetime
 
     public async ValueTask DisposeAsync()
     {
+        Authorities.Dispose();
         Policies.Dispose();
         await Metadata.DisposeAsync();
         _store.Dispose();
@@ -95,6 +112,23 @@ public sealed class AccessFixture : IAsyncLifetime
 
     public static string ResourceOf(Identity identity) =>
         $"{Host}/devices/{identity.DeviceId}{(identity.IsModule ? $"/modules/{identity.ModuleId}" : "")}";
+
+    /// <summary>The same store, as a hub that starts anew sees it.</summary>
+    public void Restart()
+    {
+        Authorities.Dispose();
+        Authorities = NewAuthorities();
+        Devices = new DeviceAuthenticator(new HubNames([Host, "alias.test"]), Identities, Policies, Authorities, Audit, Attempts, Time);
+    }
+
+    public async Task<Admission> ConnectAsync(Identity identity, PresentedCertificate shown) =>
+        await Devices.AuthenticateAsync(identity, Host, new DeviceCredential(null, shown), new Peer(null, "mqtt"), CancellationToken.None);
+
+    private CertificateAuthorities NewAuthorities()
+    {
+        Connected ??= new ConnectedDevices(Attempts, Time);
+        return new CertificateAuthorities(Metadata, Audit, Connected, (url, cancel) => Fetch(url, cancel), [Never], Time, NullLogger<CertificateAuthorities>.Instance);
+    }
 
     public async Task<Admission> ConnectAsync(Identity identity, string? token, string host = Host) =>
         await Devices.AuthenticateAsync(identity, host, new DeviceCredential(token, null), new Peer(null, "mqtt"), CancellationToken.None);

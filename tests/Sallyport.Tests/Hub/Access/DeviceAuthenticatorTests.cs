@@ -2,6 +2,7 @@ using System.Net;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Access.Certificates;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
 using Sallyport.Protocol.Sas;
@@ -202,20 +203,17 @@ public sealed class DeviceAuthenticatorTests : IAsyncLifetime
 
     [Theory]
     [InlineData(IdentityAuthentication.Sas, "registered for keys")]
-    [InlineData(IdentityAuthentication.SelfSigned, "does not accept yet")]
-    [InlineData(IdentityAuthentication.CertificateAuthority, "does not accept yet")]
+    [InlineData(IdentityAuthentication.SelfSigned, "neither the primary nor the secondary thumbprint")]
+    [InlineData(IdentityAuthentication.CertificateAuthority, "which is no registered authority")]
     [InlineData(IdentityAuthentication.None, "no authentication of its own")]
-    public async Task Device_WithACertificateAndNoToken_IsRefused(IdentityAuthentication authentication, string reason)
+    public async Task Device_WithACertificateOfNobodyKnown_IsRefused(IdentityAuthentication authentication, string reason)
     {
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         using var certificate = new CertificateRequest("CN=d1", key, HashAlgorithmName.SHA256)
             .CreateSelfSigned(_hub.Time.GetUtcNow().AddDays(-1), _hub.Time.GetUtcNow().AddDays(1));
         await _hub.PutAsync(AccessFixture.Record(D1) with { Authentication = authentication });
 
-        var admission = await _hub.Devices.AuthenticateAsync(
-            D1, AccessFixture.Host, new DeviceCredential(null, certificate), new Peer(null, "mqtt"), CancellationToken.None);
-
-        AssertRefused(HubErrors.Unauthorized, reason, admission);
+        AssertRefused(HubErrors.Unauthorized, reason, await _hub.ConnectAsync(D1, new PresentedCertificate(certificate, [])));
     }
 
     [Fact]

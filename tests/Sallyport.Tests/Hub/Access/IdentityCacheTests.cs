@@ -115,6 +115,7 @@ public sealed class IdentityCacheTests : IAsyncLifetime
         public ICheckpointStore Checkpoints => inner.Checkpoints;
         public IConnectionStore Connections => inner.Connections;
         public IOutboxStore Outbox => inner.Outbox;
+        public ICertificateAuthorityStore CertificateAuthorities => inner.CertificateAuthorities;
 
         public ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, CancellationToken cancel = default) => inner.WriteAsync(act, cancel);
 

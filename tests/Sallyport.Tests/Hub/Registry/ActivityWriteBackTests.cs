@@ -122,6 +122,7 @@ public sealed class ActivityWriteBackTests : IAsyncLifetime
         public ICheckpointStore Checkpoints => inner.Checkpoints;
         public IConnectionStore Connections => inner.Connections;
         public IOutboxStore Outbox => inner.Outbox;
+        public ICertificateAuthorityStore CertificateAuthorities => inner.CertificateAuthorities;
 
         public async ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, CancellationToken cancel = default)
         {

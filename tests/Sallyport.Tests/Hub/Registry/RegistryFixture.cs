@@ -87,6 +87,8 @@ internal sealed class TestLink(Identity identity, ConnectedDevices connected) : 
 
     public Peer Peer { get; } = new(new IPEndPoint(IPAddress.Loopback, 9), "mqtt");
 
+    public Principal Principal { get; } = new(PrincipalKind.Device, identity.ToString(), Rights.DeviceConnect, DateTimeOffset.MaxValue, "{}", "");
+
     public HubError? ClosedWith { get; private set; }
 
     public void Close(HubError error, string reason)

@@ -111,6 +111,8 @@ public sealed class SqliteFormatTests : IDisposable
                 Assert.Equal(["d1", "d1/m1"], metadata.Identities.FindByCredential(tx, "c2Vjb25kYXJ5", 10).Select(found => found.ToString()).Order());
                 Assert.Equal("d2", Assert.Single(metadata.Identities.FindByCredential(tx, "AA", 10)).DeviceId);
                 Assert.Equal([1, 2, 3], Assert.Single(metadata.Outbox.Peek(tx, 10)).Message);
+                if (string.CompareOrdinal(Path.GetFileName(fixture), "metadata-4") > 0)
+                    Assert.Equal(("plant-", RevocationCheck.HardFail, 1), (metadata.CertificateAuthorities.List(tx)[0].IdPrefix, metadata.CertificateAuthorities.List(tx)[0].Revocation, metadata.CertificateAuthorities.ListIntermediates(tx).Count));
                 return true;
             });
         }

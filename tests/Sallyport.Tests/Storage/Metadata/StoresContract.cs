@@ -42,6 +42,43 @@ public abstract class StoresContract : MetadataContract
     }
 
     [Fact]
+    public async Task CertificateAuthorities_PutListDelete_RoundTrips()
+    {
+        var plant = new CertificateAuthorityRecord
+        {
+            Name = "plant", Certificate = [1, 2], ETag = 3, Verified = true, IdPrefix = "p-", VerificationCode = "C", Revocation = RevocationCheck.SoftFail,
+            CrlUrl = "https://pki.test/crl", CreatedTime = Noon, UpdatedTime = Noon.AddTicks(1),
+        };
+        var store = Metadata.CertificateAuthorities;
+        await WriteAsync(tx =>
+        {
+            store.Put(tx, plant with { ETag = 2 });
+            store.Put(tx, plant);
+            store.PutIntermediate(tx, new IntermediateRecord("plant", "BB", [5], Noon.AddTicks(2)));
+            store.PutIntermediate(tx, new IntermediateRecord("plant", "AA", [4], Noon));
+            store.PutIntermediate(tx, new IntermediateRecord("nowhere", "CC", [6], Noon));
+            store.PutRevocationList(tx, new RevocationListRecord("plant", [7], Noon));
+            store.PutRevocationList(tx, new RevocationListRecord("nowhere", [8], Noon));
+        });
+        await ReopenAsync();
+        store = Metadata.CertificateAuthorities;
+
+        var read = Assert.Single(Metadata.Read(store.List));
+        Assert.Equal(plant with { Certificate = read.Certificate }, read);
+        Assert.Equal(plant.Certificate, read.Certificate);
+        Assert.Equal(["AA", "BB"], Metadata.Read(store.ListIntermediates).Select(one => one.Thumbprint));
+        Assert.Equal([7], Metadata.Read(tx => store.FindRevocationList(tx, "plant"))!.Lists);
+        Assert.Null(Metadata.Read(tx => store.FindRevocationList(tx, "nowhere")));
+
+        await WriteAsync(tx => store.DeleteIntermediate(tx, "plant", "AA"));
+        Assert.Equal("BB", Assert.Single(Metadata.Read(store.ListIntermediates)).Thumbprint);
+        Assert.True(await Metadata.WriteAsync(tx => store.Delete(tx, "plant")));
+        Assert.False(await Metadata.WriteAsync(tx => store.Delete(tx, "plant")));
+        Assert.Empty(Metadata.Read(store.ListIntermediates));
+        Assert.Null(Metadata.Read(tx => store.FindRevocationList(tx, "plant")));
+    }
+
+    [Fact]
     public async Task Subscriptions_OfASession_SurviveReopeningAndEndWithIt()
     {
         var generation = Device("d1").GenerationId;
