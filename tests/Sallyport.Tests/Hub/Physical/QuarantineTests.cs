@@ -144,6 +144,7 @@ public sealed class QuarantineTests : IAsyncLifetime
         })).ToList();
 
         await _quarantine.PlaceAsync(RegistryFixture.Owner, "d1", "", Cancel);
+        await SendAsync(Session("d1"), "fence"); // What was appended before the answer is committed after it.
         var events = _log.Describe(StreamId.Events, 0).NextSequence;
         Volatile.Write(ref answered, 1);
         while (Volatile.Read(ref slipped) < 20)
