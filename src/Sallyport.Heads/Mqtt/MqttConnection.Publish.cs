@@ -90,10 +90,20 @@ internal sealed partial class MqttConnection
 
     private async ValueTask<long> AppendAsync(RecordBatch batch, ICommitListener? listener)
     {
-        var append = _device!.FlushAsync(batch, listener, _closed);
-        if (!append.IsCompleted)
-            Stall(HubErrors.Throttled);
-        var result = await append.ConfigureAwait(false);
+        AppendResult result;
+        try
+        {
+            var append = _device!.FlushAsync(batch, listener, _closed);
+            if (!append.IsCompleted)
+                Stall(HubErrors.Throttled);
+            result = await append.ConfigureAwait(false);
+        }
+        catch (HubException refusal)
+        {
+            batch.Clear();
+            throw new MqttProtocolException(refusal.Error, refusal.Message);
+        }
+
         if (result.Outcome is AppendOutcome.DiskFull or AppendOutcome.HeldBack)
             result = await RetryAsync(batch, listener).ConfigureAwait(false);
 
@@ -149,6 +159,10 @@ internal sealed partial class MqttConnection
         catch (OperationCanceledException)
         {
             _head.Logger.WillLost(Name, "no room in the log");
+        }
+        catch (HubException refusal)
+        {
+            _head.Logger.WillLost(Name, refusal.Message);
         }
         finally
         {

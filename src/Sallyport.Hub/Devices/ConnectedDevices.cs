@@ -18,6 +18,9 @@ public sealed class ConnectedDevices(Attempts attempts, TimeProvider time)
     /// <summary>Told of each identity that comes (true) or goes (false), on the thread of the head. Must not block.</summary>
     public event Action<Identity, bool, DateTimeOffset>? Changed;
 
+    /// <summary>Told of each take-over: from whom, by whom; on the thread of the head. Must not block.</summary>
+    public event Action<Identity, Access.Peer, Access.Peer>? TakenOver;
+
     /// <summary>Told when a connected identity sent or received something, on the thread of the head; often, so it must cost next to nothing.</summary>
     public event Action<Identity>? Active;
 
@@ -37,6 +40,7 @@ public sealed class ConnectedDevices(Attempts attempts, TimeProvider time)
 
                 var error = HubErrors.ConnectionForcefullyClosedOnNewConnection;
                 attempts.Note(new Attempt(link.Identity.ToString(), older.Link.Peer, AttemptOutcome.TakenOver, error.Code, "the same identity connected again") { TakenOverBy = link.Peer.Address });
+                TakenOver?.Invoke(link.Identity, older.Link.Peer, link.Peer);
                 older.Link.Close(error, $"the same identity connected again from {link.Peer.Address}");
                 return;
             }

@@ -1,6 +1,7 @@
 using System.Buffers;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Telemetry;
+using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
 using Sallyport.Protocol.Messages;
 using Sallyport.Storage.EventLog;
@@ -13,6 +14,9 @@ namespace Sallyport.Hub.Devices;
 public sealed class DeviceSession
 {
     private readonly Ingest _ingest;
+
+    // What a message that is not appended yet says of tampering.
+    private string? _declared;
 
     /// <param name="modelId">The <c>model-id</c> given at connect; null when none.</param>
     public DeviceSession(Identity identity, Principal principal, string generationId, string? modelId, Ingest ingest)
@@ -40,10 +44,24 @@ public sealed class DeviceSession
     /// Encodes one telemetry message into <paramref name="batch"/>; it is taken in by <see cref="FlushAsync"/>.
     /// </summary>
     /// <returns>What is wrong with the message; <see cref="TelemetryOutcome.Accepted"/> when nothing is. The batch is unchanged unless accepted.</returns>
-    public TelemetryOutcome SendTelemetry(MessageProperties properties, in ReadOnlySequence<byte> payload, RecordBatch batch) =>
-        Ingest.Encode(Stamp, properties, payload, batch);
+    public TelemetryOutcome SendTelemetry(MessageProperties properties, in ReadOnlySequence<byte> payload, RecordBatch batch)
+    {
+        var outcome = Ingest.Encode(Stamp, properties, payload, batch);
+        if (outcome == TelemetryOutcome.Accepted)
+            _declared ??= _ingest.Tamper?.Declared(properties);
+        return outcome;
+    }
 
     /// <summary>Appends what the batch holds; see <see cref="IEventLog.AppendAsync"/>.</summary>
+    /// <exception cref="HubException">A message declares tampering, and the device could not be put into quarantine; nothing was appended.</exception>
     public ValueTask<AppendResult> FlushAsync(RecordBatch batch, ICommitListener? listener, CancellationToken cancel) =>
-        _ingest.AppendAsync(Stamp, batch, listener, cancel);
+        _declared is { } declared ? FlushDeclaredAsync(declared, batch, listener, cancel) : _ingest.AppendAsync(Stamp, batch, listener, cancel);
+
+    private async ValueTask<AppendResult> FlushDeclaredAsync(string declared, RecordBatch batch, ICommitListener? listener, CancellationToken cancel)
+    {
+        if (MayReceive)
+            await _ingest.Tamper!.ActAsync(Identity, Principal, declared, cancel).ConfigureAwait(false);
+        _declared = null;
+        return await _ingest.AppendAsync(Stamp, batch, listener, cancel).ConfigureAwait(false);
+    }
 }

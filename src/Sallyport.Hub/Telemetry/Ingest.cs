@@ -13,7 +13,8 @@ namespace Sallyport.Hub.Telemetry;
 /// Thread-safe; allocates nothing per message.
 /// </summary>
 /// <param name="quarantine">Messages of devices behind this line go to the stream <c>quarantine</c>.</param>
-public sealed class Ingest(IEventLog log, QuarantineLine quarantine)
+/// <param name="tamper">What a message may declare; null when nothing is looked for.</param>
+public sealed class Ingest(IEventLog log, QuarantineLine quarantine, TamperRule? tamper = null)
 {
     /// <summary>The bound of IoT Hub on a device-to-cloud message or batch: 256 KB.</summary>
     public const int MaxMessageBytes = 262_144;
@@ -64,6 +65,8 @@ public sealed class Ingest(IEventLog log, QuarantineLine quarantine)
         batch.End();
         return TelemetryOutcome.Accepted;
     }
+
+    internal TamperRule? Tamper => tamper;
 
     /// <summary>Whether the hub sends the device anything: commands, methods, desired properties. Asked for each, so that it holds for open sessions.</summary>
     public bool MaySendTo(string deviceId) => !quarantine.Holds(deviceId);

@@ -1,5 +1,6 @@
 using System.Net;
 using Microsoft.Extensions.Logging;
+using Sallyport.Hub.Physical;
 
 namespace Sallyport.Settings;
 
@@ -32,6 +33,17 @@ internal static class AllSettings
 
         Setting.Insecure("Registry:InsecureSharedCredentials", "Let several identities have the same key or thumbprint: \"OWNER; REASON; LAST-DAY\". Default: false; it is refused with 409.",
             (s, v) => s with { Registry = s.Registry with { InsecureSharedCredentials = v } }, s => s.Registry.InsecureSharedCredentials),
+
+        Setting.Texts("Physical:TamperProperties", "Application properties, as NAME=VALUE, by which a device declares that it was tampered with: a message with one of them puts its device into quarantine. Default: none.",
+            (s, v) => s with { Physical = s.Physical with { TamperProperties = [.. v.Select(Tamper)] } },
+            s => [.. s.Physical.TamperProperties.Select(property => property.Text)]),
+        Setting.Whole("Physical:CloneReturns", 2, 100, "Take-overs of an identity back to an address that it had before, within Physical:CloneWindowSeconds, that make it a suspected copy. Default: 6.",
+            (s, v) => s with { Physical = s.Physical with { Copies = s.Physical.Copies with { Returns = (int)v } } }, s => s.Physical.Copies.Returns),
+        Setting.Whole("Physical:CloneWindowSeconds", 10, 86_400, "Seconds within which Physical:CloneReturns are counted. Default: 600.",
+            (s, v) => s with { Physical = s.Physical with { Copies = s.Physical.Copies with { Window = TimeSpan.FromSeconds(v) } } }, s => (long)s.Physical.Copies.Window.TotalSeconds),
+        Setting.Choice("Physical:CloneAction", "What becomes of a suspected copy: Report (log, audit trail, posture) or also Quarantine. Default: Report.",
+            (s, v) => s with { Physical = s.Physical with { Copies = s.Physical.Copies with { Quarantines = v == CloneAction.Quarantine } } },
+            s => s.Physical.Copies.Quarantines ? CloneAction.Quarantine : CloneAction.Report),
 
         Setting.Path("Tls:CertificateFile", "PEM file: the server's certificate, then its intermediates. Read again when it changes. Default: a generated one of the development root.",
             (s, v) => s with { Tls = s.Tls with { CertificateFile = v } }, s => s.Tls.CertificateFile),
@@ -77,6 +89,9 @@ internal static class AllSettings
         let inForce = setting.Loosens?.Invoke(settings)
         where inForce is not null
         select (setting, inForce);
+
+    private static TamperProperty Tamper(string text) =>
+        TamperProperty.TryParse(text) ?? throw new SettingException($"must hold properties as NAME=VALUE; '{text}' is none");
 
     private static IPNetwork Network(string text) =>
         IPNetwork.TryParse(text, out var network) ? network : throw new SettingException($"must hold networks such as 169.254.7.0/24; '{text}' is none");

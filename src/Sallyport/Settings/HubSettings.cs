@@ -14,6 +14,7 @@ internal sealed record HubSettings
     public ListenerSettings Listeners { get; init; } = new();
     public TlsSettings Tls { get; init; } = new();
     public RegistrySettings Registry { get; init; } = new();
+    public PhysicalSettings Physical { get; init; } = new();
 
     /// <summary>Its directory is the data directory's.</summary>
     public SegmentLogOptions EventLog { get; init; } = new() { Directory = "" };

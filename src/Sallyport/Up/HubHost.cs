@@ -141,7 +141,9 @@ internal sealed class HubHost : IAsyncDisposable
         var limits = new PreAuthenticationLimits(new ConnectionLimitsOptions());
         var line = new QuarantineLine();
         var quarantine = parts.Add(new Quarantine(metadata, line, audit, time));
-        var ingest = new Ingest(events, line);
+        var clones = new CloneSuspicion(settings.Physical.Copies, quarantine, audit, time, logs.CreateLogger<CloneSuspicion>());
+        connected.TakenOver += clones.TakenOver;
+        var ingest = new Ingest(events, line, new TamperRule(quarantine, settings.Physical.TamperProperties));
         var mqtt = parts.Add(new MqttHead(
             devices, connected, ingest, events, new MqttSessions(metadata), limits, audit, attempts, time, logs.CreateLogger<MqttHead>(), new MqttOptions()));
         var relay = parts.Add(new Running(new OutboxRelay(metadata, events, time, logs.CreateLogger<OutboxRelay>()).RunAsync));

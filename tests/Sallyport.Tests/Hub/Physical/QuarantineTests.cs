@@ -189,14 +189,46 @@ public sealed class QuarantineTests : IAsyncLifetime
         Assert.Equal(2, _quarantine.Count);
     }
 
-    private DeviceSession Session(string deviceId, string? moduleId = null) => new(
-        Identity.Of(deviceId, moduleId), new Principal(PrincipalKind.Device, deviceId, Rights.DeviceConnect, DateTimeOffset.MaxValue, "{}", ""), "1", null,
-        new Ingest(_log, _line));
+    [Fact]
+    public async Task Tamper_Declared_QuarantinesTheSender_AndTheMessageItself()
+    {
+        var rule = new TamperRule(_quarantine, [TamperProperty.TryParse("tamper=true")!]);
+        var device = Session("d1", null, rule);
 
-    private async Task SendAsync(DeviceSession session, string text)
+        await SendAsync(device, "before", "tamper", "false");
+        await SendAsync(device, "tampered", "tamper", "true");
+        await SendAsync(device, "after");
+
+        Assert.Equal(["before"], await StoredAsync(StreamId.Events));
+        Assert.Equal(["tampered", "after"], await StoredAsync(StreamId.Quarantine));
+        Assert.Equal(("rule:tamper", "d1 declared tamper=true"), (_quarantine.Find("d1")!.PlacedBy, _quarantine.Find("d1")!.Reason));
+    }
+
+    [Fact]
+    public async Task Tamper_DeclaredWhileTheTrailCannotBeWritten_IsNotTaken()
+    {
+        var device = Session("d1", null, new TamperRule(_quarantine, [TamperProperty.TryParse("tamper=true")!]));
+        _fixture.Audit.IsBroken = true;
+
+        await RegistryFixture.RefusedAsync(HubErrors.ServiceUnavailable, () => SendAsync(device, "tampered", "tamper", "true"));
+        _fixture.Audit.IsBroken = false;
+        await SendAsync(device, "later");
+
+        Assert.Empty(await StoredAsync(StreamId.Events));
+        Assert.Equal(["later"], await StoredAsync(StreamId.Quarantine));
+    }
+
+    private DeviceSession Session(string deviceId, string? moduleId = null, TamperRule? rule = null) => new(
+        Identity.Of(deviceId, moduleId), new Principal(PrincipalKind.Device, deviceId, Rights.DeviceConnect, DateTimeOffset.MaxValue, "{}", ""), "1", null,
+        new Ingest(_log, _line, rule));
+
+    private async Task SendAsync(DeviceSession session, string text, string? name = null, string value = "")
     {
         var batch = new RecordBatch();
-        Assert.Equal(TelemetryOutcome.Accepted, session.SendTelemetry(new MessageProperties(), new ReadOnlySequence<byte>(Encoding.UTF8.GetBytes(text)), batch));
+        var properties = new MessageProperties();
+        if (name is not null)
+            properties.TryAdd(Encoding.UTF8.GetBytes(name), Encoding.UTF8.GetBytes(value));
+        Assert.Equal(TelemetryOutcome.Accepted, session.SendTelemetry(properties, new ReadOnlySequence<byte>(Encoding.UTF8.GetBytes(text)), batch));
         var append = await session.FlushAsync(batch, null, Cancel);
         Assert.Equal(AppendOutcome.Accepted, append.Outcome);
         while (_log.CommittedPosition(0) < append.Position)
