@@ -17,7 +17,7 @@ public static class HttpHead
     /// <summary>
     /// Registers the routes and bounds Kestrel. The composition gives the rest: <c>IMetadata</c>, <c>IEventLog</c>, <c>ConnectedDevices</c>,
     /// <c>IdentityCache</c>, <c>Policies</c>, <c>CertificateAuthorities</c>, <c>HubNames</c>, <c>IServiceAuthentication</c>, <c>IDeviceAuthentication</c>,
-    /// <c>IAuditTrail</c>, <see cref="ISettingsInForce"/>, <c>TimeProvider</c> and logging.
+    /// <c>IAuditTrail</c>, <c>AuditTrail</c>, <c>AuditReader</c>, <c>AuditKeys</c>, <see cref="ISettingsInForce"/>, <c>TimeProvider</c> and logging.
     /// </summary>
     public static IServiceCollection AddHttpHead(this IServiceCollection services)
     {
@@ -30,6 +30,7 @@ public static class HttpHead
         services.AddSingleton<PolicyRoutes>();
         services.AddSingleton<CertificateRoutes>();
         services.AddSingleton<StatusRoutes>();
+        services.AddSingleton<AuditRoutes>();
         services.AddSingleton<OpenApi>();
         services.TryAddSingleton<QuarantineLine>();
         services.TryAddSingleton<Quarantine>();
@@ -55,6 +56,7 @@ public static class HttpHead
         routes.ServiceProvider.GetRequiredService<PolicyRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<CertificateRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<StatusRoutes>().Map(routes);
+        routes.ServiceProvider.GetRequiredService<AuditRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<OpenApi>().Map(routes);
         routes.ServiceProvider.GetRequiredService<DeviceTelemetryRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<EventRoutes>().Map(routes);

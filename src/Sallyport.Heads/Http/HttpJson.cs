@@ -4,6 +4,7 @@ using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
 using Microsoft.AspNetCore.Http;
+using Sallyport.Hub.Audit;
 using Sallyport.Protocol.Errors;
 
 namespace Sallyport.Heads.Http;
@@ -12,6 +13,8 @@ namespace Sallyport.Heads.Http;
 /// JSON of the HTTP head. Reading ignores the case of names and what it does not know (later SDKs send more), and refuses
 /// doubled names; writing keeps <c>+</c> in keys readable (the content type is never HTML).
 /// </summary>
+[JsonSerializable(typeof(AuditAnchorsJson))]
+[JsonSerializable(typeof(AuditPage))]
 [JsonSerializable(typeof(CertificateListJson))]
 [JsonSerializable(typeof(CertificateProofJson))]
 [JsonSerializable(typeof(CertificateRequestJson))]

@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Globalization;
 using Microsoft.Win32.SafeHandles;
 using Sallyport.Storage;
 
@@ -7,56 +6,90 @@ namespace Sallyport.Hub.Audit;
 
 /// <summary>
 /// The newest file of the trail, and the step to the next one (<c>docs/formats/audit.md</c>). Owned by the one loop that writes.
-/// What was ever written is never changed: a file whose end cannot be read is left as it is and followed by the next.
+/// What was ever written is never changed: a file whose end cannot be read is left as it is and followed by the next, whose first line
+/// holds the digest of what was left.
 /// </summary>
 internal sealed class AuditFile : IDisposable
 {
     private readonly string _directory;
     private readonly long _maxBytes;
+    private readonly AuditKeys _keys;
+    private readonly LineHash _chain;
+
+    // Entries that wait, without seal: which line they follow is known when they are written.
     private readonly ArrayBufferWriter<byte> _pending = new();
-    private int _number;
+    private readonly List<(int Bytes, DateTimeOffset Time)> _pendingEntries = [];
+    private readonly ArrayBufferWriter<byte> _lines = new();
+    private byte[] _key;
     private SafeFileHandle _handle;
     private long _length;
-    private long _nextSequence;
-    private long _pendingRecords;
+    private AuditAnchor _head;
     private Exception? _failure;
 
     // Nothing but the first line is in it: however long the next entries are, they go there.
     private bool _isNew;
 
-    private AuditFile(string directory, long maxBytes, int number, SafeFileHandle handle, long length, long nextSequence)
+    private AuditFile(string directory, long maxBytes, AuditKeys keys, LineHash chain, AuditHeader start)
     {
-        _directory = directory;
-        _maxBytes = maxBytes;
-        _number = number;
-        _handle = handle;
-        _length = length;
-        _nextSequence = nextSequence;
+        (_directory, _maxBytes, _keys, _chain) = (directory, maxBytes, keys, chain);
+        (_handle, _length, _key, _head) = Create(start);
+        _isNew = true;
+    }
+
+    private AuditFile(string directory, long maxBytes, AuditKeys keys, LineHash chain, string path, byte[] key, AuditAnchor head)
+    {
+        (_directory, _maxBytes, _keys, _chain, _key, _head) = (directory, maxBytes, keys, chain, key, head);
+        _handle = OpenForAppend(path);
+        _length = RandomAccess.GetLength(_handle);
     }
 
     /// <summary>The name of the file before this one when it had lines that could not be read; else null.</summary>
     public string? Unreadable { get; private init; }
 
-    /// <exception cref="UnusableDataException">The newest file is of a newer format or is not an audit file.</exception>
-    public static AuditFile Open(string directory, long maxBytes)
+    /// <summary>Of what is on disk.</summary>
+    public AuditAnchor Head => _head;
+
+    /// <exception cref="UnusableDataException">The newest file is of a newer format, of another hub, or not an audit file.</exception>
+    public static AuditFile Open(string directory, long maxBytes, AuditKeys keys, LineHash chain, DateTimeOffset now)
     {
         Directory.CreateDirectory(directory, PrivateFile.DirectoryMode);
-        var newest = Directory.EnumerateFiles(directory, "audit-????????.jsonl").Max(StringComparer.Ordinal);
-        if (newest is null)
-            return StartNew(directory, maxBytes, 1, nextSequence: 1, unreadable: null);
+        var files = AuditFiles.List(directory);
+        if (files.Count == 0)
+            return StartNew(First(1, 1, [], AuditHeader.NoPrevious, null));
 
-        var number = NumberOf(newest);
-        var (lastSequence, isWhole) = AuditLine.Scan(newest);
-        if (!isWhole)
-            return StartNew(directory, maxBytes, number + 1, lastSequence + 1, Path.GetFileName(newest));
+        var (path, number) = files[^1];
+        if (number == 0)
+            throw new UnusableDataException($"'{path}' is not an audit file: move it out of the directory.");
 
-        var handle = OpenForAppend(newest);
-        return new AuditFile(directory, maxBytes, number, handle, RandomAccess.GetLength(handle), lastSequence + 1);
+        var header = AuditLine.HeaderOf(path);
+        if (header.Version == 1)
+        {
+            var (last, isWhole) = AuditLine.Scan(path, header);
+            var older = files.Where(file => file.Number > 0).Select(file => new OlderFile(file.Number, AuditFiles.DigestOf(file.Path))).ToList();
+            return StartNew(First(number + 1, last + 1, older, AuditHeader.NoPrevious, null), isWhole ? null : Path.GetFileName(path));
+        }
+
+        if (header.HubId != keys.HubId)
+            throw new UnusableDataException($"'{path}' is of hub {header.HubId}, and this is hub {keys.HubId}: move it out of the directory.");
+
+        var end = AuditEnd.Read(path, header, keys.Find(header.KeyId), chain);
+        if (end.Left is null && header.KeyId == keys.CurrentId)
+            return new AuditFile(directory, maxBytes, keys, chain, path, keys.Find(header.KeyId)!, end.Head with { File = number });
+        return StartNew(First(number + 1, end.LastSequence + 1, [], end.Head.Hash, end.Left), end.Left is null ? null : Path.GetFileName(path));
+
+        AuditHeader First(int file, long sequence, IReadOnlyList<OlderFile> older, string previous, LeftEnd? left) =>
+            new(AuditHeader.Newest, file, sequence, now, keys.HubId, previous, keys.CurrentId, older, left);
+
+        AuditFile StartNew(AuditHeader start, string? unreadable = null) => new(directory, maxBytes, keys, chain, start) { Unreadable = unreadable };
     }
 
     /// <summary>Puts an entry after those that wait for <see cref="Commit"/>.</summary>
-    public void Add(AuditEntry entry, long count, DateTimeOffset time) =>
-        AuditLine.Write(_pending, entry, count, time, _nextSequence + _pendingRecords++);
+    public void Add(AuditEntry entry, long count, DateTimeOffset time)
+    {
+        var before = _pending.WrittenCount;
+        AuditLine.Write(_pending, entry, count, time, _head.Sequence + 1 + _pendingEntries.Count);
+        _pendingEntries.Add((_pending.WrittenCount - before, time));
+    }
 
     /// <summary>Writes what was added and makes it durable; when it throws, none of it counts as written: <see cref="Abandon"/> it.</summary>
     /// <exception cref="IOException">It could not be written, or an earlier sync failed.</exception>
@@ -64,12 +97,15 @@ internal sealed class AuditFile : IDisposable
     {
         if (_failure is not null)
             throw new IOException("the audit trail failed before", _failure);
-        if (_length + _pending.WrittenCount > _maxBytes && !_isNew)
-            Rotate();
+        if (_pendingEntries.Count == 0)
+            return;
+        if (_length + _pending.WrittenCount + (_pendingEntries.Count * (long)AuditSeal.Length) > _maxBytes && !_isNew)
+            Rotate(_pendingEntries[0].Time);
 
-        Append(_pending.WrittenSpan);
-        _length += _pending.WrittenCount;
-        _nextSequence += _pendingRecords;
+        var head = Seal();
+        Append(_lines.WrittenSpan);
+        _length += _lines.WrittenCount;
+        _head = head;
         Abandon();
     }
 
@@ -77,7 +113,7 @@ internal sealed class AuditFile : IDisposable
     public void Abandon()
     {
         _pending.ResetWrittenCount();
-        _pendingRecords = 0;
+        _pendingEntries.Clear();
     }
 
     public void Dispose() => _handle.Dispose();
@@ -113,33 +149,45 @@ internal sealed class AuditFile : IDisposable
         }
     }
 
-    private void Rotate()
+    /// <summary>Chains what waits onto what is on disk.</summary>
+    private AuditAnchor Seal()
     {
-        var (handle, length) = Create(_directory, _number + 1, _nextSequence);
-        _handle.Dispose();
-        (_handle, _length, _isNew) = (handle, length, true);
-        _number++;
+        _lines.ResetWrittenCount();
+        var (hash, from) = (Convert.FromHexString(_head.Hash), 0);
+        foreach (var (bytes, _) in _pendingEntries)
+        {
+            hash = AuditSeal.Write(_lines, _pending.WrittenSpan.Slice(from, bytes), hash, _key, _chain);
+            from += bytes;
+        }
+
+        return _head with
+        {
+            Time = _pendingEntries[^1].Time,
+            Line = _head.Line + _pendingEntries.Count,
+            Sequence = _head.Sequence + _pendingEntries.Count,
+            Hash = Convert.ToHexStringLower(hash),
+        };
     }
 
-    private static AuditFile StartNew(string directory, long maxBytes, int number, long nextSequence, string? unreadable)
+    private void Rotate(DateTimeOffset time)
     {
-        var (handle, length) = Create(directory, number, nextSequence);
-        return new AuditFile(directory, maxBytes, number, handle, length, nextSequence) { Unreadable = unreadable, _isNew = true };
+        var (handle, length, key, head) = Create(
+            new AuditHeader(AuditHeader.Newest, _head.File + 1, _head.Sequence + 1, time, _keys.HubId, _head.Hash, _keys.CurrentId, [], null));
+        _handle.Dispose();
+        (_handle, _length, _key, _head, _isNew) = (handle, length, key, head, true);
     }
 
     /// <summary>A file appears with its first line whole or not at all.</summary>
-    private static (SafeFileHandle Handle, long Length) Create(string directory, int number, long firstSequence)
+    private (SafeFileHandle Handle, long Length, byte[] Key, AuditAnchor Head) Create(AuditHeader header)
     {
-        var path = Path.Combine(directory, string.Create(CultureInfo.InvariantCulture, $"audit-{number:00000000}.jsonl"));
-        PrivateFile.Replace(path, AuditLine.Header(number, firstSequence));
+        var path = AuditFiles.PathOf(_directory, header.File);
+        var key = _keys.Find(header.KeyId)!;
+        var line = new ArrayBufferWriter<byte>();
+        var hash = AuditSeal.Write(line, header.ToJson(), Convert.FromHexString(header.Previous), key, _chain);
+        PrivateFile.Replace(path, line.WrittenSpan);
         var handle = OpenForAppend(path);
-        return (handle, RandomAccess.GetLength(handle));
+        return (handle, RandomAccess.GetLength(handle), key, new AuditAnchor(_keys.HubId, header.Time, header.File, 1, header.FirstSequence - 1, Convert.ToHexStringLower(hash)));
     }
 
     private static SafeFileHandle OpenForAppend(string path) => File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite, FileShare.Read);
-
-    private static int NumberOf(string path) =>
-        int.TryParse(Path.GetFileName(path).AsSpan(6, 8), NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number > 0
-            ? number
-            : throw new UnusableDataException($"'{path}' is not an audit file: move it out of the directory.");
 }

@@ -29,6 +29,9 @@ public sealed class AuditTrail : IAuditTrail, IAsyncDisposable
     private readonly ITimer _minute;
     private readonly Task _writing;
 
+    // Replaced by the loop that writes, read by anybody.
+    private volatile AuditAnchor _head;
+
     // Entries that nobody waited for and that are not on disk; said in the trail within a minute.
     private long _dropped;
 
@@ -37,6 +40,7 @@ public sealed class AuditTrail : IAuditTrail, IAsyncDisposable
         _file = file;
         _time = time;
         _log = log;
+        _head = file.Head;
         _tally = new RefusalTally(options.MaxTallies);
         _queue = Channel.CreateBounded<Waiting>(new BoundedChannelOptions(options.QueueLength) { SingleReader = true });
         _minute = time.CreateTimer(_ => TellCounts(), null, TimeSpan.FromMinutes(1), TimeSpan.FromMinutes(1));
@@ -45,11 +49,15 @@ public sealed class AuditTrail : IAuditTrail, IAsyncDisposable
 
     /// <summary>Opens the trail, making its directory (0700) and first file (0600) when they are missing. Reads the newest file through.</summary>
     /// <param name="directory"><c>DIR/audit</c>.</param>
+    /// <param name="keys">Whose trail it is, and what signs it.</param>
     /// <exception cref="UnusableDataException">A file is of a newer format or is not an audit file.</exception>
     /// <exception cref="IOException">The directory cannot be read or written.</exception>
-    public static AuditTrail Open(string directory, AuditTrailOptions options, TimeProvider time, ILogger log)
+    public static AuditTrail Open(string directory, AuditKeys keys, AuditTrailOptions options, TimeProvider time, ILogger log) =>
+        Open(directory, keys, options, time, log, AuditSeal.Chain);
+
+    internal static AuditTrail Open(string directory, AuditKeys keys, AuditTrailOptions options, TimeProvider time, ILogger log, LineHash chain)
     {
-        var file = AuditFile.Open(directory, options.MaxFileBytes);
+        var file = AuditFile.Open(directory, options.MaxFileBytes, keys, chain, time.GetUtcNow());
         var trail = new AuditTrail(file, options, time, log);
         if (file.Unreadable is { } unreadable)
         {
@@ -87,6 +95,9 @@ public sealed class AuditTrail : IAuditTrail, IAsyncDisposable
         if (entry.CorrelationId.Length > 0 || _tally.IsFirst(entry))
             Enqueue(entry, 1);
     }
+
+    /// <summary>The last line that is on disk.</summary>
+    public AuditAnchor Head => _head;
 
     /// <summary>Writes what waits and closes the file.</summary>
     public async ValueTask DisposeAsync()
@@ -134,6 +145,7 @@ public sealed class AuditTrail : IAuditTrail, IAsyncDisposable
             foreach (var waiting in batch)
                 _file.Add(waiting.Entry, waiting.Count, waiting.Time);
             _file.Commit();
+            _head = _file.Head;
         }
         catch (Exception failure)
         {

@@ -3,7 +3,7 @@ using System.Globalization;
 namespace Sallyport.Hub.Telemetry;
 
 /// <summary>A time as senders and readers write it: ISO 8601 in full, fraction and offset optional; UTC when it has no offset.</summary>
-internal static class IsoTime
+public static class IsoTime
 {
     public const int MaxLength = 40;
 

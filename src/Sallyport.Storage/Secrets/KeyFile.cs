@@ -21,7 +21,7 @@ public static class KeyFile
     /// <exception cref="UnusableDataException">There is none and none may be made, others may read it, it lies inside the data directory, it is not a key, or not this directory's.</exception>
     public static KeyRing Open(DataDirectory directory, string? keyFile, Func<string, string?> environment)
     {
-        var (path, origin) = Locate(directory, keyFile, environment);
+        var (path, origin) = Locate(directory.Id, keyFile, environment);
         try
         {
             if (IsInside(path, directory.Path))
@@ -44,7 +44,24 @@ public static class KeyFile
         }
     }
 
-    private static (string Path, Origin Origin) Locate(DataDirectory directory, string? keyFile, Func<string, string?> environment)
+    /// <summary>Reads the key for somebody who only checks what it signed, and holds no directory.</summary>
+    /// <param name="directoryId">Of the data directory that it belongs to.</param>
+    /// <returns>Null when none is named and none is where the hub would have made it.</returns>
+    /// <exception cref="UnusableDataException">The file cannot be read, or is not a key.</exception>
+    public static KeyRing? TryRead(string directoryId, string? keyFile, Func<string, string?> environment)
+    {
+        var (path, origin) = Locate(directoryId, keyFile, environment);
+        try
+        {
+            return origin == Origin.Made && !File.Exists(path) ? null : Parse(path, File.ReadAllText(path));
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new UnusableDataException($"The key file '{path}' cannot be used: {exception.Message}", exception);
+        }
+    }
+
+    private static (string Path, Origin Origin) Locate(string directoryId, string? keyFile, Func<string, string?> environment)
     {
         if (keyFile is not null)
             return (Path.GetFullPath(keyFile), Origin.Named);
@@ -55,7 +72,7 @@ public static class KeyFile
         var state = environment("XDG_STATE_HOME") is { } given && Path.IsPathFullyQualified(given) ? given
             : environment("HOME") is { } home && Path.IsPathFullyQualified(home) ? Path.Combine(home, ".local", "state")
             : throw new UnusableDataException("There is no place for the key of the data directory because neither HOME nor XDG_STATE_HOME is set: set one of them, or name a file with --key-file.");
-        return (Path.Combine(state, "sallyport", "keys", directory.Id + ".key"), Origin.Made);
+        return (Path.Combine(state, "sallyport", "keys", directoryId + ".key"), Origin.Made);
     }
 
     private static void MakeFirst(DataDirectory directory, string path, Origin origin)

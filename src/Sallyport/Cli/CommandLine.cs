@@ -65,7 +65,7 @@ internal static class CommandLine
             DataCommand.Create(terminal, time),
             OwnerCommand.Create(terminal, time),
         };
-        foreach (var command in HubCommands(new HubVerbs(terminal, time)))
+        foreach (var command in HubCommands(new HubVerbs(terminal, time), terminal))
             root.Add(command);
         foreach (var option in root.Options)
         {
@@ -76,7 +76,7 @@ internal static class CommandLine
         return root;
     }
 
-    private static IEnumerable<Command> HubCommands(HubVerbs verbs) =>
+    private static IEnumerable<Command> HubCommands(HubVerbs verbs, Terminal terminal) =>
     [
         IdentityCommand.Devices(verbs),
         IdentityCommand.Modules(verbs),
@@ -84,6 +84,7 @@ internal static class CommandLine
         PolicyCommand.Create(verbs),
         SasTokenCommand.Create(verbs),
         ConnectionCommand.Create(verbs),
+        AuditCommand.Create(verbs, terminal),
         MonitorEventsCommand.Create(verbs),
         SimulateCommand.Create(verbs),
         .. StatusCommands.Create(verbs),

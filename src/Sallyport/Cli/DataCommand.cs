@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Microsoft.Extensions.Logging.Abstractions;
+using Sallyport.Hub.Audit;
 using Sallyport.Storage;
 using Sallyport.Storage.EventLog;
 using Sallyport.Storage.Metadata;
@@ -17,7 +18,7 @@ internal static class DataCommand
         {
             new Verb(
                 "verify",
-                "Read everything and check it: the event log batch by batch (checksums, authenticity, order, completeness), the metadata, and that every secret opens. Exit 1 when something is wrong",
+                "Read everything and check it: the event log batch by batch (checksums, authenticity, order, completeness), the metadata, that every secret opens, and the audit trail line by line. Exit 1 when something is wrong",
                 "data verify --data /var/lib/sallyport",
                 offline.All,
                 async (parsed, cancel) =>
@@ -26,7 +27,9 @@ internal static class DataCommand
                     using var held = data;
                     var log = await LogVerifier.VerifyAsync(data.LogPath, keys.Oldest.Derive("log-mac"), new SegmentLines(terminal.Error), cancel).ConfigureAwait(false);
                     var problems = log.Problems.Select(problem => $"{problem.File} at byte {problem.Position}: {problem.What}")
-                        .Concat(await VerifyMetadataAsync(data, keys, time, cancel).ConfigureAwait(false)).ToList();
+                        .Concat(await VerifyMetadataAsync(data, keys, time, cancel).ConfigureAwait(false))
+                        .Concat(AuditVerifier.Verify(data.AuditPath, new AuditKeys(data.Id, keys), [], cancel).Findings.Select(finding => $"{finding.File} at line {finding.Line}: {finding.What}"))
+                        .ToList();
 
                     foreach (var problem in problems)
                         await terminal.Out.WriteLineAsync(problem).ConfigureAwait(false);

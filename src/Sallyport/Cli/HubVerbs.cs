@@ -16,12 +16,21 @@ internal sealed class HubVerbs(Terminal terminal, TimeProvider time)
 {
     /// <param name="print">How the answer is shown; chooses what <c>--output</c> may say.</param>
     /// <param name="ask">Null: there is nothing to show.</param>
-    public Verb Create(string name, string description, string example, IEnumerable<Option> options, Printing print, Func<HubCall, Task<JsonNode?>> ask)
+    /// <param name="local">For a verb that may do without a hub: does it and prints by itself, as <c>--output</c> says; null when this call needs the hub.</param>
+    public Verb Create(
+        string name, string description, string example, IEnumerable<Option> options, Printing print, Func<HubCall, Task<JsonNode?>> ask,
+        Func<ParseResult, string, CancellationToken, Task?>? local = null)
     {
         var login = new LoginOptions(terminal);
         var output = print.Option();
         return new Verb(name, description, example, [.. options, output, .. login.All], async (parsed, cancel) =>
         {
+            if (local?.Invoke(parsed, parsed.GetValue(output)!, cancel) is { } done)
+            {
+                await done.ConfigureAwait(false);
+                return 0;
+            }
+
             await login.WarnAsync(parsed).ConfigureAwait(false);
             var hub = await login.ResolveAsync(parsed, cancel).ConfigureAwait(false);
             using var client = hub.Connect(time);

@@ -36,7 +36,7 @@ internal static class OwnerCommand
         var (data, keys) = OfflineOptions.Open(settings, time);
         using var held = data;
         using var secrets = new SecretBox(keys);
-        var audit = AuditTrail.Open(data.AuditPath, new AuditTrailOptions(), time, NullLogger.Instance);
+        var audit = AuditTrail.Open(data.AuditPath, new AuditKeys(data.Id, keys), new AuditTrailOptions(), time, NullLogger.Instance);
         await using var closeAudit = audit.ConfigureAwait(false);
         var metadata = await SqliteMetadata.OpenAsync(data.MetadataPath, secrets, time, NullLogger.Instance).ConfigureAwait(false);
         await using var closeMetadata = metadata.ConfigureAwait(false);

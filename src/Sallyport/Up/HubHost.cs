@@ -115,7 +115,8 @@ internal sealed class HubHost : IAsyncDisposable
         var keys = KeyFile.Open(data, settings.Hub.KeyFile, Environment.GetEnvironmentVariable);
         File.Delete(data.EndpointsPath);
         var certificate = parts.Add(new ServerCertificate(CertificateSource(settings, data, time, logs), time, logs.CreateLogger("Sallyport.Certificates")));
-        var audit = parts.Add(AuditTrail.Open(data.AuditPath, new AuditTrailOptions(), time, logs.CreateLogger<AuditTrail>()));
+        var auditKeys = new AuditKeys(data.Id, keys);
+        var audit = parts.Add(AuditTrail.Open(data.AuditPath, auditKeys, new AuditTrailOptions(), time, logs.CreateLogger<AuditTrail>()));
         var metadata = parts.Add(await SqliteMetadata.OpenAsync(
             data.MetadataPath, parts.Add(new SecretBox(keys)), time, logs.CreateLogger<SqliteMetadata>()).ConfigureAwait(false));
         var events = parts.Add(await openLog(
@@ -160,6 +161,9 @@ internal sealed class HubHost : IAsyncDisposable
             .AddSingleton<IMetadata>(metadata)
             .AddSingleton<IEventLog>(events)
             .AddSingleton<IAuditTrail>(audit)
+            .AddSingleton(audit)
+            .AddSingleton(auditKeys)
+            .AddSingleton(new AuditReader(data.AuditPath))
             .AddSingleton(policies)
             .AddSingleton(authorities)
             .AddSingleton(identities)

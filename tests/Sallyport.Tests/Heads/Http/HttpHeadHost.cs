@@ -9,6 +9,7 @@ using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using Sallyport.Heads.Http;
 using Sallyport.Hub.Access;
@@ -19,8 +20,10 @@ using Sallyport.Hub.Diagnosis;
 using Sallyport.Protocol.Sas;
 using Sallyport.Storage.EventLog;
 using Sallyport.Storage.Metadata;
+using Sallyport.Storage.Secrets;
 using Sallyport.Tests.Hub.Audit;
 using Sallyport.Tests.Hub.Telemetry;
+using Sallyport.Tests.Storage;
 using Sallyport.Tests.Storage.Metadata;
 
 namespace Sallyport.Tests.Heads.Http;
@@ -31,6 +34,8 @@ internal sealed class HttpHeadHost : IAsyncDisposable
     public const string HostName = "hub.test";
 
     private readonly SqliteFixture _files;
+    private readonly AuditKeys _keys = new("0123456789abcdef", new KeyRing(MasterKey.Random()));
+    private readonly TemporaryDirectory _trail = new();
     private readonly WebApplication _server;
     private readonly HttpClient _client = new();
 
@@ -50,6 +55,9 @@ internal sealed class HttpHeadHost : IAsyncDisposable
             .AddSingleton(metadata)
             .AddSingleton(policies)
             .AddSingleton<IAuditTrail>(audit)
+            .AddSingleton(_keys)
+            .AddSingleton(new AuditReader(_trail["audit"]))
+            .AddSingleton(AuditTrail.Open(_trail["audit"], _keys, new AuditTrailOptions(), time, NullLogger.Instance))
             .AddSingleton(new HubNames([HostName]))
             .AddSingleton<IdentityCache>(services => new IdentityCache(services.GetRequiredService<IMetadata>()))
             .AddSingleton<KnownSubjects>()
@@ -151,6 +159,7 @@ internal sealed class HttpHeadHost : IAsyncDisposable
         Policies.Dispose();
         await Metadata.DisposeAsync();
         _files.Dispose();
+        _trail.Dispose();
     }
 
     private sealed class SomeSettings : ISettingsInForce

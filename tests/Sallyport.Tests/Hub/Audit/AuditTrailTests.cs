@@ -1,8 +1,11 @@
+using System.Security.Cryptography;
+using System.Text;
 using System.Text.Json;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using Sallyport.Hub.Audit;
 using Sallyport.Storage;
+using Sallyport.Storage.Secrets;
 using Sallyport.Tests.Storage;
 
 namespace Sallyport.Tests.Hub.Audit;
@@ -11,6 +14,8 @@ public sealed class AuditTrailTests : IDisposable
 {
     private readonly TemporaryDirectory _directory = new();
     private readonly FakeTimeProvider _time = new(new DateTimeOffset(2026, 8, 1, 12, 0, 0, TimeSpan.Zero));
+
+    private readonly AuditKeys _keys = new("0123456789abcdef", new KeyRing(new MasterKey(new byte[32])));
 
     private string Audit => _directory["audit"];
 
@@ -24,10 +29,11 @@ public sealed class AuditTrailTests : IDisposable
         await trail.RecordAsync(new AuditEntry("policy:iothubowner", "9f86d081884c7d65", "device create", "d1", "done", "", "c-1", "192.0.2.7:50122"), default);
 
         var lines = Lines(1);
-        Assert.Equal("""{"format":"sallyport-audit","version":1,"file":1,"firstSequence":1}""", lines[0]);
-        Assert.Equal(
-            """{"time":"2026-08-01T12:00:00Z","sequence":1,"principal":"policy:iothubowner","credential":"9f86d081884c7d65","action":"device create","target":"d1","result":"done","reason":"","correlationId":"c-1","peer":"192.0.2.7:50122","count":1}""",
-            lines[1]);
+        const string Header = """{"format":"sallyport-audit","version":2,"file":1,"firstSequence":1,"time":"2026-08-01T12:00:00Z","hub":"0123456789abcdef","previous":"0000000000000000000000000000000000000000000000000000000000000000","key":"KEY" """;
+        var header = Header.TrimEnd().Replace("KEY", _keys.CurrentId, StringComparison.Ordinal);
+        const string Entry = """{"time":"2026-08-01T12:00:00Z","sequence":1,"principal":"policy:iothubowner","credential":"9f86d081884c7d65","action":"device create","target":"d1","result":"done","reason":"","correlationId":"c-1","peer":"192.0.2.7:50122","count":1""";
+        Assert.Equal(Sealed(new byte[32], header, out var hash), lines[0]);
+        Assert.Equal(Sealed(hash, Entry, out _), lines[1]);
         Assert.Equal(2, lines.Length);
     }
 
@@ -66,7 +72,7 @@ public sealed class AuditTrailTests : IDisposable
     [Fact]
     public async Task Record_BeyondTheSize_StartsTheNextFile()
     {
-        await using (var trail = Open(new AuditTrailOptions(MaxFileBytes: 600)))
+        await using (var trail = Open(new AuditTrailOptions(MaxFileBytes: 1000)))
         {
             for (var number = 0; number < 5; number++)
                 await trail.RecordAsync(Act($"{number}"), default);
@@ -78,13 +84,13 @@ public sealed class AuditTrailTests : IDisposable
         long next = 1;
         for (var number = 1; number <= files.Count; number++)
         {
-            Assert.Contains($"\"file\":{number},\"firstSequence\":{next}}}", Lines(number)[0], StringComparison.Ordinal);
+            Assert.Contains($"\"file\":{number},\"firstSequence\":{next},", Lines(number)[0], StringComparison.Ordinal);
             foreach (var entry in Entries(number))
                 Assert.Equal(next++, Sequence(entry));
         }
 
         Assert.Equal(7, next);
-        Assert.All(files.SkipLast(1), file => Assert.InRange(new FileInfo(file).Length, 1, 600));
+        Assert.All(files.SkipLast(1), file => Assert.InRange(new FileInfo(file).Length, 1, 1000));
     }
 
     [Theory]
@@ -126,7 +132,7 @@ public sealed class AuditTrailTests : IDisposable
     }
 
     [Theory]
-    [InlineData("""{"format":"sallyport-audit","version":2,"file":1,"firstSequence":1}""", "newer than this program's 1")]
+    [InlineData("""{"format":"sallyport-audit","version":3,"file":1,"firstSequence":1}""", "newer than this program's 2")]
     [InlineData("""{"format":"something else"}""", "not an audit file")]
     [InlineData("", "not an audit file")]
     public void Open_FileOfAnotherFormat_StopsTheStart(string header, string message)
@@ -213,7 +219,7 @@ public sealed class AuditTrailTests : IDisposable
     [Fact]
     public async Task Record_ThatCannotBeWritten_Throws_AndALaterOneThatCanIsWritten()
     {
-        await using var trail = Open(new AuditTrailOptions(MaxFileBytes: 300));
+        await using var trail = Open(new AuditTrailOptions(MaxFileBytes: 700));
         await trail.RecordAsync(Act("a"), default);
         Directory.Move(Audit, Audit + ".away"); // the next file has no place
 
@@ -251,8 +257,17 @@ public sealed class AuditTrailTests : IDisposable
         Assert.EndsWith("...", reason, StringComparison.Ordinal);
     }
 
+    /// <summary>As <c>docs/formats/audit.md</c> says, with nothing of the hub's code.</summary>
+    private static string Sealed(byte[] previous, string body, out byte[] hash)
+    {
+        hash = SHA256.HashData([.. previous, .. Encoding.UTF8.GetBytes(body)]);
+        var key = HKDF.DeriveKey(HashAlgorithmName.SHA256, new byte[32], 32, info: "sallyport/audit-mac"u8.ToArray());
+        var mac = HMACSHA256.HashData(key, hash.Concat(Encoding.UTF8.GetBytes(body)).ToArray());
+        return $"{body},\"hash\":\"{Convert.ToHexStringLower(hash)}\",\"mac\":\"{Convert.ToHexStringLower(mac.AsSpan(0, 16))}\"}}";
+    }
+
     private AuditTrail Open(AuditTrailOptions? options = null) =>
-        AuditTrail.Open(Audit, options ?? new AuditTrailOptions(), _time, NullLogger.Instance);
+        AuditTrail.Open(Audit, _keys, options ?? new AuditTrailOptions(), _time, NullLogger.Instance);
 
     private static AuditEntry Act(string target) => new("local:test", "", "test act", target, "done", "", "", "local");
 
