@@ -19,12 +19,12 @@ namespace Sallyport.Heads.Http;
 /// <item><c>{"control":"skipped","partition":0,"count":12}</c>: that many events before the next one are gone. A position before the oldest
 /// event starts at the oldest and says so here, as does a reader that retention overtakes; both look the same to whoever counts.</item>
 /// <item><c>{"control":"heartbeat"}</c>: nothing came for a while, all is well.</item>
-/// <item><c>{"control":"end","reason":"…"}</c>: the hub ends the stream, because the token expired, its policy was deleted or got a new key,
+/// <item><c>{"control":"end","reason":"…"}</c>: the hub ends the stream, because the token expired or was revoked, its policy was deleted or got a new key,
 /// or the hub stops.</item>
 /// </list>
 /// </summary>
 internal sealed class EventRoutes(
-    EventReader reader, Checkpoints checkpoints, EventReadOptions options, TimeProvider time, IHostApplicationLifetime lifetime)
+    EventReader reader, Checkpoints checkpoints, EventReadOptions options, RevokedTokens revoked, TimeProvider time, IHostApplicationLifetime lifetime)
 {
     // CancellationTokenSource takes no longer delays; a token that lives longer is looked at again by its next request.
     private static readonly TimeSpan LongestLife = TimeSpan.FromDays(49);
@@ -69,7 +69,9 @@ internal sealed class EventRoutes(
         var caller = context.Caller().Principal!;
         var left = caller.Expires - time.GetUtcNow();
         using var expired = new CancellationTokenSource(left < TimeSpan.Zero ? TimeSpan.Zero : left < LongestLife ? left : LongestLife, time);
-        using var end = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, lifetime.ApplicationStopping, expired.Token, caller.Withdrawn);
+        using var revocation = new RevocationWatch(revoked, caller.CredentialFingerprint);
+        using var end = CancellationTokenSource.CreateLinkedTokenSource(
+            context.RequestAborted, lifetime.ApplicationStopping, expired.Token, caller.Withdrawn, revocation.Revoked);
 
         using var reading = reader.Open(query);
 
@@ -94,6 +96,7 @@ internal sealed class EventRoutes(
             lines.WriteEnd(
                 lifetime.ApplicationStopping.IsCancellationRequested ? "the hub is stopping"
                 : caller.Withdrawn.IsCancellationRequested ? "the policy was deleted or got a new key"
+                : revocation.Revoked.IsCancellationRequested ? "the token was revoked"
                 : "the token expired");
             await lines.FlushAsync(context.RequestAborted);
         }

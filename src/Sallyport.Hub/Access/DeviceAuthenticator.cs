@@ -17,7 +17,7 @@ namespace Sallyport.Hub.Access;
 /// An identity that is changed while it connects: a head that has attached its link asks once more, and closes when refused.
 /// The change is on disk before links are closed, so either this second answer or that close catches the link.
 /// </remarks>
-public sealed class DeviceAuthenticator(HubNames names, IdentityCache identities, Policies policies, CertificateAuthorities authorities, IAuditTrail audit, Attempts attempts, TimeProvider time) : IDeviceAuthentication
+public sealed class DeviceAuthenticator(TokenCheck tokens, IdentityCache identities, Policies policies, CertificateAuthorities authorities, IAuditTrail audit, Attempts attempts, TimeProvider time) : IDeviceAuthentication
 {
     /// <inheritdoc/>
     public ValueTask<Admission> AuthenticateAsync(Identity identity, string hostName, DeviceCredential credential, Peer peer, CancellationToken cancel)
@@ -32,7 +32,7 @@ public sealed class DeviceAuthenticator(HubNames names, IdentityCache identities
         if (!admission.IsAdmitted)
         {
             var shown = string.IsNullOrEmpty(credential.Token) ? credential.Certificate : null;
-            var fingerprint = token?.Fingerprint ?? (shown is null ? "" : CertificateUse.FingerprintOf(shown.Leaf));
+            var fingerprint = token?.Fingerprint.ToString() ?? (shown is null ? "" : CertificateUse.FingerprintOf(shown.Leaf));
             audit.Note(Refusals.Entry(identity.ToString(), fingerprint, admission, peer));
             attempts.Note(Attempt.Of(identity, peer, admission) with
             {
@@ -45,32 +45,32 @@ public sealed class DeviceAuthenticator(HubNames names, IdentityCache identities
 
     private Admission Authenticate(Identity identity, string hostName, string text, out SharedAccessSignature? token)
     {
-        if (TokenCheck.Read(text, hostName, names, out token) is { } unreadable)
+        if (tokens.Read(text, hostName, out token) is { } unreadable)
             return unreadable;
 
-        return token!.PolicyName is null
-            ? AuthenticateByOwnKey(identity, token)
-            : AuthenticateByPolicy(identity, token, token.PolicyName);
+        return token!.Value.NamesPolicy ? AuthenticateByPolicy(identity, token.Value) : AuthenticateByOwnKey(identity, token.Value);
     }
 
-    private Admission AuthenticateByOwnKey(Identity identity, SharedAccessSignature token)
+    private Admission AuthenticateByOwnKey(Identity identity, in SharedAccessSignature token)
     {
         var credentials = identities.Find(identity);
         var keys = credentials is { Authentication: IdentityAuthentication.Sas } ? credentials.Keys : null;
         var unknown = credentials is null ? NotRegistered(identity) : $"a token was shown, but the identity is registered for {Named(credentials.Authentication)}";
-        if (TokenCheck.Verify(token, keys, unknown, PathOf(identity), time.GetUtcNow()) is { } refusal)
+        if (tokens.Verify(token, keys, unknown, PathOf(identity)) is { } refusal)
             return refusal;
-        if (!credentials!.Enabled)
+        if (tokens.VerifyReset(token, identity, credentials!.GenerationId) is { } reset)
+            return reset;
+        if (!credentials.Enabled)
             return Admission.Refuse(HubErrors.DeviceNotFound, "the device is disabled");
 
         var (kind, method) = identity.IsModule ? (PrincipalKind.Module, AuthMethod.ModuleSas) : (PrincipalKind.Device, AuthMethod.DeviceSas);
-        return Admit(new Principal(kind, identity.ToString(), Rights.DeviceConnect, token.AcceptedUntil, method, token.Fingerprint), credentials);
+        return Admit(new Principal(kind, identity.ToString(), Rights.DeviceConnect, token.AcceptedUntil, method, token.Fingerprint.ToString()), credentials);
     }
 
-    private Admission AuthenticateByPolicy(Identity identity, SharedAccessSignature token, string policyName)
+    private Admission AuthenticateByPolicy(Identity identity, in SharedAccessSignature token)
     {
-        var policy = policies.FindCredentials(policyName);
-        if (TokenCheck.Verify(token, policy?.Keys, "there is no such policy", PathOf(identity), time.GetUtcNow()) is { } refusal)
+        var policy = policies.FindCredentials(token);
+        if (tokens.Verify(token, policy?.Keys, "there is no such policy", PathOf(identity)) is { } refusal)
             return refusal;
         if ((policy!.Rights & Rights.DeviceConnect) == 0)
             return Admission.Refuse(HubErrors.UnauthorizedAccess, $"the policy {policy.Name} does not hold DeviceConnect");
@@ -84,7 +84,7 @@ public sealed class DeviceAuthenticator(HubNames names, IdentityCache identities
             return Admission.Refuse(HubErrors.DeviceNotFound, "the device is disabled");
 
         return Admit(
-            new Principal(PrincipalKind.Policy, policy.Name, Rights.DeviceConnect, token.AcceptedUntil, AuthMethod.HubSas, token.Fingerprint) { Withdrawn = policy.Withdrawal.Token },
+            new Principal(PrincipalKind.Policy, policy.Name, Rights.DeviceConnect, token.AcceptedUntil, AuthMethod.HubSas, token.Fingerprint.ToString()) { Withdrawn = policy.Withdrawal.Token },
             credentials);
     }
 
@@ -92,8 +92,8 @@ public sealed class DeviceAuthenticator(HubNames names, IdentityCache identities
     {
         if (shown is null)
             return Admission.Refuse(HubErrors.Unauthorized, "neither a token nor a certificate was shown");
-        if (!names.Contains(hostName))
-            return Admission.Refuse(HubErrors.IotHubNotFound, "the host name that the client speaks to is not one of this hub (--host)");
+        if (tokens.CheckHostName(hostName) is { } elsewhere)
+            return elsewhere;
 
         var credentials = identities.Find(identity);
         var verdict = CertificateCheck.Decide(identity, credentials, shown, authorities.Current, time.GetUtcNow());

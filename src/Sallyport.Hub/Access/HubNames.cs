@@ -25,5 +25,5 @@ public sealed class HubNames
     /// <summary>The first label of <see cref="Primary"/>: what Azure calls the name of the hub, for example in <c>iothubowner@sas.root.{host}</c>.</summary>
     public string HubName => Primary.Split('.', 2)[0];
 
-    public bool Contains(string host) => _names.Contains(host);
+    public bool Contains(ReadOnlySpan<char> host) => _names.GetAlternateLookup<ReadOnlySpan<char>>().Contains(host);
 }

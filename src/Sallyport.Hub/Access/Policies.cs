@@ -186,7 +186,12 @@ public sealed partial class Policies : IDisposable
     public void Dispose() => _oneChange.Dispose();
 
     /// <summary>What authentication needs of a policy; null when there is none of that name.</summary>
-    internal PolicyCredentials? FindCredentials(string name) => _byName.GetValueOrDefault(name)?.Credentials;
+    internal PolicyCredentials? FindCredentials(ReadOnlySpan<char> name) =>
+        _byName.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(name, out var known) ? known.Credentials : null;
+
+    /// <summary>As <see cref="FindCredentials(ReadOnlySpan{char})"/>, of the policy that a token names.</summary>
+    internal PolicyCredentials? FindCredentials(in SharedAccessSignature token) =>
+        FindCredentials(token.ReadPolicyName(stackalloc char[SharedAccessSignature.MaxPolicyNameLength]));
 
     /// <summary>Decides, records, stores, remembers; one change after the other.</summary>
     /// <param name="decide">The record to store; null to delete it.</param>

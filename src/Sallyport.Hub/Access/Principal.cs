@@ -17,7 +17,7 @@ public enum PrincipalKind
 /// <param name="Rights">What it holds.</param>
 /// <param name="Expires">When the token ends, or the first certificate of its chain.</param>
 /// <param name="AuthMethod">The JSON of <c>iothub-connection-auth-method</c>.</param>
-/// <param name="CredentialFingerprint">The first 16 hex digits of the SHA-256 of the decoded MAC of the token, or of the certificate.</param>
+/// <param name="CredentialFingerprint">The SHA-256, in 64 hex digits, of the decoded signature of the token; of a certificate the first 16.</param>
 public sealed record Principal(PrincipalKind Kind, string Name, Rights Rights, DateTimeOffset Expires, string AuthMethod, string CredentialFingerprint)
 {
     /// <summary>

@@ -6,7 +6,7 @@ using Sallyport.Protocol.Sas;
 namespace Sallyport.Hub.Access;
 
 /// <summary>Authenticates back ends and operators by the token of a policy that holds the rights they need. Thread-safe. Every refusal is in the audit trail.</summary>
-public sealed class ServiceAuthenticator(HubNames names, Policies policies, IAuditTrail audit, Attempts attempts, TimeProvider time) : IServiceAuthentication
+public sealed class ServiceAuthenticator(TokenCheck tokens, Policies policies, IAuditTrail audit, Attempts attempts) : IServiceAuthentication
 {
     /// <inheritdoc/>
     public ValueTask<Admission> AuthenticateAsync(
@@ -21,7 +21,7 @@ public sealed class ServiceAuthenticator(HubNames names, Policies policies, IAud
         AccessMeter.Count(admission, "service");
         if (!admission.IsAdmitted)
         {
-            var fingerprint = token?.Fingerprint ?? "";
+            var fingerprint = token?.Fingerprint.ToString() ?? "";
             var subject = token?.PolicyName is { } policyName ? KnownSubjects.OfPolicy(policyName) : "";
             audit.Note(Refusals.Entry(subject, fingerprint, admission, peer));
             attempts.Note(Attempt.Of(subject, peer, admission) with { Fingerprint = fingerprint, AcceptedUntil = token?.AcceptedUntil });
@@ -33,20 +33,19 @@ public sealed class ServiceAuthenticator(HubNames names, Policies policies, IAud
     private Admission Authenticate(
         string authorization, string hostName, string resource, Rights needed, out SharedAccessSignature? token)
     {
-        if (TokenCheck.Read(authorization, hostName, names, out token) is { } unreadable)
+        if (tokens.Read(authorization, hostName, out token) is { } unreadable)
             return unreadable;
-
-        if (token!.PolicyName is null)
+        if (!token!.Value.NamesPolicy)
             return Admission.Refuse(HubErrors.Unauthorized, "the token names no policy (skn)");
 
-        var policy = policies.FindCredentials(token.PolicyName);
-        if (TokenCheck.Verify(token, policy?.Keys, "there is no such policy", resource, time.GetUtcNow()) is { } refusal)
+        var policy = policies.FindCredentials(token.Value);
+        if (tokens.Verify(token.Value, policy?.Keys, "there is no such policy", resource) is { } refusal)
             return refusal;
         if ((needed & ~policy!.Rights) is not Rights.None and var missing)
             return Admission.Refuse(HubErrors.UnauthorizedAccess, $"the policy {policy.Name} does not hold {RightsText.Format(missing)}");
 
         return new Admission(
-            new Principal(PrincipalKind.Policy, policy.Name, policy.Rights, token.AcceptedUntil, AuthMethod.HubSas, token.Fingerprint) { Withdrawn = policy.Withdrawal.Token },
+            new Principal(PrincipalKind.Policy, policy.Name, policy.Rights, token.Value.AcceptedUntil, AuthMethod.HubSas, token.Value.Fingerprint.ToString()) { Withdrawn = policy.Withdrawal.Token },
             null,
             "");
     }

@@ -75,6 +75,9 @@ public sealed class ConnectedDevices(Attempts attempts, TimeProvider time)
             entry.Link.Close(error, reason);
     }
 
+    /// <summary>The present link; null when not connected.</summary>
+    public IDeviceLink? Find(Identity identity) => _links.TryGetValue(identity, out var entry) ? entry.Link : null;
+
     /// <summary>Ends the links of a device and of all its modules.</summary>
     public void CloseDevice(string deviceId, HubError error, string reason)
     {

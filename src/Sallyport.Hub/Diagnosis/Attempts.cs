@@ -98,6 +98,16 @@ public sealed class Attempts(Func<string, bool> exists, TimeProvider time)
         }
     }
 
+    /// <summary>What was tried with a credential whose fingerprint starts so, in no order.</summary>
+    public IReadOnlyList<Attempt> WithFingerprint(string start)
+    {
+        lock (_gate)
+        {
+            return [.. _byAge.Append(_strangers).SelectMany(ring => ring.NewestFirst())
+                .Where(attempt => attempt.Fingerprint.StartsWith(start, StringComparison.Ordinal)).Take(MaxPerSubject)];
+        }
+    }
+
     /// <summary>What was tried under names that do not exist, the newest first.</summary>
     public IReadOnlyList<Attempt> OfStrangers()
     {

@@ -13,6 +13,6 @@ public sealed class KnownSubjects(IdentityCache identities, Policies policies)
 
     public bool Exists(string subject) =>
         subject.StartsWith(PolicyPrefix, StringComparison.Ordinal)
-            ? policies.FindCredentials(subject[PolicyPrefix.Length..]) is not null
+            ? policies.FindCredentials(subject.AsSpan(PolicyPrefix.Length)) is not null
             : Identity.TryParse(subject, out var identity) && identities.Find(identity) is not null;
 }

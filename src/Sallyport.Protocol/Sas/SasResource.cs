@@ -3,45 +3,34 @@ using System.Net;
 namespace Sallyport.Protocol.Sas;
 
 /// <summary>What <c>sr</c> names, decoded once: a host and the segments of a path, which may be none.</summary>
-internal sealed class SasResource
+internal static class SasResource
 {
-    private readonly string[] _segments;
+    /// <summary>False when a segment is empty (a scheme has one too) or there is nothing.</summary>
+    public static bool IsValid(ReadOnlySpan<char> decoded) =>
+        !decoded.IsEmpty && decoded[0] != '/' && decoded[^1] != '/' && decoded.IndexOf("//", StringComparison.Ordinal) < 0;
 
-    private SasResource(string host, string[] segments)
-    {
-        Host = host;
-        _segments = segments;
-    }
+    public static ReadOnlySpan<char> HostOf(ReadOnlySpan<char> decoded) => decoded.IndexOf('/') is >= 0 and var slash ? decoded[..slash] : decoded;
 
-    public string Host { get; }
-
-    /// <summary>Null when a segment is empty (a scheme has one too) or there is nothing.</summary>
-    public static SasResource? TryParse(ReadOnlySpan<char> decoded)
-    {
-        var segments = decoded.ToString().Split('/');
-        return segments.Any(string.IsNullOrEmpty) ? null : new SasResource(segments[0], segments[1..]);
-    }
-
-    /// <summary>Whether the segments are the first ones of <paramref name="path"/>.</summary>
+    /// <summary>Whether the segments behind the host are the first ones of <paramref name="path"/>.</summary>
     /// <param name="orEncoded">A segment may also be the form-encoding of the one in <paramref name="path"/> (C# SDK).</param>
-    public bool Covers(ReadOnlySpan<char> path, bool orEncoded)
+    public static bool Covers(ReadOnlySpan<char> decoded, ReadOnlySpan<char> path, bool orEncoded)
     {
-        var matched = 0;
-        foreach (var range in path.Split('/'))
+        var host = HostOf(decoded);
+        if (host.Length == decoded.Length)
+            return true;
+
+        var asked = path.Split('/');
+        foreach (var range in decoded[(host.Length + 1)..].Split('/'))
         {
-            if (matched == _segments.Length)
-                return true;
-
-            var asked = path[range];
-            if (!asked.SequenceEqual(_segments[matched])
-                && !(orEncoded && string.Equals(WebUtility.UrlEncode(asked.ToString()), _segments[matched], StringComparison.Ordinal)))
-            {
+            if (!asked.MoveNext())
                 return false;
-            }
 
-            matched++;
+            var segment = decoded[(host.Length + 1)..][range];
+            var wanted = path[asked.Current];
+            if (!wanted.SequenceEqual(segment) && !(orEncoded && segment.SequenceEqual(WebUtility.UrlEncode(wanted.ToString()))))
+                return false;
         }
 
-        return matched == _segments.Length;
+        return true;
     }
 }

@@ -18,6 +18,7 @@ public interface IMetadata : IAsyncDisposable
     IConnectionStore Connections { get; }
     IOutboxStore Outbox { get; }
     ICertificateAuthorityStore CertificateAuthorities { get; }
+    IRevocationStore Revocations { get; }
 
     /// <summary>
     /// Runs <paramref name="act"/> on the writer and completes when it is on disk. What it throws comes back to the caller and
@@ -204,6 +205,32 @@ public sealed record ConnectionRecord(
 {
     public override string ToString() => $"{Kind} {Name}";
 }
+
+/// <summary>Tokens that are refused although their key is good and their end not reached.</summary>
+public interface IRevocationStore
+{
+    IReadOnlyList<RevokedTokenRecord> ListTokens(MetadataTransaction tx);
+
+    /// <summary>Inserts or replaces.</summary>
+    void PutToken(MetadataTransaction tx, RevokedTokenRecord record);
+
+    IReadOnlyList<TokenResetRecord> ListResets(MetadataTransaction tx);
+
+    /// <summary>Inserts or replaces.</summary>
+    void PutReset(MetadataTransaction tx, TokenResetRecord record);
+
+    /// <summary>Deletes tokens accepted until before <paramref name="acceptedUntil"/>, and resets of tokens that end before <paramref name="refusedUntil"/>.</summary>
+    void DeleteEnded(MetadataTransaction tx, DateTimeOffset acceptedUntil, DateTimeOffset refusedUntil);
+}
+
+/// <param name="Fingerprint">64 hex digits.</param>
+/// <param name="Subject">Whose it was, for people; empty when that was not known.</param>
+/// <param name="AcceptedUntil">When it would have ended, clock skew included; null when that was not known: kept for good.</param>
+public sealed record RevokedTokenRecord(string Fingerprint, string Subject, DateTimeOffset? AcceptedUntil, DateTimeOffset RevokedTime);
+
+/// <summary>Tokens of an identity's own keys are refused when they end at <paramref name="RefusedUntil"/> or before.</summary>
+/// <param name="GenerationId">A reset does not concern a later identity of the same name.</param>
+public sealed record TokenResetRecord(string DeviceId, string? ModuleId, string GenerationId, DateTimeOffset RefusedUntil, DateTimeOffset ResetTime);
 
 /// <summary>Events to append that were decided in a metadata transaction; one relay appends and then deletes them.</summary>
 public interface IOutboxStore

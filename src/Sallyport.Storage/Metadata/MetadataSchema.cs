@@ -11,7 +11,7 @@ internal static class MetadataSchema
     /// <summary>"SLPT", in the header of the file: tells <c>file(1)</c> and us whose database it is.</summary>
     public const int ApplicationId = 0x534C5054;
 
-    public static readonly IReadOnlyList<string> Steps = [Initial, HubId, PhysicalZone, CertificateAuthorities];
+    public static readonly IReadOnlyList<string> Steps = [Initial, HubId, PhysicalZone, CertificateAuthorities, Revocations];
 
     private const string PhysicalZone = """
         -- Devices whose word is not taken. Bound to the id, not to the registered identity: deleting a device and making it anew
@@ -70,6 +70,25 @@ internal static class MetadataSchema
             certificate BLOB    NOT NULL,
             added_time  INTEGER NOT NULL,
             PRIMARY KEY (authority, thumbprint)
+        ) STRICT, WITHOUT ROWID;
+        """;
+
+    private const string Revocations = """
+        -- accepted_until is null when the end of the token was not known.
+        CREATE TABLE revoked_token (
+            fingerprint    TEXT    NOT NULL PRIMARY KEY,
+            subject        TEXT    NOT NULL,
+            accepted_until INTEGER,
+            revoked_time   INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE token_reset (
+            device_id     TEXT    NOT NULL,
+            module_id     TEXT    NOT NULL,
+            generation_id TEXT    NOT NULL,
+            refused_until INTEGER NOT NULL,
+            reset_time    INTEGER NOT NULL,
+            PRIMARY KEY (device_id, module_id)
         ) STRICT, WITHOUT ROWID;
         """;
 

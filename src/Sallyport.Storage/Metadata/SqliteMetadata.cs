@@ -53,6 +53,8 @@ public sealed class SqliteMetadata : IMetadata
 
     public IOutboxStore Outbox => _outbox;
 
+    public IRevocationStore Revocations { get; } = new RevocationTable();
+
     /// <summary>Completes, with the reason, when no more changes are taken.</summary>
     public Task<Exception> Failure => _writer.Failure;
 

@@ -52,6 +52,10 @@ internal static class AllSettings
         Setting.Path("Tls:CaFile", "PEM file: the root that clients must trust; endpoints.json names it. Default: none, clients trust the certificate's issuer already.",
             (s, v) => s with { Tls = s.Tls with { CaFile = v } }, s => s.Tls.CaFile),
 
+        Setting.Whole("Access:MaxTokenLifetimeMinutes", 0, 5_256_000, "Minutes that a token may live at most: one that ends later is refused, over every protocol. SDKs make tokens of 60 minutes. 0: no maximum. Default: 0, as Azure IoT Hub has none.",
+            (s, v) => v is 0 or >= 10 ? s with { Access = s.Access with { Tokens = s.Access.Tokens with { MaxLifetime = v == 0 ? null : TimeSpan.FromMinutes(v) } } } : throw new SettingException("must be 0, or 10 and more: the tokens of this program's own verbs live 5 minutes"),
+            s => (long)(s.Access.Tokens.MaxLifetime?.TotalMinutes ?? 0)),
+
         Setting.Whole("EventLog:Partitions", 1, 32, "Partitions of the event log. Fixed when the data directory is made; an existing one keeps its count. Default: 4.",
             (s, v) => s with { EventLog = s.EventLog with { PartitionCount = (int)v } }, s => s.EventLog.PartitionCount),
         Setting.Whole("EventLog:RetentionHours", 1, 8760, "Hours that a record is kept at least, if EventLog:RetentionBytes allows. Default: 24.",

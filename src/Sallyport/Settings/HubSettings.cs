@@ -1,5 +1,6 @@
 using System.Net;
 using Microsoft.Extensions.Logging;
+using Sallyport.Hub.Access;
 using Sallyport.Storage.EventLog;
 
 namespace Sallyport.Settings;
@@ -15,6 +16,7 @@ internal sealed record HubSettings
     public TlsSettings Tls { get; init; } = new();
     public RegistrySettings Registry { get; init; } = new();
     public PhysicalSettings Physical { get; init; } = new();
+    public AccessSettings Access { get; init; } = new();
 
     /// <summary>Its directory is the data directory's.</summary>
     public SegmentLogOptions EventLog { get; init; } = new() { Directory = "" };
@@ -68,6 +70,11 @@ internal sealed record TlsSettings
 
     /// <summary>PEM: the root that clients should trust, named in <c>endpoints.json</c>. Null: one that they trust already.</summary>
     public string? CaFile { get; init; }
+}
+
+internal sealed record AccessSettings
+{
+    public TokenOptions Tokens { get; init; } = new();
 }
 
 /// <summary>Where connections may go, beyond what they may anyway; here, so that whoever may create a connection cannot widen it.</summary>

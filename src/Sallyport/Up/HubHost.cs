@@ -135,8 +135,10 @@ internal sealed class HubHost : IAsyncDisposable
         var developmentRoot = new DevelopmentRoot(data.TlsPath, settings.Hub.Production, authorities, audit, time);
         await developmentRoot.RegisterAsync(CancellationToken.None).ConfigureAwait(false);
         var renewal = parts.Add(new Running(authorities.RenewListsAsync));
-        var devices = new DeviceAuthenticator(names, identities, policies, authorities, audit, attempts, time);
-        var services = new ServiceAuthenticator(names, policies, audit, attempts, time);
+        var revoked = parts.Add(new RevokedTokens(metadata, audit, time));
+        var tokens = new TokenCheck(names, revoked, settings.Access.Tokens, time);
+        var devices = new DeviceAuthenticator(tokens, identities, policies, authorities, audit, attempts, time);
+        var services = new ServiceAuthenticator(tokens, policies, audit, attempts);
 
         // What devices do, and what becomes of it.
         var limits = new PreAuthenticationLimits(new ConnectionLimitsOptions());
@@ -168,6 +170,9 @@ internal sealed class HubHost : IAsyncDisposable
             .AddSingleton(authorities)
             .AddSingleton(identities)
             .AddSingleton(attempts)
+            .AddSingleton(tokens)
+            .AddSingleton(revoked)
+            .AddSingleton(settings.Access.Tokens)
             .AddSingleton<IDeviceAuthentication>(devices)
             .AddSingleton<IServiceAuthentication>(services)
             .AddSingleton(connected)

@@ -27,7 +27,7 @@ public sealed class DeviceClientTests : IDisposable
         Assert.Equal("d1", connect.ClientId);
         Assert.False(connect.CleanSession);
         Assert.StartsWith("localhost/d1/?api-version=2021-04-12&DeviceClientType=", connect.UserName);
-        var token = SharedAccessSignature.TryParse(connect.Password, out _)!;
+        var token = SharedAccessSignature.TryParse(connect.Password, out _)!.Value;
         Assert.True(token.IsSignedWith(Convert.FromBase64String(Key), []));
         Assert.True(token.Covers("devices/d1"));
         Assert.Equal("localhost", token.Host);

@@ -5,6 +5,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Sallyport.Heads.Http;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Audit;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Physical;
@@ -12,6 +13,7 @@ using Sallyport.Hub.Registry;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Storage.EventLog;
 using Sallyport.Storage.Metadata;
+using Sallyport.Tests.Hub.Access;
 using Sallyport.Tests.Hub.Telemetry;
 using Sallyport.Tests.Storage.Metadata;
 
@@ -49,6 +51,8 @@ internal sealed class TelemetryServer : IAsyncDisposable
             .AddSingleton<IEventLog>(log is null ? server.Telemetry.Log : log(server.Telemetry.Log))
             .AddSingleton<IMetadata>(await server._metadata.OpenAsync())
             .AddSingleton(attempts)
+            .AddSingleton<IAuditTrail, RecordingAudit>()
+            .AddSingleton<RevokedTokens>()
             .AddSingleton(server.Connected)
             .AddSingleton<ActivityWriteBack>()
             .AddSingleton<QuarantineLine>()

@@ -37,12 +37,18 @@ public sealed class AccessFixture : IAsyncLifetime
 
     public Attempts Attempts { get; private set; } = null!;
 
-    public ConnectedDevices Connected { get; private set; } = null!;
-
     public CertificateAuthorities Authorities { get; private set; } = null!;
 
     /// <summary>What a URL answers; by default nothing is there.</summary>
     public FetchRevocationList Fetch { get; set; } = (_, _) => throw new IOException("nothing is there");
+
+    public RevokedTokens Revoked { get; private set; } = null!;
+
+    public TokenCheck Tokens { get; private set; } = null!;
+
+    public TokenRevocation Revocation { get; private set; } = null!;
+
+    public ConnectedDevices Connected { get; private set; } = null!;
 
     internal DeviceAuthenticator Devices { get; private set; } = null!;
 
@@ -53,18 +59,27 @@ public sealed class AccessFixture : IAsyncLifetime
         Metadata = await _store.OpenAsync();
         Identities = new IdentityCache(Metadata);
         Policies = await Policies.OpenAsync(Metadata, Audit, Time, CancellationToken.None);
-        var names = new HubNames([Host, "alias.test"]);
         Attempts = new Attempts(new KnownSubjects(Identities, Policies).Exists, Time);
         Authorities = NewAuthorities();
-        Devices = new DeviceAuthenticator(names, Identities, Policies, Authorities, Audit, Attempts, Time);
-        Services = new ServiceAuthenticator(names, Policies, Audit, Attempts, Time);
+        Revoked = new RevokedTokens(Metadata, Audit, Time);
+        Restrict(new TokenOptions());
         foreach (var identity in new[] { Identity.Of("d1"), Identity.Of("d1", "m1"), Identity.Of("d1", "m2"), Identity.Of("d2") })
             await PutAsync(Record(identity));
+    }
+
+    /// <summary>Authenticates by other rules from now on.</summary>
+    public void Restrict(TokenOptions options)
+    {
+        Tokens = new TokenCheck(new HubNames([Host, "alias.test"]), Revoked, options, Time);
+        Devices = new DeviceAuthenticator(Tokens, Identities, Policies, Authorities, Audit, Attempts, Time);
+        Services = new ServiceAuthenticator(Tokens, Policies, Audit, Attempts);
+        Revocation = new TokenRevocation(Revoked, Identities, Attempts, Connected, options, Time);
     }
 
     public async ValueTask DisposeAsync()
     {
         Authorities.Dispose();
+        Revoked.Dispose();
         Policies.Dispose();
         await Metadata.DisposeAsync();
         _store.Dispose();
@@ -118,7 +133,7 @@ public sealed class AccessFixture : IAsyncLifetime
     {
         Authorities.Dispose();
         Authorities = NewAuthorities();
-        Devices = new DeviceAuthenticator(new HubNames([Host, "alias.test"]), Identities, Policies, Authorities, Audit, Attempts, Time);
+        Devices = new DeviceAuthenticator(Tokens, Identities, Policies, Authorities, Audit, Attempts, Time);
     }
 
     public async Task<Admission> ConnectAsync(Identity identity, PresentedCertificate shown) =>

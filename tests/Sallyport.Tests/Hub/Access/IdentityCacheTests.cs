@@ -116,6 +116,7 @@ public sealed class IdentityCacheTests : IAsyncLifetime
         public IConnectionStore Connections => inner.Connections;
         public IOutboxStore Outbox => inner.Outbox;
         public ICertificateAuthorityStore CertificateAuthorities => inner.CertificateAuthorities;
+        public IRevocationStore Revocations => inner.Revocations;
 
         public ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, CancellationToken cancel = default) => inner.WriteAsync(act, cancel);
 

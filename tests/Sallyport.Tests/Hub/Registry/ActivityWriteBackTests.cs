@@ -123,6 +123,7 @@ public sealed class ActivityWriteBackTests : IAsyncLifetime
         public IConnectionStore Connections => inner.Connections;
         public IOutboxStore Outbox => inner.Outbox;
         public ICertificateAuthorityStore CertificateAuthorities => inner.CertificateAuthorities;
+        public IRevocationStore Revocations => inner.Revocations;
 
         public async ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, CancellationToken cancel = default)
         {

@@ -113,6 +113,12 @@ public sealed class SqliteFormatTests : IDisposable
                 Assert.Equal([1, 2, 3], Assert.Single(metadata.Outbox.Peek(tx, 10)).Message);
                 if (string.CompareOrdinal(Path.GetFileName(fixture), "metadata-4") > 0)
                     Assert.Equal(("plant-", RevocationCheck.HardFail, 1), (metadata.CertificateAuthorities.List(tx)[0].IdPrefix, metadata.CertificateAuthorities.List(tx)[0].Revocation, metadata.CertificateAuthorities.ListIntermediates(tx).Count));
+                if (string.CompareOrdinal(Path.GetFileName(fixture), "metadata-5.sql") >= 0)
+                {
+                    Assert.Equal(("d1", new DateTimeOffset(2026, 1, 2, 12, 0, 0, TimeSpan.Zero)), (metadata.Revocations.ListTokens(tx)[0].Subject, metadata.Revocations.ListTokens(tx)[0].AcceptedUntil));
+                    Assert.Equal("g1", Assert.Single(metadata.Revocations.ListResets(tx)).GenerationId);
+                }
+
                 return true;
             });
         }

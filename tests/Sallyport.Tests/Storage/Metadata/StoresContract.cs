@@ -131,6 +131,30 @@ public abstract class StoresContract : MetadataContract
     }
 
     [Fact]
+    public async Task Revocations_PutListAndDeleteEnded_RoundTrip()
+    {
+        var first = new RevokedTokenRecord(new string('a', 64), "d1", Noon, Noon.AddTicks(1));
+        var endless = new RevokedTokenRecord(new string('b', 64), "", null, Noon.AddTicks(2));
+        var reset = new TokenResetRecord("d1", null, "g1", Noon.AddHours(1), Noon);
+        await WriteAsync(tx =>
+        {
+            Metadata.Revocations.PutToken(tx, first with { Subject = "other" });
+            Metadata.Revocations.PutToken(tx, first);
+            Metadata.Revocations.PutToken(tx, endless);
+            Metadata.Revocations.PutReset(tx, reset with { RefusedUntil = Noon });
+            Metadata.Revocations.PutReset(tx, reset);
+            Metadata.Revocations.PutReset(tx, reset with { ModuleId = "m1" });
+            Metadata.Revocations.DeleteEnded(tx, Noon, Noon.AddHours(1));
+        });
+
+        Assert.Equal([first, endless], Metadata.Read(Metadata.Revocations.ListTokens));
+        Assert.Equal([reset, reset with { ModuleId = "m1" }], Metadata.Read(Metadata.Revocations.ListResets));
+        await WriteAsync(tx => Metadata.Revocations.DeleteEnded(tx, Noon.AddTicks(1), Noon.AddHours(1).AddTicks(1)));
+        Assert.Equal([endless], Metadata.Read(Metadata.Revocations.ListTokens));
+        Assert.Empty(Metadata.Read(Metadata.Revocations.ListResets));
+    }
+
+    [Fact]
     public async Task Outbox_PeekAndDelete_InTheOrderOfAddition()
     {
         var records = Enumerable.Range(0, 5).Select(i => new OutboxRecord(Guid.NewGuid(), $"d{i}", 2, 3, [(byte)i, 0, 255])).ToArray();
