@@ -3,6 +3,7 @@ using System.Diagnostics;
 using Microsoft.Extensions.Logging.Abstractions;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Devices;
+using Sallyport.Hub.Limits;
 using Sallyport.Hub.Physical;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Protocol.Identities;
@@ -94,7 +95,7 @@ internal static class InProcess
             var identity = Identity.Of($"bench-{index}");
             var principal = new Principal(PrincipalKind.Device, identity.DeviceId, Rights.DeviceConnect, DateTimeOffset.MaxValue,
                 """{"scope":"device","type":"sas","issuer":"iothub"}""", "");
-            _session = new DeviceSession(identity, principal, "1", null, ingest);
+            _session = new DeviceSession(identity, principal, "1", null, ingest, new Quotas(new QuotaOptions(), TimeProvider.System).Of(identity));
         }
 
         public bool IsCommitted => _log.CommittedPosition(_session.Stamp.Partition) >= _position;

@@ -17,11 +17,15 @@ public static class PreAuthenticationConnections
     /// the peer disposes it. Without a place, with too many bytes, or past the deadline the socket is closed, counted in
     /// <c>sallyport.limits.refused</c> and noted in the audit trail.
     /// </summary>
+    /// <remarks>
+    /// The deadline runs while the peer has said nothing, and anew from where its handshake begins. In between it may wait for its turn
+    /// (<see cref="HandshakeGate"/>) for as long as it likes: it costs a socket and 4 KB until then.
+    /// </remarks>
     public static IConnectionBuilder UsePreAuthenticationLimits(
         this IConnectionBuilder builder, PreAuthenticationLimits limits, IAuditTrail audit, TimeProvider time) =>
         builder.Use(next => async connection =>
         {
-            using var lease = limits.TryEnter((connection.RemoteEndPoint as IPEndPoint)?.Address ?? IPAddress.None);
+            var lease = limits.TryEnter((connection.RemoteEndPoint as IPEndPoint)?.Address ?? IPAddress.None);
             if (lease is null)
             {
                 CutOff(connection, audit, HubErrors.Throttled, "there are too many connections that have not authenticated");
@@ -30,24 +34,58 @@ public static class PreAuthenticationConnections
 
             connection.Features.Set(lease);
             var transport = connection.Transport;
-            connection.Transport = new CountedTransport(
-                new CountedReader(transport.Input, lease, () => CutOff(connection, audit, HubErrors.Throttled, "too many bytes before authentication")), transport.Output);
             var deadline = limits.Options.HandshakeDeadline;
-            await using var timer = time.CreateTimer(_ =>
+            var place = new HandshakePlace(limits.Handshakes);
+            var timer = time.CreateTimer(_ =>
             {
                 if (lease.IsOverdue())
                     CutOff(connection, audit, HubErrors.DeviceConnectionClosedRemotely, string.Create(CultureInfo.InvariantCulture, $"no authentication within {deadline.TotalSeconds:0} s"));
-            }, null, deadline, Timeout.InfiniteTimeSpan).ConfigureAwait(false);
+            }, null, deadline, Timeout.InfiniteTimeSpan);
 
             try
             {
+                if (!await HasSpokenAsync(transport.Input).ConfigureAwait(false))
+                    return;
+
+                timer.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+                await place.TakeAsync().ConfigureAwait(false);
+                if (connection.ConnectionClosed.IsCancellationRequested)
+                    return;
+
+                timer.Change(deadline, Timeout.InfiniteTimeSpan);
+                connection.Transport = new CountedTransport(
+                    new CountedReader(transport.Input, lease, place, () =>
+                    {
+                        lease.End(); // So that the deadline does not cut it off again.
+                        CutOff(connection, audit, HubErrors.Throttled, "too many bytes before authentication");
+                    }),
+                    new WatchedWriter(transport.Output, place));
                 await next(connection).ConfigureAwait(false);
             }
             finally
             {
                 connection.Transport = transport;
+                await timer.DisposeAsync().ConfigureAwait(false);
+                place.GiveBack();
+                lease.End();
             }
         });
+
+    // Whoever says nothing needs no handshake.
+    private static async ValueTask<bool> HasSpokenAsync(PipeReader input)
+    {
+        try
+        {
+            var first = await input.ReadAsync().ConfigureAwait(false);
+            var hasSpoken = !first.Buffer.IsEmpty;
+            input.AdvanceTo(first.Buffer.Start);
+            return hasSpoken;
+        }
+        catch (Exception gone) when (gone is IOException or OperationCanceledException or InvalidOperationException)
+        {
+            return false;
+        }
+    }
 
     private static void CutOff(ConnectionContext connection, IAuditTrail audit, HubError error, string reason)
     {
@@ -63,7 +101,7 @@ public static class PreAuthenticationConnections
     }
 
     /// <summary>Counts what is taken from the socket while the peer is unknown; afterwards reads cost one look at the lease.</summary>
-    private sealed class CountedReader(PipeReader inner, PreAuthenticationLease lease, Action cutOff) : PipeReader
+    private sealed class CountedReader(PipeReader inner, PreAuthenticationLease lease, HandshakePlace place, Action cutOff) : PipeReader
     {
         // Of a read that began while bytes counted.
         private ReadOnlySequence<byte> _buffer;
@@ -101,9 +139,75 @@ public static class PreAuthenticationConnections
 
         private async ValueTask<ReadResult> KeepAsync(ValueTask<ReadResult> reading)
         {
+            // Half a ClientHello: nothing is computed until the rest of it comes.
+            if (!reading.IsCompleted)
+                place.GiveBack();
             var read = await reading.ConfigureAwait(false);
+            await place.TakeAsync().ConfigureAwait(false);
             _buffer = read.Buffer;
             return read;
         }
+    }
+
+    /// <summary>A connection's place in the gate: held while the server computes, until its first flight is out.</summary>
+    private sealed class HandshakePlace(HandshakeGate gate)
+    {
+        private int _isHeld;
+        private volatile bool _hadTurn;
+        private volatile bool _isComputed;
+
+        public async ValueTask TakeAsync()
+        {
+            if (_isComputed || Volatile.Read(ref _isHeld) == 1)
+                return;
+
+            await gate.EnterAsync(again: _hadTurn).ConfigureAwait(false);
+            _hadTurn = true;
+            Volatile.Write(ref _isHeld, 1);
+        }
+
+        public void GiveBack()
+        {
+            if (Volatile.Read(ref _isHeld) == 1 && Interlocked.Exchange(ref _isHeld, 0) == 1)
+                gate.Leave();
+        }
+
+        public void Computed()
+        {
+            _isComputed = true;
+            GiveBack();
+        }
+    }
+
+    /// <summary>The first flight of the server leaves when key exchange and signature are computed: the processor is free for the next handshake.</summary>
+    private sealed class WatchedWriter(PipeWriter inner, HandshakePlace place) : PipeWriter
+    {
+        public override bool CanGetUnflushedBytes => inner.CanGetUnflushedBytes;
+
+        public override long UnflushedBytes => inner.UnflushedBytes;
+
+        public override Memory<byte> GetMemory(int sizeHint = 0) => inner.GetMemory(sizeHint);
+
+        public override Span<byte> GetSpan(int sizeHint = 0) => inner.GetSpan(sizeHint);
+
+        public override void Advance(int bytes) => inner.Advance(bytes);
+
+        public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default)
+        {
+            place.Computed();
+            return inner.FlushAsync(cancellationToken);
+        }
+
+        public override ValueTask<FlushResult> WriteAsync(ReadOnlyMemory<byte> source, CancellationToken cancellationToken = default)
+        {
+            place.Computed();
+            return inner.WriteAsync(source, cancellationToken);
+        }
+
+        public override void CancelPendingFlush() => inner.CancelPendingFlush();
+
+        public override void Complete(Exception? exception = null) => inner.Complete(exception);
+
+        public override ValueTask CompleteAsync(Exception? exception = null) => inner.CompleteAsync(exception);
     }
 }

@@ -5,6 +5,7 @@ using Microsoft.AspNetCore.Http.Metadata;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Net.Http.Headers;
 using Sallyport.Hub.Devices;
+using Sallyport.Hub.Limits;
 using Sallyport.Hub.Registry;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Protocol.Messages;
@@ -16,7 +17,7 @@ namespace Sallyport.Heads.Http;
 /// Telemetry over HTTPS: a message (raw body, properties in headers) or a batch
 /// (<c>application/vnd.microsoft.iothub.json</c>), answered 204 once it is on disk. A session lasts one request and never takes over a connection.
 /// </summary>
-internal sealed class DeviceTelemetryRoutes(Ingest ingest, IEventLog log, ActivityWriteBack activity)
+internal sealed class DeviceTelemetryRoutes(Ingest ingest, Quotas quotas, IEventLog log, ActivityWriteBack activity)
 {
     /// <summary>Base64 and JSON around 256 KB of messages; what they may be decoded is <see cref="Ingest.MaxMessageBytes"/>.</summary>
     public const int MaxRequestBytes = 512 * 1024;
@@ -42,7 +43,7 @@ internal sealed class DeviceTelemetryRoutes(Ingest ingest, IEventLog log, Activi
         {
             await context.ConfirmCallerAsync();
             var caller = context.Caller();
-            session = new DeviceSession(identity, caller.Principal!, caller.GenerationId, modelId: null, ingest);
+            session = new DeviceSession(identity, caller.Principal!, caller.GenerationId, modelId: null, ingest, quotas.Of(identity));
             if (IsBatch(context.Request))
                 DeviceTelemetryBatch.Encode(session, body.Buffer, batch);
             else
@@ -52,6 +53,10 @@ internal sealed class DeviceTelemetryRoutes(Ingest ingest, IEventLog log, Activi
         {
             context.Request.BodyReader.AdvanceTo(body.Buffer.End);
         }
+
+        var wait = session.Quota.TryTakeTelemetry(batch.Count, batch.Bytes);
+        if (wait > TimeSpan.Zero)
+            throw Quotas.Refusal("messages", wait);
 
         await CommitAwait.AppendAsync(session, batch, log, context.RequestAborted);
         activity.Seen(identity);

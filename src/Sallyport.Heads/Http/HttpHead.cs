@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Sallyport.Hub.Physical;
+using Sallyport.Hub.Limits;
 using Sallyport.Hub.Registry;
 using Sallyport.Hub.Telemetry;
 
@@ -24,6 +25,8 @@ public static class HttpHead
         services.AddHttpBounds();
         services.TryAddSingleton<ActivityWriteBack>();
         services.TryAddSingleton(new RegistryOptions());
+        services.TryAddSingleton(new QuotaOptions());
+        services.TryAddSingleton<Quotas>();
         services.TryAddSingleton<DeviceRegistry>();
         services.AddSingleton<RegistryRoutes>();
         services.AddSingleton<BulkRoutes>();

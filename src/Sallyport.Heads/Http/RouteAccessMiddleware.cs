@@ -1,3 +1,4 @@
+using System.Globalization;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
@@ -57,7 +58,7 @@ internal sealed class RouteAccessMiddleware
         }
         catch (HubException refusal)
         {
-            await AnswerAsync(context, refusal.Error, refusal.Message, refusal.Error.HttpStatus);
+            await AnswerAsync(context, refusal.Error, refusal.Message, refusal.Error.HttpStatus, refusal.RetryAfter);
         }
         catch (BadHttpRequestException bad)
         {
@@ -118,6 +119,10 @@ internal sealed class RouteAccessMiddleware
                 _attempts.Note(Attempt.Of(context.RouteIdentity(), PeerOf(context), admission));
             context.Features.Set(new CallerCheck(() => AdmitAsync(context, route, required)));
         }
+        else
+        {
+            context.Features.Get<PreAuthenticationLease>()?.Excuse();
+        }
 
         await _next(context);
     }
@@ -165,13 +170,18 @@ internal sealed class RouteAccessMiddleware
         var error = admission.Error!;
         var peer = context.Peer().Address?.ToString() ?? "local";
         var action = $"{context.Request.Method} {route.RoutePattern.RawText}";
-        _log.LogWarning(new EventId(4102, "RequestRefused"), "{Action} from {Peer} refused with {Error}: {Reason}; correlation id {CorrelationId}",
-            action, peer, error.Name, admission.Reason, context.TraceIdentifier);
-        context.Features.Get<PreAuthenticationLease>()?.Answered();
+        if (context.Features.Get<PreAuthenticationLease>()?.Answered(IdentityOf(context)) == true)
+            context.Response.Headers.Connection = "close";
+        else
+            _log.LogWarning(new EventId(4102, "RequestRefused"), "{Action} from {Peer} refused with {Error}: {Reason}; correlation id {CorrelationId}",
+                action, peer, error.Name, admission.Reason, context.TraceIdentifier);
         return HubErrorResponse.WriteAsync(context, error, RouteAccess.TerseReason(error));
     }
 
-    private static async Task AnswerAsync(HttpContext context, HubError error, string message, int status)
+    private static Identity? IdentityOf(HttpContext context) =>
+        Identity.TryCreate(context.RouteId("id"), context.RouteId("moduleId"), out var identity) ? identity : null;
+
+    private static async Task AnswerAsync(HttpContext context, HubError error, string message, int status, TimeSpan? retryAfter = null)
     {
         if (context.Response.HasStarted)
         {
@@ -186,6 +196,8 @@ internal sealed class RouteAccessMiddleware
         context.Response.Headers[RequestIdHeader] = context.TraceIdentifier;
         if (status == StatusCodes.Status405MethodNotAllowed)
             context.Response.Headers.Allow = allow;
+        if (retryAfter is { } wait)
+            context.Response.Headers.RetryAfter = Math.Max(1, Math.Ceiling(wait.TotalSeconds)).ToString("0", CultureInfo.InvariantCulture);
         await HubErrorResponse.WriteAsync(context, error, message, status);
     }
 

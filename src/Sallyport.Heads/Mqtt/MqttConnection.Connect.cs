@@ -40,7 +40,8 @@ internal sealed partial class MqttConnection
 
         Identity = identity;
         _generationId = admission.GenerationId;
-        _device = new DeviceSession(identity, admission.Principal!, admission.GenerationId, userName.ModelId, _head.Ingest);
+        await WaitForTurnAsync(identity, admission.Principal!).ConfigureAwait(false);
+        _device = new DeviceSession(identity, admission.Principal!, admission.GenerationId, userName.ModelId, _head.Ingest, _head.Quotas.Of(identity));
         var stored = await ResumeAsync(connect.CleanSession).ConfigureAwait(false);
 
         _head.Devices.Attach(this); // [MQTT-3.1.4-2]
@@ -61,6 +62,22 @@ internal sealed partial class MqttConnection
         Post();
         MqttMeter.Answered(MqttConnectCode.Accepted);
         _head.Logger.Connected(Name, Peer.Address);
+    }
+
+    // Who connects too often, or takes its identity over again and again, is held back here: the connection that is there goes on meanwhile.
+    private async ValueTask WaitForTurnAsync(Identity identity, Principal principal)
+    {
+        var quota = _head.Quotas.Of(identity);
+        for (var waited = TimeSpan.Zero; quota.TryTakeConnection() is var wait && wait > TimeSpan.Zero; waited += wait)
+        {
+            if (waited + wait > _head.Options.LongestConnectDelay)
+                throw new MqttProtocolException(HubErrors.Throttled, $"{principal.Name}, or the hub, had more connections per second than the limit allows", MqttConnectCode.ServerUnavailable);
+            await Task.Delay(wait, _head.Time, _closed).ConfigureAwait(false);
+        }
+
+        var delay = _head.Devices.TakeOverDelay(identity);
+        if (delay > TimeSpan.Zero)
+            await Task.Delay(delay, _head.Time, _closed).ConfigureAwait(false);
     }
 
     private async ValueTask<Admission> AdmitAsync(Identity identity, string hostName, DeviceCredential credential)

@@ -71,6 +71,7 @@ internal sealed partial class MqttConnection
         var owes = _session.Acks.HasStaged;
         if (HoldsTelemetry)
         {
+            await KeepToQuotaAsync(_turn!.Batch).ConfigureAwait(false);
             var position = await AppendAsync(_turn!.Batch, owes ? this : null).ConfigureAwait(false);
             _turn.Batch.Clear();
             if (owes)
@@ -86,6 +87,23 @@ internal sealed partial class MqttConnection
             Schedule();
         if (_session.Acks.Count > _head.Options.MaxUnacknowledged)
             await WaitForRoomAsync().ConfigureAwait(false);
+    }
+
+    // Nothing is read and nothing acknowledged until the device, or the hub, may take more; the watch ends what lasts too long.
+    private async ValueTask KeepToQuotaAsync(RecordBatch batch)
+    {
+        var wait = _device!.Quota.TryTakeTelemetry(batch.Count, batch.Bytes);
+        if (wait == TimeSpan.Zero)
+            return;
+
+        Stall(HubErrors.Throttled);
+        do
+        {
+            await Task.Delay(wait, _head.Time, _closed).ConfigureAwait(false);
+            wait = _device.Quota.TryTakeTelemetry(batch.Count, batch.Bytes);
+        }
+        while (wait > TimeSpan.Zero);
+        Resume();
     }
 
     private async ValueTask<long> AppendAsync(RecordBatch batch, ICommitListener? listener)

@@ -216,8 +216,9 @@ internal sealed partial class MqttConnection : IDeviceLink, ICommitListener, ITh
             return;
 
         Answer(code);
-        _lease.Answered();
-        _head.Logger.ConnectRefused(Name, Peer.Address, refusal.Error.Code, refusal.Message);
+        var isRepeated = _lease.Answered(Identity.TryParse(_session.Connect?.ClientId, out var named) ? named : null);
+        if (!isRepeated)
+            _head.Logger.ConnectRefused(Name, Peer.Address, refusal.Error.Code, refusal.Message);
         if (!_isAudited)
             Note(refusal.Error, refusal.Message);
     }

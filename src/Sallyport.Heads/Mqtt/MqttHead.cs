@@ -33,6 +33,7 @@ public sealed class MqttHead : IDisposable
         IEventLog log,
         MqttSessions sessions,
         PreAuthenticationLimits limits,
+        Quotas quotas,
         IAuditTrail audit,
         Attempts attempts,
         TimeProvider time,
@@ -45,6 +46,7 @@ public sealed class MqttHead : IDisposable
         Log = log;
         Sessions = sessions;
         _limits = limits;
+        Quotas = quotas;
         Audit = audit;
         Attempts = attempts;
         Time = time;
@@ -58,6 +60,7 @@ public sealed class MqttHead : IDisposable
     internal Ingest Ingest { get; }
     internal IEventLog Log { get; }
     internal MqttSessions Sessions { get; }
+    internal Quotas Quotas { get; }
     internal IAuditTrail Audit { get; }
     internal Attempts Attempts { get; }
     internal TimeProvider Time { get; }
@@ -77,7 +80,7 @@ public sealed class MqttHead : IDisposable
     public async Task RunAsync(
         IDuplexPipe transport, Peer peer, PresentedCertificate? certificate, PreAuthenticationLease? lease, Action abort, CancellationToken closed)
     {
-        using var own = lease is null ? _limits.TryEnter(peer.Address?.Address ?? IPAddress.None) : null;
+        var own = lease is null ? _limits.TryEnter(peer.Address?.Address ?? IPAddress.None) : null;
         lease ??= own;
         if (lease is null)
         {
@@ -96,6 +99,7 @@ public sealed class MqttHead : IDisposable
         }
         finally
         {
+            own?.End();
             MqttMeter.Ended();
             _open.TryRemove(connection, out _);
         }

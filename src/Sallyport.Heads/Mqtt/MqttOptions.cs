@@ -6,6 +6,9 @@ public sealed record MqttOptions
     /// <summary>From accept to CONNACK; who takes longer is cut off. Default 10 s.</summary>
     public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
+    /// <summary>How long CONNACK may be kept back from a device that connects too often; who would wait longer is refused (CONNACK 3). Default 5 s: half of <see cref="ConnectTimeout"/>.</summary>
+    public TimeSpan LongestConnectDelay { get; init; } = TimeSpan.FromSeconds(5);
+
     /// <summary>The longest silence whatever keep-alive the client asked for, also with keep-alive 0. Default 1,767 s (IoT Hub: 29.45 min).</summary>
     public TimeSpan LongestSilence { get; init; } = TimeSpan.FromSeconds(1767);
 

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using Sallyport.Hub.Diagnosis;
+using Sallyport.Hub.Limits;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
 
@@ -11,6 +12,12 @@ namespace Sallyport.Hub.Devices;
 /// </summary>
 public sealed class ConnectedDevices(Attempts attempts, TimeProvider time)
 {
+    /// <summary>Take-overs of an identity within a minute that cost nothing; each later one is kept back.</summary>
+    public const int FreeTakeOvers = 5;
+
+    /// <summary>A take-over beyond <see cref="FreeTakeOvers"/> waits for its place in the minute, at most this long: so the newer connection always wins, five seconds later.</summary>
+    public static readonly TimeSpan LongestTakeOverDelay = TimeSpan.FromSeconds(5);
+
     private readonly ConcurrentDictionary<Identity, Entry> _links = new();
 
     public int Count => _links.Count;
@@ -27,6 +34,24 @@ public sealed class ConnectedDevices(Attempts attempts, TimeProvider time)
     /// <summary>The identity's link sent or received something: heads say so once per batch of messages.</summary>
     public void Seen(Identity identity) => Active?.Invoke(identity);
 
+    /// <summary>
+    /// How long a newcomer waits before it takes the identity over: zero, unless there is a link already that took it over itself
+    /// and <see cref="FreeTakeOvers"/> were before it within the minute (two devices with one identity, each throwing the other out).
+    /// </summary>
+    public TimeSpan TakeOverDelay(Identity identity)
+    {
+        if (!_links.TryGetValue(identity, out var entry) || entry.TakeOvers is not { } takeOvers)
+            return TimeSpan.Zero;
+
+        var ticks = takeOvers.WaitTicks(time.GetTimestamp());
+        if (ticks == 0)
+            return TimeSpan.Zero;
+
+        LimitsMeter.TakeOverSlowed();
+        var wait = TimeSpan.FromSeconds(ticks / (double)time.TimestampFrequency);
+        return wait < LongestTakeOverDelay ? wait : LongestTakeOverDelay;
+    }
+
     /// <summary>Makes <paramref name="link"/> the identity's one link; the one before it is closed.</summary>
     public void Attach(IDeviceLink link)
     {
@@ -35,8 +60,11 @@ public sealed class ConnectedDevices(Attempts attempts, TimeProvider time)
         {
             if (_links.TryGetValue(link.Identity, out var older))
             {
-                if (!_links.TryUpdate(link.Identity, new Entry(link, now), older))
+                var takeOvers = older.TakeOvers ?? new TokenBucket(FreeTakeOvers / 60.0, TimeSpan.FromMinutes(1), time.TimestampFrequency);
+                if (!_links.TryUpdate(link.Identity, new Entry(link, now, takeOvers), older))
                     continue;
+
+                takeOvers.Take(1, time.GetTimestamp());
 
                 var error = HubErrors.ConnectionForcefullyClosedOnNewConnection;
                 attempts.Note(new Attempt(link.Identity.ToString(), older.Link.Peer, AttemptOutcome.TakenOver, error.Code, "the same identity connected again") { TakenOverBy = link.Peer.Address });
@@ -45,7 +73,7 @@ public sealed class ConnectedDevices(Attempts attempts, TimeProvider time)
                 return;
             }
 
-            if (!_links.TryAdd(link.Identity, new Entry(link, now)))
+            if (!_links.TryAdd(link.Identity, new Entry(link, now, null)))
                 continue;
 
             Changed?.Invoke(link.Identity, true, now);
@@ -98,5 +126,6 @@ public sealed class ConnectedDevices(Attempts attempts, TimeProvider time)
         }
     }
 
-    private readonly record struct Entry(IDeviceLink Link, DateTimeOffset Since);
+    // Take-overs go with the entry from link to link: a duel is exactly this, that there is always one.
+    private readonly record struct Entry(IDeviceLink Link, DateTimeOffset Since, TokenBucket? TakeOvers);
 }

@@ -1,5 +1,6 @@
 using System.Buffers;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Limits;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
@@ -19,9 +20,10 @@ public sealed class DeviceSession
     private string? _declared;
 
     /// <param name="modelId">The <c>model-id</c> given at connect; null when none.</param>
-    public DeviceSession(Identity identity, Principal principal, string generationId, string? modelId, Ingest ingest)
+    public DeviceSession(Identity identity, Principal principal, string generationId, string? modelId, Ingest ingest, DeviceQuota quota)
     {
         _ingest = ingest;
+        Quota = quota;
         Identity = identity;
         Principal = principal;
         Stamp = ingest.StampOf(identity, principal, generationId, modelId);
@@ -30,6 +32,9 @@ public sealed class DeviceSession
     public Identity Identity { get; }
 
     public Principal Principal { get; }
+
+    /// <summary>What it may use a second. A head asks it before it takes telemetry in.</summary>
+    public DeviceQuota Quota { get; }
 
     /// <summary>What the hub stamps on every message of this session, encoded once.</summary>
     public SessionStamp Stamp { get; }

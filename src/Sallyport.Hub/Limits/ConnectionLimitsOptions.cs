@@ -6,14 +6,17 @@ namespace Sallyport.Hub.Limits;
 /// </summary>
 public sealed record ConnectionLimitsOptions
 {
-    /// <summary>From the accepted socket to the authenticated CONNECT or request, TLS included. Default 10 s: a handshake over a bad mobile link takes 3.</summary>
+    /// <summary>From the accepted socket to the first byte, and from where the TLS handshake begins to the authenticated CONNECT or request. Default 10 s: a handshake over a bad mobile link takes 3. Waiting for the handshake's turn does not count.</summary>
     public TimeSpan HandshakeDeadline { get; init; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>Unauthenticated connections at a time, in all. Default 4,096: about 200 MB at the 45 KB that a TLS connection costs.</summary>
-    public int MaxConnections { get; init; } = 4096;
+    /// <summary>Unauthenticated connections at a time, in all. Default 16,384: a fleet of 10,000 comes back at once and waits. One that waits for its handshake costs about 10 KB, one behind it 45 KB, and those are cut off 10 s later.</summary>
+    public int MaxConnections { get; init; } = 16_384;
 
-    /// <summary>Unauthenticated connections at a time from one address (IPv6: one /64 network). Default 2,048: a fleet behind one NAT reconnects at once, and one address never takes every place.</summary>
-    public int MaxConnectionsPerAddress { get; init; } = 2048;
+    /// <summary>Unauthenticated connections at a time from one address (IPv6: one /64 network). Default 12,288: a fleet behind one NAT reconnects at once, and one address never takes every place.</summary>
+    public int MaxConnectionsPerAddress { get; init; } = 12_288;
+
+    /// <summary>TLS handshakes that are computed at a time; others wait in the order in which they came. Default 0: half of the processors, at least one.</summary>
+    public int MaxHandshakes { get; init; }
 
     /// <summary>Bytes read from one connection, TLS included, before it is authenticated. Default 64 KiB: a handshake is 5 KB, the largest CONNECT 16 KiB, a request's headers 16 KiB.</summary>
     public int MaxBytesPerConnection { get; init; } = 64 * 1024;
@@ -33,6 +36,8 @@ public sealed record ConnectionLimitsOptions
             yield return "MaxConnections must be at least 1";
         if (MaxConnectionsPerAddress < 1 || MaxConnectionsPerAddress > MaxConnections)
             yield return "MaxConnectionsPerAddress must be between 1 and MaxConnections";
+        if (MaxHandshakes < 0)
+            yield return "MaxHandshakes must not be negative";
         if (MaxBytesPerConnection < 4096)
             yield return "MaxBytesPerConnection must be at least 4096";
         if (MaxBytesPerAddress < MaxBytesPerConnection)

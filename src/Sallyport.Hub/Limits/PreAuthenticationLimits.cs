@@ -1,24 +1,23 @@
-using System.Diagnostics.Metrics;
 using System.Net;
-using System.Net.Sockets;
+using Sallyport.Protocol.Identities;
 
 namespace Sallyport.Hub.Limits;
 
 /// <summary>
 /// Counts what unauthenticated connections use, per address and in all. A head enters when it accepts a socket, takes the bytes
-/// it reads, and disposes the lease when the peer is authenticated or gone. Thread-safe.
+/// it reads, disposes the lease when the peer is authenticated, and ends it when the connection is gone. Thread-safe.
 /// </summary>
-public sealed class PreAuthenticationLimits(ConnectionLimitsOptions options)
+/// <param name="backoff">Told of who is let in from where and who is not; null: nobody backs off.</param>
+public sealed class PreAuthenticationLimits(ConnectionLimitsOptions options, FailureBackoff? backoff = null)
 {
-    private static readonly Meter Meter = new("Sallyport.Limits");
-    private static readonly Counter<long> Refused = Meter.CreateCounter<long>(
-        "sallyport.limits.refused", "{connection}", "Connections refused before authentication, by the limit they met.");
-
     private readonly Lock _gate = new();
     private readonly Dictionary<IPAddress, Usage> _byAddress = [];
     private readonly Usage _all = new();
 
     public ConnectionLimitsOptions Options { get; } = options;
+
+    /// <summary>Where those that have spoken wait for their handshake.</summary>
+    public HandshakeGate Handshakes { get; } = new(options.MaxHandshakes == 0 ? HandshakeGate.DefaultPlaces : options.MaxHandshakes);
 
     /// <summary>Unauthenticated connections now, and the bytes they hold.</summary>
     public (int Connections, long Bytes) Current
@@ -34,7 +33,7 @@ public sealed class PreAuthenticationLimits(ConnectionLimitsOptions options)
     /// <returns>Null when there is none: close the socket, it is counted already.</returns>
     public PreAuthenticationLease? TryEnter(IPAddress address)
     {
-        var source = SourceOf(address);
+        var source = PeerSource.Of(address);
         lock (_gate)
         {
             if (_all.Connections >= Options.MaxConnections)
@@ -89,21 +88,52 @@ public sealed class PreAuthenticationLimits(ConnectionLimitsOptions options)
         }
     }
 
-    internal void LetGoOfBytes(PreAuthenticationLease lease)
-    {
-        lock (_gate)
-        {
-            if (lease.IsHeld)
-                GiveBytesBack(lease, _byAddress[lease.Source]);
-        }
-    }
-
-    internal void Leave(PreAuthenticationLease lease)
+    internal bool Answered(PreAuthenticationLease lease, Identity? identity)
     {
         lock (_gate)
         {
             if (!lease.IsHeld)
-                return;
+                return false;
+
+            GiveBytesBack(lease, _byAddress[lease.Source]);
+            lease.IsExcused = true;
+        }
+
+        backoff?.Failed(lease.Source);
+        return identity is { } named && backoff?.Failed(lease.Source, named) == true;
+    }
+
+    internal void Authenticated(PreAuthenticationLease lease)
+    {
+        if (!TryLeave(lease))
+            return;
+
+        lease.IsAuthenticated = true;
+        backoff?.Admitted(lease.Source);
+    }
+
+    internal void Ended(PreAuthenticationLease lease)
+    {
+        var hasSpoken = lease.Bytes > 0;
+        if (TryLeave(lease))
+        {
+            // Whoever only opens and closes a socket, as balancers do to see that a port is served, has failed at nothing.
+            if (hasSpoken && !lease.IsExcused)
+                backoff?.Failed(lease.Source);
+        }
+        else if (lease.IsAuthenticated)
+        {
+            lease.IsAuthenticated = false;
+            backoff?.Left(lease.Source);
+        }
+    }
+
+    private bool TryLeave(PreAuthenticationLease lease)
+    {
+        lock (_gate)
+        {
+            if (!lease.IsHeld)
+                return false;
 
             lease.IsHeld = false;
             var usage = _byAddress[lease.Source];
@@ -111,6 +141,7 @@ public sealed class PreAuthenticationLimits(ConnectionLimitsOptions options)
             _all.Connections--;
             if (--usage.Connections == 0)
                 _byAddress.Remove(lease.Source);
+            return true;
         }
     }
 
@@ -124,22 +155,8 @@ public sealed class PreAuthenticationLimits(ConnectionLimitsOptions options)
 
     private static PreAuthenticationLease? Refuse(string limit)
     {
-        Refused.Add(1, new KeyValuePair<string, object?>("limit", limit));
+        LimitsMeter.Refused(limit);
         return null;
-    }
-
-    /// <summary>Who is counted as one: an IPv4 address, or an IPv6 /64, of which one host has as many addresses as it likes.</summary>
-    private static IPAddress SourceOf(IPAddress address)
-    {
-        if (address.IsIPv4MappedToIPv6)
-            return address.MapToIPv4();
-        if (address.AddressFamily is not AddressFamily.InterNetworkV6)
-            return address;
-
-        Span<byte> bytes = stackalloc byte[16];
-        address.TryWriteBytes(bytes, out _);
-        bytes[8..].Clear();
-        return new IPAddress(bytes);
     }
 
     private sealed class Usage
@@ -168,6 +185,11 @@ public sealed class PreAuthenticationLease : IDisposable
 
     internal bool IsHeld { get; set; } = true;
 
+    internal bool IsAuthenticated { get; set; }
+
+    // It has been told of already, or it asked for nothing that needs a credential.
+    internal bool IsExcused { get; set; }
+
     /// <summary>Bytes still count. Read without the lock: once false, it stays so.</summary>
     public bool IsCounting
     {
@@ -188,11 +210,19 @@ public sealed class PreAuthenticationLease : IDisposable
     public bool IsOverdue() => _limits.IsOverdue(this);
 
     /// <summary>
-    /// The peer was answered that it may not come in. What it still sends is read past, so that it reads the answer and not the end of
-    /// its connection; it keeps its place until it goes or the deadline comes.
+    /// The peer was answered that it may not come in: a failure of its address. What it still sends is read past, so that it reads the
+    /// answer and not the end of its connection; it keeps its place until it goes or the deadline comes.
     /// </summary>
-    public void Answered() => _limits.LetGoOfBytes(this);
+    /// <param name="identity">Whom its credential was for; null when it named nobody.</param>
+    /// <returns>True when this address fails again and again with this identity: end its connection behind the answer, and log no more of it.</returns>
+    public bool Answered(Identity? identity = null) => _limits.Answered(this, identity);
 
-    /// <summary>Gives the place and the bytes back: the peer is authenticated, or gone.</summary>
-    public void Dispose() => _limits.Leave(this);
+    /// <summary>The peer asked for what is open to everybody (health): ending without a credential is no failure.</summary>
+    public void Excuse() => IsExcused = true;
+
+    /// <summary>The peer is authenticated: gives the place and the bytes back.</summary>
+    public void Dispose() => _limits.Authenticated(this);
+
+    /// <summary>The connection is gone. Whoever took the lease calls it last.</summary>
+    public void End() => _limits.Ended(this);
 }

@@ -1,6 +1,7 @@
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Devices;
+using Sallyport.Hub.Limits;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
 using Sallyport.Storage.Metadata;
@@ -42,7 +43,7 @@ public sealed record RegistryOptions
 /// The devices and modules that may connect (IoT Hub developer guide, "Identity registry"). Every change is in the audit trail
 /// before it takes effect, and ends the live link of an identity whose credential or permission it takes away.
 /// </summary>
-/// <remarks>Thread-safe. Refuses with <see cref="HubException"/>.</remarks>
+/// <remarks>Thread-safe. Refuses with <see cref="HubException"/>; each of its calls with 429 when there were more than <see cref="QuotaOptions"/> allow.</remarks>
 public sealed class DeviceRegistry
 {
     public const int MaxDevices = 1_000_000;
@@ -56,14 +57,16 @@ public sealed class DeviceRegistry
     private readonly IdentityCache _authentication;
     private readonly IAuditTrail _audit;
     private readonly IdentityRules _rules;
+    private readonly Quotas _quotas;
 
     /// <param name="authentication">Is made to forget an identity once a change is on disk and before its requester is answered.</param>
     /// <param name="names">The hub's name goes into the events that tell of new and deleted identities.</param>
     public DeviceRegistry(
-        IMetadata metadata, ConnectedDevices connected, ActivityWriteBack activity, IdentityCache authentication, IAuditTrail audit, HubNames names, RegistryOptions options,
+        IMetadata metadata, ConnectedDevices connected, ActivityWriteBack activity, IdentityCache authentication, IAuditTrail audit, HubNames names, RegistryOptions options, Quotas quotas,
         TimeProvider time)
     {
         _metadata = metadata;
+        _quotas = quotas;
         _connected = connected;
         _activity = activity;
         _authentication = authentication;
@@ -74,17 +77,25 @@ public sealed class DeviceRegistry
     public int ConnectedCount => _connected.Count;
 
     /// <exception cref="HubException">404: there is no such device or module.</exception>
-    public IdentityState Get(Identity identity) => StateOf(_metadata.Read(tx => _rules.Require(tx, identity)));
+    public IdentityState Get(Identity identity)
+    {
+        _quotas.TakeRegistryOperations(identity.DeviceId);
+        return StateOf(_metadata.Read(tx => _rules.Require(tx, identity)));
+    }
 
     /// <summary>Devices in ordinal order of their ids.</summary>
     /// <param name="after">Only those behind this id; null from the first.</param>
     /// <param name="top">1 to <see cref="MaxListed"/>.</param>
-    public IReadOnlyList<IdentityState> ListDevices(string? after, int top) =>
-        [.. _metadata.Read(tx => _metadata.Identities.ListDevices(tx, after, top)).Select(StateOf)];
+    public IReadOnlyList<IdentityState> ListDevices(string? after, int top)
+    {
+        _quotas.TakeRegistryOperations(deviceId: null);
+        return [.. _metadata.Read(tx => _metadata.Identities.ListDevices(tx, after, top)).Select(StateOf)];
+    }
 
     /// <exception cref="HubException">404: there is no such device.</exception>
     public IReadOnlyList<IdentityState> ListModules(string deviceId)
     {
+        _quotas.TakeRegistryOperations(deviceId);
         var modules = _metadata.Read(tx =>
         {
             _rules.Require(tx, Identity.Of(deviceId));
@@ -113,6 +124,7 @@ public sealed class DeviceRegistry
             throw new HubException(HubErrors.ArgumentInvalid, $"a bulk request has 1 to {MaxBulkItems} items");
         if (changes.GroupBy(change => change.Identity).FirstOrDefault(same => same.Count() > 1) is { } doubled)
             throw new HubException(HubErrors.DeviceDefinedMultipleTimes, $"{doubled.Key} is named more than once");
+        _quotas.TakeRegistryOperations(changes.Count == 1 ? changes[0].Identity.DeviceId : null, changes.Count);
 
         // What cannot be done is found on a snapshot, so that the trail says "done" only of what is about to be; a change that
         // somebody else overtakes between here and the transaction gets a second entry that takes it back. What becomes of a module

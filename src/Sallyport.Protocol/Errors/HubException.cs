@@ -9,4 +9,7 @@ namespace Sallyport.Protocol.Errors;
 public sealed class HubException(HubError error, string message) : Exception(message)
 {
     public HubError Error { get; } = error;
+
+    /// <summary>When to come back, for who was throttled; null: the error says it all.</summary>
+    public TimeSpan? RetryAfter { get; init; }
 }

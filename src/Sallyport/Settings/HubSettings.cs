@@ -1,6 +1,7 @@
 using System.Net;
 using Microsoft.Extensions.Logging;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Limits;
 using Sallyport.Storage.EventLog;
 
 namespace Sallyport.Settings;
@@ -21,6 +22,7 @@ internal sealed record HubSettings
     /// <summary>Its directory is the data directory's.</summary>
     public SegmentLogOptions EventLog { get; init; } = new() { Directory = "" };
     public OutgoingSettings Outgoing { get; init; } = new();
+    public LimitSettings Limits { get; init; } = new();
     public LogSettings Log { get; init; } = new();
 }
 
@@ -90,6 +92,16 @@ internal sealed record OutgoingSettings
 
     /// <summary>PEM: the only roots trusted for targets. Null: the system's.</summary>
     public string? RootsFile { get; init; }
+}
+
+/// <summary>What protects the hub from too much: before authentication, of failing credentials, and of what devices send.</summary>
+internal sealed record LimitSettings
+{
+    public ConnectionLimitsOptions Connections { get; init; } = new();
+    public BackoffOptions Backoff { get; init; } = new();
+    public QuotaOptions Quotas { get; init; } = new();
+
+    public IEnumerable<string> Validate() => Connections.Validate().Concat(Backoff.Validate()).Concat(Quotas.Validate()).Select(wrong => $"Limits: {wrong}");
 }
 
 internal enum LogFormat

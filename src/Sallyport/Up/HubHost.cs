@@ -141,19 +141,22 @@ internal sealed class HubHost : IAsyncDisposable
         var services = new ServiceAuthenticator(tokens, policies, audit, attempts);
 
         // What devices do, and what becomes of it.
-        var limits = new PreAuthenticationLimits(new ConnectionLimitsOptions());
+        var backoff = new FailureBackoff(settings.Limits.Backoff, time);
+        var limits = new PreAuthenticationLimits(settings.Limits.Connections, backoff);
+        var quotas = new Quotas(settings.Limits.Quotas, time);
         var line = new QuarantineLine();
         var quarantine = parts.Add(new Quarantine(metadata, line, audit, time));
         var clones = new CloneSuspicion(settings.Physical.Copies, quarantine, audit, time, logs.CreateLogger<CloneSuspicion>());
         connected.TakenOver += clones.TakenOver;
         var ingest = new Ingest(events, line, new TamperRule(quarantine, settings.Physical.TamperProperties));
         var mqtt = parts.Add(new MqttHead(
-            devices, connected, ingest, events, new MqttSessions(metadata), limits, audit, attempts, time, logs.CreateLogger<MqttHead>(), new MqttOptions()));
+            devices, connected, ingest, events, new MqttSessions(metadata), limits, quotas, audit, attempts, time, logs.CreateLogger<MqttHead>(), new MqttOptions()));
         var relay = parts.Add(new Running(new OutboxRelay(metadata, events, time, logs.CreateLogger<OutboxRelay>()).RunAsync));
         var connections = parts.Add(new ServiceConnections(
             events, metadata, outgoing, connection => MayRun(policies, connection), time, logs));
         await connections.StartAsync(CancellationToken.None).ConfigureAwait(false);
 
+        var listeners = new GuardedListeners(sockets.Take, backoff.IsRefused, new SocketConnectionFactoryOptions { MaxReadBufferSize = UnreadBytesMax }, logs);
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "sallyport", ContentRootPath = AppContext.BaseDirectory });
         builder.Services
             .AddLogging()
@@ -179,16 +182,13 @@ internal sealed class HubHost : IAsyncDisposable
             .AddSingleton(quarantine)
             .AddSingleton(new RegistryOptions { AllowSharedCredentials = settings.Registry.InsecureSharedCredentials is not null })
             .AddSingleton(ingest)
+            .AddSingleton(quotas)
+            .AddSingleton<IConnectionListenerFactory>(listeners)
             .AddSingleton(mqtt)
             .AddSingleton<ISettingsInForce>(live)
             .AddSingleton(connections)
             .AddSingleton<ConnectionRoutes>()
             .AddHttpHead()
-            .Configure<SocketTransportOptions>(options =>
-            {
-                options.CreateBoundListenSocket = sockets.Take;
-                options.MaxReadBufferSize = UnreadBytesMax;
-            })
             .AddOpenTelemetry()
             .WithMetrics(metrics => metrics.AddMeter("Sallyport.*", "System.Runtime").AddPrometheusExporter());
         builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => Listen(kestrel, sockets, limits, audit, time, certificate));

@@ -10,7 +10,8 @@ namespace Sallyport.Up;
 /// </summary>
 internal sealed class ListenSockets : IDisposable
 {
-    private const int Backlog = 512;
+    // What the kernel keeps between two accepts; it takes no more than net.core.somaxconn (4096).
+    private const int Backlog = 4096;
 
     private readonly Dictionary<IPEndPoint, Socket> _sockets = [];
 

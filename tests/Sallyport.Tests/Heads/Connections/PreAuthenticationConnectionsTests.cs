@@ -29,6 +29,7 @@ public sealed class PreAuthenticationConnectionsTests : IAsyncLifetime
     private readonly PreAuthenticationLimits _limits = new(new ConnectionLimitsOptions
     {
         MaxConnections = 3,
+        MaxHandshakes = 1,
         MaxConnectionsPerAddress = 2,
         MaxBytesPerConnection = 6000,
         MaxBytesPerAddress = 10_000,
@@ -81,6 +82,15 @@ public sealed class PreAuthenticationConnectionsTests : IAsyncLifetime
 
         await ExpectClosedAsync(slow.GetStream());
         Assert.True(("anonymous", "refused", "404104 no authentication within 10 s") == Single(), sent);
+        await ExpectEchoAsync(other);
+    }
+
+    [Fact]
+    public async Task Handshake_HalfSent_HoldsNoPlaceInTheGate()
+    {
+        using var slow = await AcceptedAsync();
+        await slow.GetStream().WriteAsync((byte[])[.. BeginOfARecord, 0x01, 0x00], Cancel);
+        await using var other = await AuthenticatedAsync();
         await ExpectEchoAsync(other);
     }
 

@@ -4,6 +4,7 @@ using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 using Sallyport.Heads.Http;
+using Sallyport.Hub.Limits;
 using Sallyport.Protocol.Identities;
 using Sallyport.Storage.EventLog;
 using Sallyport.Tests.Hub.Telemetry;
@@ -53,6 +54,20 @@ public sealed class DeviceTelemetryTests : IAsyncDisposable
         Assert.Equal("thermostat1", annotations.GetProperty("dt-subject").GetString());
         Assert.Equal("urn:azureiot:Security:SecurityAgent:1", annotations.GetProperty("iothub-interface-id").GetString());
         Assert.Equal("""{"Site":"north hall/1"}""", stored.RootElement.GetProperty("properties").GetRawText());
+    }
+
+    [Fact]
+    public async Task Message_BeyondTheQuota_Is429_WithRetryAfter()
+    {
+        _server = await TelemetryServer.StartAsync(quotas: new QuotaOptions { DeviceMessagesPerSecond = 1, Burst = TimeSpan.FromSeconds(1) });
+        Assert.Equal(HttpStatusCode.NoContent, (await Client.SendAsync(Message("1"), Cancel)).StatusCode);
+
+        using var refused = await Client.SendAsync(Message("2"), Cancel);
+
+        Assert.Equal((HttpStatusCode.TooManyRequests, "ThrottlingException"), (refused.StatusCode, refused.Headers.GetValues("iothub-errorcode").Single()));
+        Assert.Equal(TimeSpan.FromSeconds(1), refused.Headers.RetryAfter!.Delta);
+        _server.Telemetry.Time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal(HttpStatusCode.NoContent, (await Client.SendAsync(Message("4"), Cancel)).StatusCode);
     }
 
     [Fact]

@@ -7,6 +7,7 @@ using Sallyport.Heads.Http;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Devices;
+using Sallyport.Hub.Limits;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Physical;
 using Sallyport.Hub.Registry;
@@ -35,7 +36,7 @@ internal sealed class TelemetryServer : IAsyncDisposable
     /// <param name="log">What is served instead of the log itself.</param>
     public static async Task<TelemetryServer> StartAsync(
         Rights held = Rights.TelemetryRead, EventReadOptions? options = null, Func<IEventLog, IEventLog>? log = null,
-        CancellationToken withdrawn = default)
+        QuotaOptions? quotas = null, CancellationToken withdrawn = default)
     {
         var server = new TelemetryServer { Telemetry = await TelemetryLog.OpenAsync() };
         var authentication = new StubAuthentication(held) { Withdrawn = withdrawn };
@@ -57,6 +58,8 @@ internal sealed class TelemetryServer : IAsyncDisposable
             .AddSingleton<ActivityWriteBack>()
             .AddSingleton<QuarantineLine>()
             .AddSingleton<Ingest>()
+            .AddSingleton(quotas ?? new QuotaOptions())
+            .AddSingleton<Quotas>()
             .AddSingleton<EventReader>()
             .AddSingleton<Checkpoints>()
             .AddSingleton(options ?? new EventReadOptions())

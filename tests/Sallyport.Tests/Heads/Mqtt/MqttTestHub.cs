@@ -55,11 +55,13 @@ internal sealed class MqttTestHub : IAsyncDisposable
 
     public PreAuthenticationLimits Limits { get; }
 
+    public QuotaOptions Quotas { get; private init; } = new();
+
     public MqttHead Head { get; private set; } = null!;
 
-    public static async Task<MqttTestHub> StartAsync(MqttOptions? options = null, ConnectionLimitsOptions? limits = null, int segmentBytes = 4 * 1024 * 1024)
+    public static async Task<MqttTestHub> StartAsync(MqttOptions? options = null, ConnectionLimitsOptions? limits = null, int segmentBytes = 4 * 1024 * 1024, QuotaOptions? quotas = null)
     {
-        var hub = new MqttTestHub(options ?? new MqttOptions(), limits ?? new ConnectionLimitsOptions());
+        var hub = new MqttTestHub(options ?? new MqttOptions(), limits ?? new ConnectionLimitsOptions()) { Quotas = quotas ?? new QuotaOptions() };
         hub.Log = new GatedLog(await SegmentLog.OpenAsync(
             new SegmentLogOptions { Directory = hub._directory.Path, SegmentBytes = segmentBytes, CommitBufferBytes = 2 * 1024 * 1024, ReserveBytes = 0 },
             new byte[32], hub.Time, NullLogger.Instance));
@@ -145,7 +147,7 @@ internal sealed class MqttTestHub : IAsyncDisposable
         _metadata = await _sqlite.OpenAsync();
         Devices = new ConnectedDevices(Attempts, Time);
         Head = new MqttHead(
-            Authentication, Devices, new Ingest(Log, new QuarantineLine()), Log, new MqttSessions(_metadata), Limits, Audit, Attempts, Time, NullLogger<MqttHead>.Instance, _options);
+            Authentication, Devices, new Ingest(Log, new QuarantineLine()), Log, new MqttSessions(_metadata), Limits, new Quotas(Quotas, Time), Audit, Attempts, Time, NullLogger<MqttHead>.Instance, _options);
     }
 }
 

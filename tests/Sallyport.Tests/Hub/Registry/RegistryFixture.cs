@@ -4,6 +4,7 @@ using Microsoft.Extensions.Time.Testing;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Devices;
+using Sallyport.Hub.Limits;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Registry;
 using Sallyport.Protocol.Errors;
@@ -28,7 +29,7 @@ internal sealed class RegistryFixture : IAsyncDisposable
         Connected = new ConnectedDevices(new Attempts(_ => true, Time), Time);
         Activity = new ActivityWriteBack(metadata, Connected, Time, NullLogger<ActivityWriteBack>.Instance);
         Cache = new IdentityCache(metadata);
-        Registry = new DeviceRegistry(metadata, Connected, Activity, Cache, Audit, new HubNames(["hub.test"]), options, Time);
+        Registry = new DeviceRegistry(metadata, Connected, Activity, Cache, Audit, new HubNames(["hub.test"]), options, new Quotas(new QuotaOptions(), Time), Time);
     }
 
     public FakeTimeProvider Time { get; } = new(new DateTimeOffset(2026, 1, 2, 12, 0, 0, TimeSpan.Zero));

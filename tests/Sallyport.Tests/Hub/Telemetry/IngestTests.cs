@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Text;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Devices;
+using Sallyport.Hub.Limits;
 using Sallyport.Hub.Physical;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Protocol.Amqp;
@@ -266,7 +267,8 @@ public sealed class IngestTests
     }
 
     private DeviceSession Session(Identity identity, string? modelId = null) =>
-        new(identity, new Principal(PrincipalKind.Device, identity.ToString(), Rights.DeviceConnect, DateTimeOffset.MaxValue, AuthMethod, ""), "637", modelId, _ingest);
+        new(identity, new Principal(PrincipalKind.Device, identity.ToString(), Rights.DeviceConnect, DateTimeOffset.MaxValue, AuthMethod, ""), "637", modelId, _ingest,
+            new Quotas(new QuotaOptions(), TimeProvider.System).Of(identity));
 
     private void Send(DeviceSession session, string body)
     {

@@ -4,6 +4,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Devices;
+using Sallyport.Hub.Limits;
 using Sallyport.Hub.Physical;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Protocol.Identities;
@@ -46,7 +47,8 @@ internal sealed class TelemetryLog : IAsyncDisposable
     public async Task SendAsync(string deviceId, params string[] bodies)
     {
         var session = new DeviceSession(
-            Identity.Of(deviceId), new Principal(PrincipalKind.Device, deviceId, Rights.DeviceConnect, DateTimeOffset.MaxValue, "{}", ""), "1", null, new Ingest(Log, new QuarantineLine()));
+            Identity.Of(deviceId), new Principal(PrincipalKind.Device, deviceId, Rights.DeviceConnect, DateTimeOffset.MaxValue, "{}", ""), "1", null, new Ingest(Log, new QuarantineLine()),
+            new Quotas(new QuotaOptions(), Time).Of(Identity.Of(deviceId)));
         var batch = new RecordBatch();
         var properties = new MessageProperties();
         foreach (var body in bodies)

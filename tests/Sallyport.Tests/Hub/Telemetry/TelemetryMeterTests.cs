@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Diagnostics.Metrics;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Devices;
+using Sallyport.Hub.Limits;
 using Sallyport.Hub.Physical;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Protocol.Identities;
@@ -73,5 +74,5 @@ public sealed class TelemetryMeterTests : IDisposable
 
     private static DeviceSession Session(AppendOutcome outcome) => new(
         Identity.Of("d1"), new Principal(PrincipalKind.Device, "d1", Rights.DeviceConnect, DateTimeOffset.MaxValue, "{}", ""), "1", null,
-        new Ingest(new ScriptedLog { Answer = outcome }, new QuarantineLine()));
+        new Ingest(new ScriptedLog { Answer = outcome }, new QuarantineLine()), new Quotas(new QuotaOptions(), TimeProvider.System).Of(Identity.Of("d1")));
 }
