@@ -4,6 +4,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Sallyport.Hub.Physical;
 using Sallyport.Hub.Limits;
+using Sallyport.Hub.Posture;
 using Sallyport.Hub.Registry;
 using Sallyport.Hub.Telemetry;
 
@@ -38,6 +39,12 @@ public static class HttpHead
         services.TryAddSingleton<QuarantineLine>();
         services.TryAddSingleton<Quarantine>();
         services.AddSingleton<QuarantineRoutes>();
+        services.TryAddSingleton(new CloneRule());
+        services.TryAddSingleton<CloneSuspicion>();
+        services.TryAddSingleton<Sightings>();
+        services.TryAddSingleton<Func<HubFacts>>(() => new HubFacts());
+        services.TryAddSingleton<PostureCheck>();
+        services.AddSingleton<PostureRoutes>();
         services.TryAddSingleton<Ingest>();
         services.TryAddSingleton<EventReader>();
         services.TryAddSingleton<Checkpoints>();
@@ -65,6 +72,7 @@ public static class HttpHead
         routes.ServiceProvider.GetRequiredService<EventRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<CheckpointRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<QuarantineRoutes>().Map(routes);
+        routes.ServiceProvider.GetRequiredService<PostureRoutes>().Map(routes);
         return routes;
     }
 

@@ -31,6 +31,7 @@ namespace Sallyport.Heads.Http;
 [JsonSerializable(typeof(KeyChoiceJson))]
 [JsonSerializable(typeof(List<PolicyJson>))]
 [JsonSerializable(typeof(PolicyRequestJson))]
+[JsonSerializable(typeof(PostureJson))]
 [JsonSerializable(typeof(QuarantineJson))]
 [JsonSerializable(typeof(List<QuarantineJson>))]
 [JsonSerializable(typeof(QuarantineRequestJson))]

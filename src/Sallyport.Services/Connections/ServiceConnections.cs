@@ -165,6 +165,10 @@ public sealed class ServiceConnections : IAsyncDisposable
         return all;
     }
 
+    /// <summary>Names of the connections whose target may be written to without TLS.</summary>
+    public IReadOnlyList<string> WithoutTls() =>
+        [.. _metadata.Read(_metadata.Connections.List).Where(record => MayBePlain(record, ConnectionSettings.Of(record))).Select(record => record.Name).Order(StringComparer.Ordinal)];
+
     /// <summary>Stops all of them; each keeps its position. Again, it does nothing.</summary>
     public async ValueTask DisposeAsync()
     {
@@ -289,6 +293,19 @@ public sealed class ServiceConnections : IAsyncDisposable
         return new ConnectionDescription(
             record.Name, record.Kind, settings.Table, Describe(record, settings), settings.FromEarliest, record.Creator, record.CreatedTime,
             state, lastError, lastErrorTime, rows, behind);
+    }
+
+    private bool MayBePlain(ConnectionRecord record, ConnectionSettings settings)
+    {
+        try
+        {
+            return _targets.Create(record.Secret, settings.Table).MayBePlain;
+        }
+        catch (FormatException)
+        {
+            // It does not run.
+            return false;
+        }
     }
 
     private string Describe(ConnectionRecord record, ConnectionSettings settings)

@@ -55,6 +55,11 @@ internal sealed class OutgoingAddresses(OutgoingOptions options, Func<string, Ca
 
     public static bool IsLoopback(IPAddress address) => IPAddress.IsLoopback(address);
 
+    /// <summary>Whether the name is this machine's without asking anybody (RFC 6761, 6.3).</summary>
+    public static bool IsLoopbackName(string host) =>
+        host.Equals("localhost", StringComparison.OrdinalIgnoreCase) || host.EndsWith(".localhost", StringComparison.OrdinalIgnoreCase)
+        || (IPAddress.TryParse(host, out var address) && IPAddress.IsLoopback(address));
+
     // Behind a NAT64 gateway an IPv6 address is an IPv4 address in disguise (RFC 6052, the well-known prefix).
     private static IPAddress Translated(IPAddress address) => Nat64.Contains(address) ? new IPAddress(address.GetAddressBytes().AsSpan(12)) : address;
 

@@ -6,6 +6,9 @@ internal interface ITelemetryTarget
     /// <summary>Which server or file, without any secret.</summary>
     string Description { get; }
 
+    /// <summary>Whether it may be written to over a network without TLS; a file or a unix socket is no network.</summary>
+    bool MayBePlain { get; }
+
     /// <summary>Connects, makes what is missing, and takes the positions over from owners of a lower epoch.</summary>
     /// <exception cref="Outgoing.TargetException">The target is not reached, or said no.</exception>
     /// <exception cref="PositionLostException">An owner of a higher epoch has it.</exception>

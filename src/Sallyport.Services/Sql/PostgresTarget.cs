@@ -56,6 +56,10 @@ internal sealed class PostgresTarget : ITelemetryTarget
         _settings.Passfile = "/dev/null";
     }
 
+    // Elsewhere than on this machine, VerifyFull is all that is taken.
+    public bool MayBePlain => !_settings.Host!.StartsWith('/')
+        && (_tlsIsGiven ? _settings.SslMode is SslMode.Disable or SslMode.Allow or SslMode.Prefer : OutgoingAddresses.IsLoopbackName(_settings.Host));
+
     public string Description => $"PostgreSQL {_settings.Host}:{_settings.Port}/{_settings.Database ?? _settings.Username}, table {_table}";
 
     public async Task<ITelemetryTable> OpenAsync(Ownership ownership, CancellationToken cancel)

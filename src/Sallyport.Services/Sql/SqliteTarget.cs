@@ -45,6 +45,8 @@ internal sealed class SqliteTarget : ITelemetryTarget
         _files = files;
     }
 
+    public bool MayBePlain => false;
+
     public string Description => $"SQLite {_file}, table {_table}";
 
     // SQLite has no asynchronous calls: opening runs on the pool, where a wait for another writer's lock costs no caller's thread.

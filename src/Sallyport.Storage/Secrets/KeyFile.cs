@@ -44,6 +44,9 @@ public static class KeyFile
         }
     }
 
+    /// <summary>Which file <see cref="Open"/> takes.</summary>
+    public static string PathOf(DataDirectory directory, string? keyFile, Func<string, string?> environment) => Locate(directory.Id, keyFile, environment).Path;
+
     /// <summary>Reads the key for somebody who only checks what it signed, and holds no directory.</summary>
     /// <param name="directoryId">Of the data directory that it belongs to.</param>
     /// <returns>Null when none is named and none is where the hub would have made it.</returns>

@@ -50,6 +50,9 @@ internal sealed class ServerCertificate : IDisposable
     /// <summary>What a handshake on a port without application protocols uses: whatever a client offers by ALPN is passed over.</summary>
     public SslServerAuthenticationOptions Mqtts => _handshakes.Mqtts;
 
+    /// <summary>When the certificate in force ends.</summary>
+    public DateTimeOffset Ends => new(Mqtts.ServerCertificateContext!.TargetCertificate.NotAfter.ToUniversalTime(), TimeSpan.Zero);
+
     /// <summary>Takes a newer certificate if there is one. A failure is logged and the present one stays: it may be valid for weeks.</summary>
     public void Reload()
     {

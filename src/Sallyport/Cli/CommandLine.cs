@@ -82,6 +82,7 @@ internal static class CommandLine
         IdentityCommand.Modules(verbs),
         DeviceCommand.Create(verbs),
         PolicyCommand.Create(verbs),
+        SecurityCommand.Create(verbs),
         SasTokenCommand.Create(verbs),
         ConnectionCommand.Create(verbs),
         AuditCommand.Create(verbs, terminal),

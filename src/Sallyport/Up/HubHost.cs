@@ -19,6 +19,7 @@ using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Limits;
 using Sallyport.Hub.Physical;
+using Sallyport.Hub.Posture;
 using Sallyport.Hub.Registry;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Services.Connections;
@@ -137,8 +138,9 @@ internal sealed class HubHost : IAsyncDisposable
         var renewal = parts.Add(new Running(authorities.RenewListsAsync));
         var revoked = parts.Add(new RevokedTokens(metadata, audit, time));
         var tokens = new TokenCheck(names, revoked, settings.Access.Tokens, time);
-        var devices = new DeviceAuthenticator(tokens, identities, policies, authorities, audit, attempts, time);
-        var services = new ServiceAuthenticator(tokens, policies, audit, attempts);
+        var sightings = new Sightings(time);
+        var devices = new SightedDevices(new DeviceAuthenticator(tokens, identities, policies, authorities, audit, attempts, time), sightings);
+        var services = new SightedServices(new ServiceAuthenticator(tokens, policies, audit, attempts), sightings);
 
         // What devices do, and what becomes of it.
         var backoff = new FailureBackoff(settings.Limits.Backoff, time);
@@ -180,6 +182,9 @@ internal sealed class HubHost : IAsyncDisposable
             .AddSingleton<IServiceAuthentication>(services)
             .AddSingleton(connected)
             .AddSingleton(quarantine)
+            .AddSingleton(clones)
+            .AddSingleton(sightings)
+            .AddSingleton<Func<HubFacts>>(new RunningFacts(live, data, sockets, certificate, connections, time).Now)
             .AddSingleton(new RegistryOptions { AllowSharedCredentials = settings.Registry.InsecureSharedCredentials is not null })
             .AddSingleton(ingest)
             .AddSingleton(quotas)
@@ -191,7 +196,7 @@ internal sealed class HubHost : IAsyncDisposable
             .AddHttpHead()
             .AddOpenTelemetry()
             .WithMetrics(metrics => metrics.AddMeter("Sallyport.*", "System.Runtime").AddPrometheusExporter());
-        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => Listen(kestrel, sockets, limits, audit, time, certificate));
+        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => Listen(kestrel, sockets, limits, audit, time, certificate, sightings));
 
         var server = parts.Add(builder.Build());
         server.UseWebSockets();
@@ -234,7 +239,7 @@ internal sealed class HubHost : IAsyncDisposable
         policies.List().Any(policy => $"policy:{policy.Name}" == connection.Creator
             && ((Rights)policy.Rights & (Rights)connection.CreatorRights & Rights.TelemetryRead) != 0);
 
-    private static void Listen(KestrelServerOptions kestrel, ListenSockets sockets, PreAuthenticationLimits limits, IAuditTrail audit, TimeProvider time, ServerCertificate certificate)
+    private static void Listen(KestrelServerOptions kestrel, ListenSockets sockets, PreAuthenticationLimits limits, IAuditTrail audit, TimeProvider time, ServerCertificate certificate, Sightings sightings)
     {
         foreach (var endPoint in sockets.Https)
         {
@@ -244,6 +249,7 @@ internal sealed class HubHost : IAsyncDisposable
                 listen.Protocols = HttpProtocols.Http1;
                 listen.UsePreAuthenticationLimits(limits, audit, time);
                 listen.UseHttps(Handshake(() => certificate.Https));
+                listen.NoteTls(sightings);
             });
         }
 
@@ -253,6 +259,7 @@ internal sealed class HubHost : IAsyncDisposable
             {
                 listen.UsePreAuthenticationLimits(limits, audit, time);
                 listen.UseHttps(Handshake(() => certificate.Mqtts));
+                listen.NoteTls(sightings);
                 listen.UseConnectionHandler<MqttConnectionHandler>();
             });
         }

@@ -11,7 +11,7 @@ public sealed class UsageTests
         "policy list", "policy show -n p", "policy create -n p --permissions twin-read", "policy renew-key -n p --rk swap", "policy delete -n p -y",
         "generate-sas-token", "connection create sql -n c --connection-string - --table t", "connection show -n c", "connection list",
         "connection pause -n c", "connection resume -n c", "connection test -n c", "connection delete -n c -y",
-        "device quarantine d1", "device release d1", "device list-quarantined", "audit list", "audit export", "audit verify", "audit anchor", "monitor-events", "simulate", "status", "config show");
+        "device quarantine d1", "device release d1", "device list-quarantined", "security posture", "audit list", "audit export", "audit verify", "audit anchor", "monitor-events", "simulate", "status", "config show");
 
     [Theory]
     [MemberData(nameof(Verbs))]

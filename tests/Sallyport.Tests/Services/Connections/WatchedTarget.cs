@@ -15,6 +15,8 @@ internal sealed class WatchedTarget(ITelemetryTarget inner) : ITelemetryTarget
 
     public string Description => inner.Description;
 
+    public bool MayBePlain => false;
+
     public async Task<ITelemetryTable> OpenAsync(Ownership ownership, CancellationToken cancel) => new Table(this, await inner.OpenAsync(ownership, cancel));
 
     public Task TestAsync(CancellationToken cancel) => inner.TestAsync(cancel);
