@@ -161,7 +161,7 @@ public sealed class MqttClientSession(MqttClientOptions options)
         if (nowMs >= _pingDue)
         {
             MqttWriter.Empty(output, MqttPacketType.PingReq);
-            _answerDue = nowMs + PingTimeoutMs;
+            _answerDue = Math.Min(_answerDue, nowMs + PingTimeoutMs); // Another ping gives no more time to answer the one before.
             _pingDue = nowMs + PingIntervalMs; // [MQTT-3.1.2-23]
         }
 

@@ -146,6 +146,17 @@ public sealed class MqttClientSessionTests
     }
 
     [Fact]
+    public void KeepAlive_ShorterThanTheWaitForAnAnswer_StillFindsTheConnectionDead()
+    {
+        _session.Connect(_output, Packets.Connect(keepAlive: 20), 0);
+        Read(Packets.ConnAck(MqttConnectCode.Accepted), out _);
+        Assert.True(_session.Tick(_output, 15_000));
+        Assert.True(_session.Tick(_output, 30_000));
+
+        Assert.False(_session.Tick(_output, 45_000));
+    }
+
+    [Fact]
     public void Connect_NoAnswer_MeansTheConnectionIsDead()
     {
         _session.Connect(_output, Packets.Connect(), 0);
