@@ -94,23 +94,25 @@ internal sealed partial class FileReadings(string path, string? timeColumn, Acti
 
     private (Reading Reading, string? Problem) FromJson(string line)
     {
-        JsonObject? row;
+        JsonDocument parsed;
         try
         {
-            row = JsonNode.Parse(line) as JsonObject;
+            parsed = JsonDocument.Parse(line);
         }
         catch (JsonException)
         {
             return (default, "it is not JSON");
         }
 
-        if (row is null)
+        // Not a JsonObject, which fails when a member is named twice.
+        using var row = parsed;
+        if (row.RootElement.ValueKind != JsonValueKind.Object)
             return (default, "it is not a JSON object");
 
         var json = Encoding.UTF8.GetBytes(line);
         if (timeColumn is null)
             return (new Reading(null, json), null);
-        return row[timeColumn] is JsonValue value && TryReadTime(value.ToString(), out var time)
+        return row.RootElement.TryGetProperty(timeColumn, out var value) && TryReadTime(value.ToString(), out var time)
             ? (new Reading(time, json), null)
             : (default, $"its '{timeColumn}' is not a time");
     }

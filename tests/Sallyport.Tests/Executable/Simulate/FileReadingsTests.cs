@@ -59,6 +59,14 @@ public sealed class FileReadingsTests : IDisposable
     }
 
     [Fact]
+    public async Task JsonLines_ThatNameAMemberTwice_AreReadWithTheLastOne()
+    {
+        var readings = await Read("data.jsonl", """{"at":"2012-01-01","t":1,"t":2}""", "at");
+
+        Assert.Equal(2012, Assert.Single(readings).Time!.Value.Year);
+    }
+
+    [Fact]
     public async Task TimeColumn_ThatIsNotThere_IsSaidWithThoseThatAre()
     {
         var refused = await Assert.ThrowsAsync<FormatException>(() => Read("data.csv", "a,b\n1,2\n", "when"));
