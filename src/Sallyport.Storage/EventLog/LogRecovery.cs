@@ -16,7 +16,7 @@ public sealed record LogRecovery(long TornBytes, long MissingBatches, IReadOnlyL
 
 /// <summary>
 /// Reads a directory back into segments. Sealed segments cost one read of their footer; those without a valid footer (the newest,
-/// rarely one more) are read whole. The rule for a batch that is not valid: when a valid one of a higher number follows, it was
+/// rarely one more) are read whole, and the newest sealed one for its idempotency ids. The rule for a batch that is not valid: when a valid one of a higher number follows, it was
 /// synced once, so it is corruption, to be quarantined; otherwise it is the torn tail.
 /// </summary>
 internal sealed class RecoveredLog
@@ -27,6 +27,7 @@ internal sealed class RecoveredLog
     private long _tornBytes;
     private long _missingBatches;
     private (LogSegment Segment, long Position, int Bytes)? _tail;
+    private LogSegment? _idsUnread;
 
     private RecoveredLog(LogDirectory directory, ILogger logger)
     {
@@ -65,6 +66,7 @@ internal sealed class RecoveredLog
         foreach (var generation in directory.Generations())
             log.ReadSegment(directory.OpenSegment(generation), macs);
 
+        log.TakeIdsOfNewestSealed(macs);
         log.FindTornTail(macs);
         log.TakeHeads(head);
         return log;
@@ -108,8 +110,12 @@ internal sealed class RecoveredLog
         if (!SegmentHeader.IsWhole(segment.File, segment.Generation))
             Quarantine(new QuarantinedRange(segment.Name, 0, SegmentHeader.Length, "the segment's header is damaged"));
 
-        if (!SegmentFooter.TryLoad(segment))
+        var isSealed = SegmentFooter.TryLoad(segment);
+        if (!isSealed)
+        {
+            TakeIdsOfNewestSealed(macs);
             ScanBatches(segment, macs);
+        }
         else if (LastBatch != 0 && segment.FirstBatch != LastBatch + 1)
             Quarantine(new QuarantinedRange(segment.Name, SegmentHeader.Length, 0, $"its first batch is {segment.FirstBatch}, expected {LastBatch + 1}"));
 
@@ -119,6 +125,7 @@ internal sealed class RecoveredLog
             return;
         }
 
+        _idsUnread = isSealed ? segment : null;
         TakeUnreadable(segment.FirstBatch);
         if (Segments.Count > 0)
             Segments[^1].Sealed = true;
@@ -187,6 +194,29 @@ internal sealed class RecoveredLog
         segment.End = position + BatchFormat.Align(batch.Length);
         segment.AddBatch(position, batch);
         _tail = (segment, position, batch.Length);
+        TakeIds(batch);
+    }
+
+    /// <summary>
+    /// A footer has no ids. What an outbox relay appended and had not yet deleted when it was killed may be in the segment that was
+    /// sealed meanwhile; further back it is only if deleting failed for as long as a segment took to fill.
+    /// </summary>
+    private void TakeIdsOfNewestSealed(BatchMacCheck macs)
+    {
+        if (_idsUnread is not { } segment)
+            return;
+
+        _idsUnread = null;
+        var scan = new BatchScan(segment.File, segment.Generation, segment.End, macs);
+        while (scan.TryRead(0, out var batch) || scan.TryResync(0) && scan.TryRead(0, out batch))
+        {
+            TakeIds(batch);
+            scan.Advance(batch);
+        }
+    }
+
+    private void TakeIds(ReadOnlySpan<byte> batch)
+    {
         for (var at = BatchFormat.HeaderLength; at < batch.Length; at += RecordHeader.TotalLength(batch[at..]))
         {
             var id = RecordHeader.IdempotencyId(batch[at..]);

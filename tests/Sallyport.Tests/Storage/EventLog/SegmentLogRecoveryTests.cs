@@ -65,6 +65,20 @@ public sealed class SegmentLogRecoveryTests
     }
 
     [Fact]
+    public async Task Open_DoubleOfWhatIsInTheNewestSealedSegment_IsDropped()
+    {
+        var id = Guid.NewGuid();
+        var log = _disk.Open();
+        LogOnFaultyDisk.Commit(log, new RecordBatch().Record(StreamId.Changes, 0, "once", id));
+        LogOnFaultyDisk.Fill(log, LogOnFaultyDisk.SegmentBytes);
+
+        log = _disk.Open();
+        LogOnFaultyDisk.Commit(log, new RecordBatch().Record(StreamId.Changes, 0, "once", id).Record(StreamId.Changes, 0, "more", Guid.NewGuid()));
+
+        Assert.Equal(["once", "more"], await log.TextsAsync(0, LogStart.Earliest, StreamId.Changes));
+    }
+
+    [Fact]
     public async Task Open_TornTail_IsCutOffAndReported()
     {
         var log = _disk.Open();
