@@ -84,14 +84,20 @@ internal sealed class ConnectionRunner : IAsyncDisposable
             return (_state, _lastError, _lastErrorTime, _rowsWritten, [.. _positions]);
     }
 
+    /// <summary>Ends the copying and keeps the position; what was not copied stays held. Before <see cref="DisposeAsync"/> only.</summary>
+    public async Task StopAsync()
+    {
+        await _stop.CancelAsync();
+        await _run;
+    }
+
     /// <summary>Ends the copying, keeps the position, and holds nothing back any more. Again, it does nothing.</summary>
     public async ValueTask DisposeAsync()
     {
         if (Interlocked.Exchange(ref _isDisposed, true))
             return;
 
-        await _stop.CancelAsync();
-        await _run;
+        await StopAsync();
         _hold.Dispose();
         _stop.Dispose();
     }

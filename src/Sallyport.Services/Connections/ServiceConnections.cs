@@ -222,7 +222,10 @@ public sealed class ServiceConnections : IAsyncDisposable
     /// <summary>Ends the old owner, if there is one, and starts a new one with the next epoch.</summary>
     private async Task RestartAsync(ConnectionRecord record, CancellationToken cancel)
     {
-        await RemoveRunnerAsync(record.Name);
+        // Its hold stays until the new owner's has replaced it: retention may run in between.
+        var before = _runners.GetValueOrDefault(record.Name);
+        if (before is not null)
+            await before.StopAsync();
         var epoch = await _metadata.WriteAsync(
             tx =>
             {
@@ -242,6 +245,8 @@ public sealed class ServiceConnections : IAsyncDisposable
             mayRun ? null : Unauthorized(record), () => _mayRun(record) ? null : Unauthorized(record),
             _time, _logger);
         _runners = new Dictionary<string, ConnectionRunner>(_runners) { [record.Name] = runner };
+        if (before is not null)
+            await before.DisposeAsync();
         if (mayRun && !record.Paused)
             runner.Start();
     }

@@ -47,6 +47,9 @@ public interface IEventLog : IAsyncDisposable
     /// <param name="next">Per partition, the first sequence number it still needs.</param>
     /// <param name="policy">What happens when all that is held reaches <c>maxHeldBytes</c>.</param>
     ILogHold Hold(string name, StreamId stream, IReadOnlyList<long> next, HoldPolicy policy);
+
+    /// <summary>Lets retention drop segments from now on. To be called once after opening, when the readers of before have their holds again.</summary>
+    void BeginRetention();
 }
 
 /// <summary>A named stream. Numbers are stored: never reuse one.</summary>

@@ -11,6 +11,7 @@ public sealed partial class SegmentLog
     // Gate. Their files go in the order of the log, so that a crash never leaves a hole.
     private readonly Queue<LogSegment> _dropped = [];
     private bool _heldBack;
+    private bool _retains;
 
     public ILogHold Hold(string name, StreamId stream, IReadOnlyList<long> next, HoldPolicy policy)
     {
@@ -25,6 +26,13 @@ public sealed partial class SegmentLog
         }
 
         return hold;
+    }
+
+    public void BeginRetention()
+    {
+        lock (_gate)
+            _retains = true;
+        WakeKeeper();
     }
 
     /// <summary>Drops what retention lets go, and decides whether holds make the log refuse. Upkeep calls it; tests do to the minute.</summary>
@@ -90,6 +98,9 @@ public sealed partial class SegmentLog
     /// <summary>Bytes of the segments, from the oldest on, that retention would drop. Gate.</summary>
     private long DueBytes()
     {
+        if (!_retains)
+            return 0;
+
         long due = 0;
         var kept = _segments.Sum(segment => (long)segment.Bytes);
         foreach (var segment in _segments)

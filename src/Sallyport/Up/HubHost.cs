@@ -157,6 +157,7 @@ internal sealed class HubHost : IAsyncDisposable
         var connections = parts.Add(new ServiceConnections(
             events, metadata, outgoing, connection => MayRun(policies, connection), time, logs));
         await connections.StartAsync(CancellationToken.None).ConfigureAwait(false);
+        events.BeginRetention();
 
         var listeners = new GuardedListeners(sockets.Take, backoff.IsRefused, new SocketConnectionFactoryOptions { MaxReadBufferSize = UnreadBytesMax }, logs);
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "sallyport", ContentRootPath = AppContext.BaseDirectory });

@@ -267,6 +267,8 @@ internal sealed class GatedLog(IEventLog inner) : IEventLog
 
     public ILogHold Hold(string name, StreamId stream, IReadOnlyList<long> next, HoldPolicy policy) => inner.Hold(name, stream, next, policy);
 
+    public void BeginRetention() => inner.BeginRetention();
+
     public ValueTask DisposeAsync() => inner.DisposeAsync();
 }
 

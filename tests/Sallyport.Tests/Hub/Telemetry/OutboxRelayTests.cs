@@ -265,6 +265,8 @@ public sealed class OutboxRelayTests : IAsyncLifetime
 
         public ILogHold Hold(string name, StreamId stream, IReadOnlyList<long> next, HoldPolicy policy) => log.Hold(name, stream, next, policy);
 
+    public void BeginRetention() => log.BeginRetention();
+
         public ValueTask DisposeAsync() => ValueTask.CompletedTask;
 
         private static TaskCompletionSource Open()

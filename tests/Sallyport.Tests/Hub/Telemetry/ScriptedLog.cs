@@ -32,5 +32,9 @@ internal sealed class ScriptedLog : IEventLog
 
     public ILogHold Hold(string name, StreamId stream, IReadOnlyList<long> next, HoldPolicy policy) => throw new NotSupportedException("nothing to hold");
 
+    public void BeginRetention()
+    {
+    }
+
     public ValueTask DisposeAsync() => default;
 }

@@ -81,5 +81,7 @@ internal sealed class TrimmedLog(IEventLog inner, long first) : IEventLog
 
     public ILogHold Hold(string name, StreamId stream, IReadOnlyList<long> next, HoldPolicy policy) => inner.Hold(name, stream, next, policy);
 
+    public void BeginRetention() => inner.BeginRetention();
+
     public ValueTask DisposeAsync() => inner.DisposeAsync();
 }

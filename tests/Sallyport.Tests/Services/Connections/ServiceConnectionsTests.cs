@@ -3,6 +3,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Sallyport.Protocol.Errors;
 using Sallyport.Services.Connections;
 using Sallyport.Services.Outgoing;
+using Sallyport.Storage.EventLog;
 
 namespace Sallyport.Tests.Services.Connections;
 
@@ -15,6 +16,7 @@ public sealed class ServiceConnectionsTests : IAsyncLifetime
     private readonly string _name = $"c{Guid.NewGuid():N}";
     private TestHub _hub = null!;
     private bool _mayRun = true;
+    private Action _onRestart = () => { };
 
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
@@ -97,6 +99,25 @@ public sealed class ServiceConnectionsTests : IAsyncLifetime
 
         await connections.DisposeAsync();
         await connections.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task Resume_RetentionRunsMeanwhile_LosesNothingThatWasHeld()
+    {
+        await using var connections = await StartAsync();
+        await connections.PutAsync(Definition(), "p", 2, Cancel);
+        await connections.PauseAsync(_name, Cancel);
+        await _hub.SendAsync(8);
+        _hub.LogTime.Advance(TimeSpan.FromDays(2));
+        _hub.Log.KeepUp();
+        _onRestart = _hub.Log.KeepUp;
+
+        await connections.ResumeAsync(_name, Cancel);
+        _onRestart = () => { };
+
+        Assert.Equal(0, _hub.Log.Describe(StreamId.Events, 0).FirstSequence);
+        await CaughtUpAsync(connections);
+        Assert.Equal(8, Numbers().Count);
     }
 
     [Fact]
@@ -272,10 +293,17 @@ public sealed class ServiceConnectionsTests : IAsyncLifetime
 
     private ConnectionDefinition Definition(bool fromEarliest = false) => new(_name, "sql", Secret, "telemetry", fromEarliest);
 
+    // Asked between the end of one owner and the start of the next.
+    private bool MayRun()
+    {
+        _onRestart();
+        return _mayRun;
+    }
+
     private async Task<ServiceConnections> StartAsync()
     {
         var connections = new ServiceConnections(
-            _hub.Log, _hub.Metadata, new OutgoingOptions { SinksDirectory = _hub.Sinks }, _ => _mayRun, _time, NullLoggerFactory.Instance);
+            _hub.Log, _hub.Metadata, new OutgoingOptions { SinksDirectory = _hub.Sinks }, _ => MayRun(), _time, NullLoggerFactory.Instance);
         await connections.StartAsync(Cancel);
         return connections;
     }

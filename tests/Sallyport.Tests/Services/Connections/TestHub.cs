@@ -38,6 +38,7 @@ internal sealed class TestHub : IAsyncDisposable
         hub.Log = await SegmentLog.OpenAsync(
             new SegmentLogOptions { Directory = hub._directory["log"], PartitionCount = Partitions, SegmentBytes = 4 * 1024 * 1024, CommitBufferBytes = 2 * 1024 * 1024, ReserveBytes = 0 },
             new byte[32], hub.LogTime, NullLogger.Instance);
+        hub.Log.BeginRetention();
         hub.Metadata = await hub._sqlite.OpenAsync();
         return hub;
     }

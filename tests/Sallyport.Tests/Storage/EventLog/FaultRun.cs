@@ -57,7 +57,12 @@ internal sealed class FaultRun
         await log.DisposeAsync();
     }
 
-    private SegmentLog Open() => SegmentLog.Open(_options, new byte[32], _time, NullLogger.Instance, _mutate(_files));
+    private SegmentLog Open()
+    {
+        var log = SegmentLog.Open(_options, new byte[32], _time, NullLogger.Instance, _mutate(_files));
+        log.BeginRetention();
+        return log;
+    }
 
     private async Task LiveAsync()
     {

@@ -32,7 +32,14 @@ internal sealed class LogOnFaultyDisk
 
     public string[] Segments => [.. Files.List().Where(name => name.EndsWith(SegmentHeader.Extension, StringComparison.Ordinal)).Order(StringComparer.Ordinal)];
 
-    public SegmentLog Open() => SegmentLog.Open(Options, Key, Time, Logged, Files);
+    public SegmentLog Open()
+    {
+        var log = OpenWithoutRetention();
+        log.BeginRetention();
+        return log;
+    }
+
+    public SegmentLog OpenWithoutRetention() => SegmentLog.Open(Options, Key, Time, Logged, Files);
 
     public LogVerification Verify() => LogVerifier.Verify(Files, Key, null, TestContext.Current.CancellationToken);
 

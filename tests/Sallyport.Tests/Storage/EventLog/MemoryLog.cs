@@ -91,6 +91,10 @@ internal sealed class MemoryLog : IEventLog
 
     public ILogHold Hold(string name, StreamId stream, IReadOnlyList<long> next, HoldPolicy policy) => new NothingToHold(name);
 
+    public void BeginRetention()
+    {
+    }
+
     public async ValueTask DisposeAsync()
     {
         lock (_gate)

@@ -96,6 +96,23 @@ public sealed class SegmentLogRetentionTests
     }
 
     [Fact]
+    public void Open_ReadersHaveNotNamedTheirHoldsYet_DropsNothing()
+    {
+        var log = _disk.Open();
+        using (log.Hold("sql", StreamId.Events, [0, 0], HoldPolicy.Skip))
+            LogOnFaultyDisk.Fill(log, 3 * LogOnFaultyDisk.SegmentBytes);
+        _disk.Time.Advance(TimeSpan.FromHours(2));
+
+        log = _disk.OpenWithoutRetention();
+        log.KeepUp();
+        using var hold = log.Hold("sql", StreamId.Events, [5, 0], HoldPolicy.Skip);
+        log.BeginRetention();
+        log.KeepUp();
+
+        Assert.Equal(0, log.Describe(StreamId.Events, 0).FirstSequence);
+    }
+
+    [Fact]
     public async Task Hold_AtItsBoundRefusingIngest_RefusesUntilItsReaderCatchesUp()
     {
         _disk.Options = _disk.Options with { RetentionBytes = 2 * LogOnFaultyDisk.SegmentBytes, MaxHeldBytes = 2 * LogOnFaultyDisk.SegmentBytes };
