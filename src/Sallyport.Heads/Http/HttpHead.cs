@@ -33,6 +33,12 @@ public static class HttpHead
         services.AddSingleton<BulkRoutes>();
         services.AddSingleton<PolicyRoutes>();
         services.AddSingleton<CertificateRoutes>();
+        services.TryAddSingleton(new BackoffOptions());
+        services.TryAddSingleton<FailureBackoff>();
+        services.TryAddSingleton(new ConnectionLimitsOptions());
+        services.TryAddSingleton<PreAuthenticationLimits>();
+        services.TryAddSingleton<IpFilter>();
+        services.AddSingleton<LimitRoutes>();
         services.AddSingleton<StatusRoutes>();
         services.AddSingleton<AuditRoutes>();
         services.AddSingleton<OpenApi>();
@@ -65,6 +71,7 @@ public static class HttpHead
         routes.ServiceProvider.GetRequiredService<BulkRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<PolicyRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<CertificateRoutes>().Map(routes);
+        routes.ServiceProvider.GetRequiredService<LimitRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<StatusRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<AuditRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<OpenApi>().Map(routes);

@@ -12,6 +12,7 @@ public interface IMetadata : IAsyncDisposable
 
     IIdentityStore Identities { get; }
     IQuarantineStore Quarantine { get; }
+    IIpFilterStore IpFilter { get; }
     IPolicyStore Policies { get; }
     ISubscriptionStore Subscriptions { get; }
     ICheckpointStore Checkpoints { get; }
@@ -231,6 +232,19 @@ public sealed record RevokedTokenRecord(string Fingerprint, string Subject, Date
 /// <summary>Tokens of an identity's own keys are refused when they end at <paramref name="RefusedUntil"/> or before.</summary>
 /// <param name="GenerationId">A reset does not concern a later identity of the same name.</param>
 public sealed record TokenResetRecord(string DeviceId, string? ModuleId, string GenerationId, DateTimeOffset RefusedUntil, DateTimeOffset ResetTime);
+
+/// <summary>From which networks anybody may connect.</summary>
+public interface IIpFilterStore
+{
+    /// <summary>In the order in which they are tried.</summary>
+    IReadOnlyList<IpFilterRecord> List(MetadataTransaction tx);
+
+    /// <summary>Puts these in the place of all there are.</summary>
+    void Replace(MetadataTransaction tx, IReadOnlyList<IpFilterRecord> rules);
+}
+
+/// <param name="Network">For example <c>192.0.2.0/24</c>.</param>
+public sealed record IpFilterRecord(string Name, string Network, bool Allows);
 
 /// <summary>Events to append that were decided in a metadata transaction; one relay appends and then deletes them.</summary>
 public interface IOutboxStore

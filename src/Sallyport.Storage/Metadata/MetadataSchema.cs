@@ -11,7 +11,7 @@ internal static class MetadataSchema
     /// <summary>"SLPT", in the header of the file: tells <c>file(1)</c> and us whose database it is.</summary>
     public const int ApplicationId = 0x534C5054;
 
-    public static readonly IReadOnlyList<string> Steps = [Initial, HubId, PhysicalZone, CertificateAuthorities, Revocations];
+    public static readonly IReadOnlyList<string> Steps = [Initial, HubId, PhysicalZone, CertificateAuthorities, Revocations, IpFilter];
 
     private const string PhysicalZone = """
         -- Devices whose word is not taken. Bound to the id, not to the registered identity: deleting a device and making it anew
@@ -34,6 +34,16 @@ internal static class MetadataSchema
         -- With which key the marks were made, and whether every row has them: rows from before get theirs at start, and all of them do
         -- when that key is gone.
         CREATE TABLE mark_key (key_id TEXT NOT NULL PRIMARY KEY, complete INTEGER NOT NULL CHECK (complete IN (0, 1))) STRICT, WITHOUT ROWID;
+        """;
+
+    private const string IpFilter = """
+        -- The first rule that fits decides.
+        CREATE TABLE ip_filter (
+            position INTEGER NOT NULL PRIMARY KEY,
+            name     TEXT    NOT NULL UNIQUE COLLATE NOCASE,
+            network  TEXT    NOT NULL,
+            allows   INTEGER NOT NULL CHECK (allows IN (0, 1))
+        ) STRICT;
         """;
 
     // Tells this hub's rows from another's where both write, also from those of a hub set up anew under the same name.

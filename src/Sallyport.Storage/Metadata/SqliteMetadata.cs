@@ -25,6 +25,7 @@ public sealed class SqliteMetadata : IMetadata
     {
         _identities = new IdentityTable(secrets);
         Quarantine = new QuarantineTable();
+        IpFilter = new IpFilterTable();
         Policies = new PolicyTable(secrets);
         Connections = new ConnectionTable(secrets);
         Subscriptions = new SubscriptionTable();
@@ -40,6 +41,8 @@ public sealed class SqliteMetadata : IMetadata
     public IIdentityStore Identities => _identities;
 
     public IQuarantineStore Quarantine { get; }
+
+    public IIpFilterStore IpFilter { get; }
 
     public IPolicyStore Policies { get; }
 

@@ -88,6 +88,7 @@ internal static class CommandLine
         AuditCommand.Create(verbs, terminal),
         MonitorEventsCommand.Create(verbs),
         SimulateCommand.Create(verbs),
+        .. LimitCommands.Create(verbs),
         .. StatusCommands.Create(verbs),
     ];
 

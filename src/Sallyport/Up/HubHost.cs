@@ -145,6 +145,7 @@ internal sealed class HubHost : IAsyncDisposable
         // What devices do, and what becomes of it.
         var backoff = new FailureBackoff(settings.Limits.Backoff, time);
         var limits = new PreAuthenticationLimits(settings.Limits.Connections, backoff);
+        var filter = parts.Add(new IpFilter(metadata, audit));
         var quotas = new Quotas(settings.Limits.Quotas, time);
         var line = new QuarantineLine();
         var quarantine = parts.Add(new Quarantine(metadata, line, audit, time));
@@ -159,7 +160,8 @@ internal sealed class HubHost : IAsyncDisposable
         await connections.StartAsync(CancellationToken.None).ConfigureAwait(false);
         events.BeginRetention();
 
-        var listeners = new GuardedListeners(sockets.Take, backoff.IsRefused, new SocketConnectionFactoryOptions { MaxReadBufferSize = UnreadBytesMax }, logs);
+        var listeners = new GuardedListeners(sockets.Take, address => filter.Refuses(address) || backoff.IsRefused(address), new SocketConnectionFactoryOptions { MaxReadBufferSize = UnreadBytesMax }, logs);
+        filter.Changed += () => listeners.Cut(filter.Denies, "an IP filter rule denies the address");
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "sallyport", ContentRootPath = AppContext.BaseDirectory });
         builder.Services
             .AddLogging()
@@ -189,6 +191,9 @@ internal sealed class HubHost : IAsyncDisposable
             .AddSingleton(new RegistryOptions { AllowSharedCredentials = settings.Registry.InsecureSharedCredentials is not null })
             .AddSingleton(ingest)
             .AddSingleton(quotas)
+            .AddSingleton(backoff)
+            .AddSingleton(limits)
+            .AddSingleton(filter)
             .AddSingleton<IConnectionListenerFactory>(listeners)
             .AddSingleton(mqtt)
             .AddSingleton<ISettingsInForce>(live)

@@ -11,7 +11,8 @@ public sealed class UsageTests
         "policy list", "policy show -n p", "policy create -n p --permissions twin-read", "policy renew-key -n p --rk swap", "policy delete -n p -y",
         "generate-sas-token", "connection create sql -n c --connection-string - --table t", "connection show -n c", "connection list",
         "connection pause -n c", "connection resume -n c", "connection test -n c", "connection delete -n c -y",
-        "device quarantine d1", "device release d1", "device list-quarantined", "security posture", "audit list", "audit export", "audit verify", "audit anchor", "monitor-events", "simulate", "status", "config show");
+        "device quarantine d1", "device release d1", "device list-quarantined", "security posture", "audit list", "audit export", "audit verify", "audit anchor", "limits show", "ip-filter list", "ip-filter add -n r --network ::/0 --action deny", "ip-filter delete -n r", "ip-filter move -n r --position 1",
+        "ip-filter set --rules @missing.json", "monitor-events", "simulate", "status", "config show");
 
     [Theory]
     [MemberData(nameof(Verbs))]

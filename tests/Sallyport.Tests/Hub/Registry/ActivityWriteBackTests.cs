@@ -117,6 +117,7 @@ public sealed class ActivityWriteBackTests : IAsyncLifetime
         public string HubId => inner.HubId;
         public IIdentityStore Identities => inner.Identities;
         public IQuarantineStore Quarantine => inner.Quarantine;
+        public IIpFilterStore IpFilter => inner.IpFilter;
         public IPolicyStore Policies => inner.Policies;
         public ISubscriptionStore Subscriptions => inner.Subscriptions;
         public ICheckpointStore Checkpoints => inner.Checkpoints;

@@ -186,6 +186,17 @@ public abstract class StoresContract : MetadataContract
     }
 
     [Fact]
+    public async Task IpFilter_Replaced_KeepsItsOrder()
+    {
+        IpFilterRecord[] rules = [new("z", "192.0.2.0/24", true), new("a", "::/0", false)];
+        await WriteAsync(tx => Metadata.IpFilter.Replace(tx, [new("old", "10.0.0.0/8", true)]));
+        await WriteAsync(tx => Metadata.IpFilter.Replace(tx, rules));
+        await ReopenAsync();
+
+        Assert.Equal(rules, Metadata.Read(Metadata.IpFilter.List));
+    }
+
+    [Fact]
     public async Task Quarantine_SurvivesReopeningAndTheDevice()
     {
         await WriteAsync(tx =>
