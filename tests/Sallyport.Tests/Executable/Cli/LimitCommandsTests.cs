@@ -42,7 +42,7 @@ public sealed class LimitCommandsTests(CliHub hub) : IClassFixture<CliHub>
         Assert.False(await IsClosedAsync(elsewhere));
         Assert.Equal(["friends"], Names(await hub.JsonAsync("ip-filter", "list")));
         Assert.Contains("There is no rule thief", (await hub.RunAsync("ip-filter", "delete", "-n", "thief")).Error);
-        Assert.Contains("network:", (await hub.RunAsync("ip-filter", "add", "-n", "x", "--network", "127.0.0.1/64", "--action", "deny")).Error);
+        Assert.Contains("Network:", (await hub.RunAsync("ip-filter", "add", "-n", "x", "--network", "127.0.0.1/64", "--action", "deny")).Error);
     }
 
     private static IEnumerable<string?> Names(JsonNode rules) => rules.AsArray().Select(rule => (string?)rule!["name"]);
