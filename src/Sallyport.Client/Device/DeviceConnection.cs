@@ -172,8 +172,8 @@ internal sealed class DeviceConnection : IAsyncDisposable
                 return;
             }
 
-            _session.TryPublish(_output, one.Topic, one.Body.Span, qos: 1, NowMs, out var packetId, dup: one.WasSent);
-            one.WasSent = true;
+            _session.TryPublish(_output, one.Topic, one.Body.Span, qos: 1, NowMs, out var packetId, sentAs: one.PacketId);
+            one.PacketId = packetId;
             _inFlight.Add(packetId, one);
         }
     }

@@ -9,8 +9,8 @@ internal sealed class Outgoing(byte[] topic, ReadOnlyMemory<byte> body, Cancella
 
     public ReadOnlyMemory<byte> Body { get; } = body;
 
-    /// <summary>On this connection or an earlier one. Used by the loop that owns the connection.</summary>
-    public bool WasSent { get; set; }
+    /// <summary>What it was sent with, on this connection or an earlier one; 0 before. Used by the loop that owns the connection.</summary>
+    public ushort PacketId { get; set; }
 
     public bool IsGivenUp => cancel.IsCancellationRequested;
 

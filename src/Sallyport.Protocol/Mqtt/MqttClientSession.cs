@@ -54,7 +54,7 @@ public sealed record MqttClientOptions(int MaxInFlight = 100);
 /// Used by one driver at a time; not thread-safe. Times are monotonic milliseconds of any origin.
 /// </summary>
 /// <remarks>
-/// The driver owns retransmission: after a reconnect it publishes again, with <c>dup</c>, what was not acknowledged.
+/// The driver owns retransmission: after a reconnect it publishes again, first and with the id of before, what was not acknowledged.
 /// </remarks>
 public sealed class MqttClientSession(MqttClientOptions options)
 {
@@ -96,10 +96,10 @@ public sealed class MqttClientSession(MqttClientOptions options)
     /// <param name="topic">UTF-8, at most 65,535 bytes.</param>
     /// <param name="qos">0 or 1.</param>
     /// <param name="packetId">The id that its PUBACK will carry; 0 with QoS 0.</param>
-    /// <param name="dup">The message was sent before, on this connection or an earlier one.</param>
+    /// <param name="sentAs">The id that the message of QoS 1 was sent with on an earlier connection; 0 when it was not sent yet.</param>
     /// <returns>False, and nothing written, when the window is full (<see cref="HasRoom"/>).</returns>
     public bool TryPublish(
-        IBufferWriter<byte> output, ReadOnlySpan<byte> topic, ReadOnlySpan<byte> payload, byte qos, long nowMs, out ushort packetId, bool retain = false, bool dup = false)
+        IBufferWriter<byte> output, ReadOnlySpan<byte> topic, ReadOnlySpan<byte> payload, byte qos, long nowMs, out ushort packetId, bool retain = false, ushort sentAs = 0)
     {
         Demand(MqttClientState.Connected);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(qos, (byte)1);
@@ -109,11 +109,12 @@ public sealed class MqttClientSession(MqttClientOptions options)
             if (!HasRoom)
                 return false;
 
-            packetId = NextPacketId();
-            _inFlight.Add(packetId);
+            packetId = sentAs != 0 ? sentAs : NextPacketId(); // [MQTT-4.4.0-1]
+            if (!_inFlight.Add(packetId))
+                throw new ArgumentException($"packet id {packetId} is in use", nameof(sentAs));
         }
 
-        MqttWriter.Publish(output, dup && qos == 1, qos, retain, packetId, topic, payload); // [MQTT-3.3.1-1] [MQTT-3.3.1-2] [MQTT-4.3.2-1]
+        MqttWriter.Publish(output, sentAs != 0 && qos == 1, qos, retain, packetId, topic, payload); // [MQTT-3.3.1-1] [MQTT-3.3.1-2] [MQTT-4.3.2-1]
         Sent(nowMs);
         return true;
     }

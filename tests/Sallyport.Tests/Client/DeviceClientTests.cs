@@ -87,12 +87,12 @@ public sealed class DeviceClientTests : IDisposable
     {
         await using var client = Client();
         var sent = Enumerable.Range(0, 3).Select(i => client.SendAsync(Text($"{i}"))).ToList();
+        int[] packetIds;
         using (var wire = await _hub.AcceptAsync())
         {
             await wire.WelcomeAsync();
             var first = await wire.ExpectPublishAsync();
-            await wire.ExpectPublishAsync();
-            await wire.ExpectPublishAsync();
+            packetIds = [(await wire.ExpectPublishAsync()).PacketId, (await wire.ExpectPublishAsync()).PacketId];
             await wire.SendAsync(Packets.PubAck(first.PacketId));
             await sent[0];
         }
@@ -105,6 +105,7 @@ public sealed class DeviceClientTests : IDisposable
 
         Assert.Equal(("1", true), (second.Payload, second.Dup)); // [MQTT-4.4.0-1]
         Assert.Equal(("2", true), (third.Payload, third.Dup));
+        Assert.Equal(packetIds, new int[] { second.PacketId, third.PacketId });
         await again.SendAsync(Packets.Concat(Packets.PubAck(second.PacketId), Packets.PubAck(third.PacketId)));
         await Task.WhenAll(sent);
     }

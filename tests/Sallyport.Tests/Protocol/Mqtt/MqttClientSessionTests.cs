@@ -61,7 +61,8 @@ public sealed class MqttClientSessionTests
         Assert.Empty(Sent());
         Assert.Equal(MqttClientEvent.Acknowledged, Read(Packets.PubAck(first), out var packet));
         Assert.Equal(first, packet.PacketId);
-        Assert.True(_session.TryPublish(_output, "t"u8, "c"u8, 1, 0, out _, dup: true));
+        Assert.True(_session.TryPublish(_output, "t"u8, "c"u8, 1, 0, out var again, sentAs: 77));
+        Assert.Equal(77, again);
         Assert.Equal(0x3a, Sent()[0]); // [MQTT-3.3.1-1]
     }
 
@@ -70,7 +71,7 @@ public sealed class MqttClientSessionTests
     {
         Connect();
 
-        Assert.True(_session.TryPublish(_output, "t"u8, "a"u8, 0, 0, out var id, dup: true));
+        Assert.True(_session.TryPublish(_output, "t"u8, "a"u8, 0, 0, out var id, sentAs: 77));
         Assert.Equal(0, id);
         Assert.Equal([0x30, 4, 0, 1, (byte)'t', (byte)'a'], Sent());
     }
