@@ -26,6 +26,7 @@ public static class HttpHead
         services.AddHttpBounds();
         services.TryAddSingleton<ActivityWriteBack>();
         services.TryAddSingleton(new RegistryOptions());
+        services.TryAddSingleton<IKeyAttestation, NoKeyAttestation>();
         services.TryAddSingleton(new QuotaOptions());
         services.TryAddSingleton<Quotas>();
         services.TryAddSingleton<DeviceRegistry>();

@@ -23,6 +23,9 @@ public sealed record HubFacts
     /// <inheritdoc cref="KeyFile"/>
     public string DataDirectory { get; init; } = "";
 
+    /// <summary>What a token may live at most; null: there is no maximum.</summary>
+    public TimeSpan? MaxTokenLifetime { get; init; }
+
     /// <summary>Loosened defences in force.</summary>
     public IReadOnlyList<LoosenedDefence> Loosened { get; init; } = [];
 

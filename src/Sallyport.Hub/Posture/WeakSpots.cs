@@ -36,6 +36,7 @@ internal static class WeakSpots
         new("long-lived-tokens", LongLivedTokens),
         new("never-connected", e => Some("never-connected", PostureLevel.Low, "Identities are enabled and have never connected: nobody would notice who uses their keys.",
             "registry", e.Registry.NeverConnected, "device-identity delete -d ID, or device-identity update -d ID --status disabled")),
+        new("no-token-lifetime-maximum", NoTokenLifetimeMaximum),
         new("open-without-production", OpenWithoutProduction),
         new("owner-string-on-disk", OwnerStringOnDisk),
         new("plain-connections", PlainConnections),
@@ -103,6 +104,11 @@ internal static class WeakSpots
             "tokens", [.. tokens.Select(token => string.Create(CultureInfo.InvariantCulture, $"{token.Subject}: {token.Lifetime.TotalDays:0.#} days"))],
             "make tokens for hours and renew them, as SDKs do by themselves from a connection string");
     }
+
+    private static Finding? NoTokenLifetimeMaximum(Evidence e) => e.Facts.MaxTokenLifetime is null
+        ? new("no-token-lifetime-maximum", PostureLevel.Low, "Tokens may live as long as their makers like: one that leaks may open for years.",
+            "Access:MaxTokenLifetimeMinutes", 1, [], "Access:MaxTokenLifetimeMinutes 1440, or what your services need; SDKs make tokens of 60 minutes")
+        : null;
 
     private static Finding? OpenWithoutProduction(Evidence e) => e.Facts.IsProduction ? null : Some(
         "open-without-production", PostureLevel.High, "The hub listens beyond this machine in development mode, which takes what production refuses.",

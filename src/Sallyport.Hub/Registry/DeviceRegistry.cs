@@ -2,6 +2,7 @@ using Sallyport.Hub.Access;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Limits;
+using Sallyport.Hub.Physical;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
 using Sallyport.Storage.Metadata;
@@ -63,7 +64,7 @@ public sealed class DeviceRegistry
     /// <param name="names">The hub's name goes into the events that tell of new and deleted identities.</param>
     public DeviceRegistry(
         IMetadata metadata, ConnectedDevices connected, ActivityWriteBack activity, IdentityCache authentication, IAuditTrail audit, HubNames names, RegistryOptions options, Quotas quotas,
-        TimeProvider time)
+        IKeyAttestation attestation, TimeProvider time)
     {
         _metadata = metadata;
         _quotas = quotas;
@@ -71,7 +72,7 @@ public sealed class DeviceRegistry
         _activity = activity;
         _authentication = authentication;
         _audit = audit;
-        _rules = new IdentityRules(metadata.Identities, metadata.Outbox, new LifecycleEvents(names, time), options, time);
+        _rules = new IdentityRules(metadata.Identities, metadata.Outbox, new LifecycleEvents(names, time), options, attestation, time);
     }
 
     public int ConnectedCount => _connected.Count;

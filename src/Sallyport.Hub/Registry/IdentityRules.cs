@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Security.Cryptography;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Physical;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
 using Sallyport.Storage.Metadata;
@@ -34,7 +35,7 @@ internal sealed record IdentityDecision(Identity Identity, IdentityRecord? Befor
 /// The rules of the registry on one transaction: <see cref="Decide"/> checks a change and says what it would make,
 /// <see cref="Apply"/> also makes it, and does nothing when it refuses. Stateless; thread-safe.
 /// </summary>
-internal sealed class IdentityRules(IIdentityStore identities, IOutboxStore outbox, LifecycleEvents events, RegistryOptions options, TimeProvider time)
+internal sealed class IdentityRules(IIdentityStore identities, IOutboxStore outbox, LifecycleEvents events, RegistryOptions options, IKeyAttestation attestation, TimeProvider time)
 {
     // Of a mark: the identity itself and whoever else has it; more than two only where sharing was allowed.
     private const int MaxSameMarks = 4;
@@ -61,12 +62,20 @@ internal sealed class IdentityRules(IIdentityStore identities, IOutboxStore outb
 
         var before = change.Mode is PutMode.Update ? Require(tx, identity) : identities.Find(tx, identity.DeviceId, identity.ModuleId);
         if (before is null)
-            return Unshared(tx, new IdentityDecision(identity, null, Created(identity, change.Draft!)), change.Draft);
+            return Allowed(tx, new IdentityDecision(identity, null, Created(identity, change.Draft!)), change.Draft);
         if (change.Mode is PutMode.Create)
             throw new HubException(identity.IsModule ? HubErrors.ModuleAlreadyExists : HubErrors.DeviceAlreadyExists, $"{identity} exists already");
 
         change.Condition.Require(before.ETag);
-        return Unshared(tx, new IdentityDecision(identity, before, change.Draft is null ? null : Changed(before, change.Draft) with { ETag = before.ETag + 1 }), change.Draft);
+        return Allowed(tx, new IdentityDecision(identity, before, change.Draft is null ? null : Changed(before, change.Draft) with { ETag = before.ETag + 1 }), change.Draft);
+    }
+
+    private IdentityDecision Allowed(MetadataTransaction tx, IdentityDecision decision, IdentityDraft? draft)
+    {
+        if (decision.After is not null && attestation.ObjectsTo(decision.After) is { } objection)
+            throw new HubException(HubErrors.ArgumentInvalid, objection);
+
+        return Unshared(tx, decision, draft);
     }
 
     /// <summary>

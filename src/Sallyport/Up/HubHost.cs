@@ -139,7 +139,9 @@ internal sealed class HubHost : IAsyncDisposable
         var revoked = parts.Add(new RevokedTokens(metadata, audit, time));
         var tokens = new TokenCheck(names, revoked, settings.Access.Tokens, time);
         var sightings = new Sightings(time);
-        var devices = new SightedDevices(new DeviceAuthenticator(tokens, identities, policies, authorities, audit, attempts, time), sightings);
+        var attestation = new NoKeyAttestation();
+        var devices = new SightedDevices(
+            new AttestedDevices(new DeviceAuthenticator(tokens, identities, policies, authorities, audit, attempts, time), attestation, audit, attempts), sightings);
         var services = new SightedServices(new ServiceAuthenticator(tokens, policies, audit, attempts), sightings);
 
         // What devices do, and what becomes of it.
@@ -184,6 +186,7 @@ internal sealed class HubHost : IAsyncDisposable
             .AddSingleton<IDeviceAuthentication>(devices)
             .AddSingleton<IServiceAuthentication>(services)
             .AddSingleton(connected)
+            .AddSingleton<IKeyAttestation>(attestation)
             .AddSingleton(quarantine)
             .AddSingleton(clones)
             .AddSingleton(sightings)

@@ -28,6 +28,7 @@ internal sealed class RunningFacts(LiveSettings live, DataDirectory data, Listen
             OwnerStringFile = settings.Hub.Production ? null : data.EndpointsPath,
             KeyFile = KeyFile.PathOf(data, settings.Hub.KeyFile, Environment.GetEnvironmentVariable),
             DataDirectory = data.Path,
+            MaxTokenLifetime = settings.Access.Tokens.MaxLifetime,
             Loosened = [.. AllSettings.Insecure(settings).Select(loosened => new LoosenedDefence(
                 loosened.Setting.Key, loosened.Switch.ToString(), loosened.Switch.Objection(now), loosened.Switch.IsOver(now)))],
             PlainConnections = connections.WithoutTls(),

@@ -28,7 +28,7 @@ public sealed class PostureCheckTests : IAsyncLifetime
         _quarantine = new Quarantine(_fixture.Metadata, new QuarantineLine(), _fixture.Audit, _fixture.Time);
         var clones = new CloneSuspicion(new CloneRule(), _quarantine, _fixture.Audit, _fixture.Time, NullLogger<CloneSuspicion>.Instance);
         _check = new PostureCheck(
-            _fixture.Metadata, _policies, _quarantine, clones, new Sightings(_fixture.Time), () => new HubFacts { IsProduction = true }, _fixture.Time);
+            _fixture.Metadata, _policies, _quarantine, clones, new Sightings(_fixture.Time), () => new HubFacts { IsProduction = true, MaxTokenLifetime = TimeSpan.FromDays(1) }, _fixture.Time);
     }
 
     public async ValueTask DisposeAsync()

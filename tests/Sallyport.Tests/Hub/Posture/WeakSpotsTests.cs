@@ -17,7 +17,7 @@ public sealed class WeakSpotsTests
     private static readonly DateTimeOffset Now = Time.GetUtcNow();
 
     private static Evidence Calm => new(
-        Now, new HubFacts { IsProduction = true, KeyFile = "/etc/sallyport/key", DataDirectory = "/var/lib/sallyport/data" }, new RegistryTally(), (0, []),
+        Now, new HubFacts { IsProduction = true, MaxTokenLifetime = TimeSpan.FromDays(1), KeyFile = "/etc/sallyport/key", DataDirectory = "/var/lib/sallyport/data" }, new RegistryTally(), (0, []),
         [new PolicyRecord("iothubowner", (long)AzureRights.All, "k", "k", 1, Now)], [], [], [], new Sightings(Time));
 
     [Fact]
@@ -105,6 +105,10 @@ public sealed class WeakSpotsTests
 
         Expect("long-lived-tokens", level, Calm with { Seen = seen }, string.Create(System.Globalization.CultureInfo.InvariantCulture, $"d1: {hours / 24.0:0.#} days"));
     }
+
+    [Fact]
+    public void NoTokenLifetimeMaximum_GoesWithOne() =>
+        Expect("no-token-lifetime-maximum", PostureLevel.Low, With(facts => facts with { MaxTokenLifetime = null }));
 
     [Fact]
     public void Certificates_AreNoLongLivedTokens()

@@ -6,6 +6,7 @@ using Sallyport.Hub.Audit;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Limits;
 using Sallyport.Hub.Diagnosis;
+using Sallyport.Hub.Physical;
 using Sallyport.Hub.Registry;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
@@ -22,14 +23,14 @@ internal sealed class RegistryFixture : IAsyncDisposable
 
     private readonly SqliteFixture _files;
 
-    private RegistryFixture(SqliteFixture files, SqliteMetadata metadata, RegistryOptions options)
+    private RegistryFixture(SqliteFixture files, SqliteMetadata metadata, RegistryOptions options, IKeyAttestation attestation)
     {
         _files = files;
         Metadata = metadata;
         Connected = new ConnectedDevices(new Attempts(_ => true, Time), Time);
         Activity = new ActivityWriteBack(metadata, Connected, Time, NullLogger<ActivityWriteBack>.Instance);
         Cache = new IdentityCache(metadata);
-        Registry = new DeviceRegistry(metadata, Connected, Activity, Cache, Audit, new HubNames(["hub.test"]), options, new Quotas(new QuotaOptions(), Time), Time);
+        Registry = new DeviceRegistry(metadata, Connected, Activity, Cache, Audit, new HubNames(["hub.test"]), options, new Quotas(new QuotaOptions(), Time), attestation, Time);
     }
 
     public FakeTimeProvider Time { get; } = new(new DateTimeOffset(2026, 1, 2, 12, 0, 0, TimeSpan.Zero));
@@ -40,10 +41,10 @@ internal sealed class RegistryFixture : IAsyncDisposable
     public IdentityCache Cache { get; }
     public DeviceRegistry Registry { get; }
 
-    public static async Task<RegistryFixture> OpenAsync(RegistryOptions? options = null)
+    public static async Task<RegistryFixture> OpenAsync(RegistryOptions? options = null, IKeyAttestation? attestation = null)
     {
         var files = new SqliteFixture();
-        return new RegistryFixture(files, await files.OpenAsync(), options ?? new RegistryOptions());
+        return new RegistryFixture(files, await files.OpenAsync(), options ?? new RegistryOptions(), attestation ?? new NoKeyAttestation());
     }
 
     public async Task<IdentityRecord> CreateAsync(string deviceId, string? moduleId = null, IdentityDraft? draft = null) =>

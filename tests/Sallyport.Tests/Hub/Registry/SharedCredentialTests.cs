@@ -1,4 +1,5 @@
 using Sallyport.Hub.Limits;
+using Sallyport.Hub.Physical;
 using Sallyport.Hub.Registry;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
@@ -85,7 +86,7 @@ public sealed class SharedCredentialTests
         await fixture.CreateAsync("d1", draft: Keys(One, Two));
         await fixture.CreateAsync("d2", draft: Keys(One, Three));
         var strict = new DeviceRegistry(
-            fixture.Metadata, fixture.Connected, fixture.Activity, fixture.Cache, fixture.Audit, new(["hub.test"]), new RegistryOptions(), new Quotas(new QuotaOptions(), fixture.Time), fixture.Time);
+            fixture.Metadata, fixture.Connected, fixture.Activity, fixture.Cache, fixture.Audit, new(["hub.test"]), new RegistryOptions(), new Quotas(new QuotaOptions(), fixture.Time), new NoKeyAttestation(), fixture.Time);
 
         // An SDK that changes the status sends the keys back with it.
         var kept = await strict.ChangeAsync(
