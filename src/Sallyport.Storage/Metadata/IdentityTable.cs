@@ -76,13 +76,14 @@ internal sealed class IdentityTable(SecretBox secrets) : IIdentityStore
     public IReadOnlyList<IdentityRecord> ListModules(MetadataTransaction tx, string deviceId) =>
         SqliteSession.Of(tx)[Select + " WHERE device_id = $1 AND module_id > '' ORDER BY module_id"].All(Record, deviceId);
 
+    // In two steps: as one statement SQLite goes through every row instead of the indices.
     public IReadOnlyList<IdentityRecord> FindByCredential(MetadataTransaction tx, string credential, int top) =>
-        SqliteSession.Of(tx)[Select + """
-             WHERE (device_id, module_id) IN (
-                SELECT device_id, module_id FROM identity WHERE primary_mark = $1
-                UNION SELECT device_id, module_id FROM identity WHERE secondary_mark = $1
-                LIMIT $2)
-            """].All(Record, secrets.Mark(credential), top);
+        [.. SqliteSession.Of(tx)["""
+            SELECT device_id, module_id FROM identity WHERE primary_mark = $1
+            UNION SELECT device_id, module_id FROM identity WHERE secondary_mark = $1
+            LIMIT $2
+            """].All(row => (Device: row.GetString(0), Module: row.GetString(1)), secrets.Mark(credential), top)
+            .Select(id => Find(tx, id.Device, id.Module)!)];
 
     public (long Count, IReadOnlyList<string> Examples) FindShared(MetadataTransaction tx, int top)
     {
