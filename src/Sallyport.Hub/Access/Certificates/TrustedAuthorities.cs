@@ -153,7 +153,7 @@ internal sealed class TrustedAuthorities(IReadOnlyList<CertificateAuthority> all
     {
         X509ChainStatusFlags.NotSignatureValid => "does not bear the signature of its issuer",
         X509ChainStatusFlags.NotValidForUsage => "is not for client authentication",
-        X509ChainStatusFlags.InvalidBasicConstraints => "was issued by one that may not issue certificates, or not so far above the device",
+        X509ChainStatusFlags.InvalidBasicConstraints => "may not issue certificates, or not so far above the device",
         X509ChainStatusFlags.InvalidNameConstraints or X509ChainStatusFlags.HasNotPermittedNameConstraint or X509ChainStatusFlags.HasExcludedNameConstraint
             or X509ChainStatusFlags.HasNotDefinedNameConstraint or X509ChainStatusFlags.HasNotSupportedNameConstraint => "is outside the names that its issuers may sign for",
         X509ChainStatusFlags.HasNotSupportedCriticalExtension => "has a critical extension that is not understood",

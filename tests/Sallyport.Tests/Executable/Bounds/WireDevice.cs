@@ -17,16 +17,17 @@ internal sealed class WireDevice(string id, Stream stream) : IAsyncDisposable
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
     /// <param name="transport"><c>MQTT</c> or <c>MQTT-WS</c>.</param>
-    public static async Task<WireDevice> OpenAsync(EndpointsFile endpoints, string transport, string id = "d1") =>
-        new(id, transport == "MQTT" ? await TlsAsync(endpoints, endpoints.MqttsPort!.Value) : await WebSocketAsync(endpoints));
+    /// <param name="shown">The certificate that is shown in the handshake; null for none.</param>
+    public static async Task<WireDevice> OpenAsync(EndpointsFile endpoints, string transport, string id = "d1", SslStreamCertificateContext? shown = null) =>
+        new(id, transport == "MQTT" ? await TlsAsync(endpoints, endpoints.MqttsPort!.Value, shown) : await WebSocketAsync(endpoints, shown));
 
     /// <summary>A TLS connection of which nothing was used yet.</summary>
-    public static async Task<SslStream> TlsAsync(EndpointsFile endpoints, int port)
+    public static async Task<SslStream> TlsAsync(EndpointsFile endpoints, int port, SslStreamCertificateContext? shown = null)
     {
         var tcp = new TcpClient();
         await tcp.ConnectAsync("localhost", port, Cancel);
         var tls = new SslStream(tcp.GetStream());
-        await tls.AuthenticateAsClientAsync(new SslClientAuthenticationOptions { TargetHost = "localhost", CertificateChainPolicy = Trust(endpoints) }, Cancel);
+        await tls.AuthenticateAsClientAsync(new SslClientAuthenticationOptions { TargetHost = "localhost", CertificateChainPolicy = Trust(endpoints), ClientCertificateContext = shown }, Cancel);
         return tls;
     }
 
@@ -36,6 +37,18 @@ internal sealed class WireDevice(string id, Stream stream) : IAsyncDisposable
         var token = SharedAccessSignature.Create($"localhost/devices/{id}", key, tokenExpires);
         await SendAsync(Packets.Of(o => MqttWriter.Connect(o, new MqttConnect(id, true, 60, $"localhost/{id}/?api-version=2021-04-12", token, null))));
         await ExpectAsync(Packets.ConnAck(MqttConnectCode.Accepted));
+    }
+
+    /// <summary>Connects without a password: the certificate of the handshake is all.</summary>
+    /// <param name="module">Null: the device itself.</param>
+    public async Task<MqttConnectCode> ConnectByCertificateAsync(string? module = null)
+    {
+        var client = module is null ? id : $"{id}/{module}";
+        await SendAsync(Packets.Of(o => MqttWriter.Connect(o, new MqttConnect(client, true, 60, $"localhost/{client}/?api-version=2021-04-12", null, null))));
+        var answer = new byte[4];
+        await stream.ReadExactlyAsync(answer, Cancel).AsTask().WaitAsync(MqttTestClient.Patience);
+        Assert.Equal(0x20, answer[0]);
+        return (MqttConnectCode)answer[3];
     }
 
     public byte[] Telemetry(string payload, ushort packetId = 1, string bag = "", byte qos = 1) =>
@@ -85,17 +98,18 @@ internal sealed class WireDevice(string id, Stream stream) : IAsyncDisposable
 
     public ValueTask DisposeAsync() => stream.DisposeAsync();
 
-    private static X509ChainPolicy Trust(EndpointsFile endpoints)
+    internal static X509ChainPolicy Trust(EndpointsFile endpoints)
     {
         var trust = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
         trust.CustomTrustStore.ImportFromPemFile(endpoints.CaFile!);
         return trust;
     }
 
-    private static async Task<Stream> WebSocketAsync(EndpointsFile endpoints)
+    private static async Task<Stream> WebSocketAsync(EndpointsFile endpoints, SslStreamCertificateContext? shown)
     {
         using var handler = new SocketsHttpHandler();
         handler.SslOptions.CertificateChainPolicy = Trust(endpoints);
+        handler.SslOptions.ClientCertificateContext = shown;
         var socket = new ClientWebSocket();
         socket.Options.AddSubProtocol("mqtt");
         await socket.ConnectAsync(

@@ -1,3 +1,4 @@
+using System.Formats.Asn1;
 using System.Numerics;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
@@ -49,11 +50,10 @@ internal sealed class TestAuthority
     /// <summary>A device's certificate with its key; each parameter makes it bad in one way.</summary>
     public X509Certificate2 Leaf(
         string commonName, DateTimeOffset? notBefore = null, DateTimeOffset? notAfter = null, string? purpose = ClientAuth,
-        X509KeyUsageFlags? usage = X509KeyUsageFlags.DigitalSignature, bool isAuthority = false, int paddingBytes = 0, string? subject = null,
-        HashAlgorithmName? hash = null)
+        X509KeyUsageFlags? usage = X509KeyUsageFlags.DigitalSignature, bool isAuthority = false, int paddingBytes = 0, string? subject = null)
     {
         var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-        var request = Request(subject ?? $"CN=\"{commonName}\"", key, hash);
+        var request = Request(subject ?? $"CN=\"{commonName}\"", key);
         request.CertificateExtensions.Add(new X509BasicConstraintsExtension(isAuthority, false, 0, true));
         if (usage is { } flags)
             request.CertificateExtensions.Add(new X509KeyUsageExtension(flags, true));
@@ -62,6 +62,40 @@ internal sealed class TestAuthority
         if (paddingBytes > 0)
             request.CertificateExtensions.Add(new X509Extension("1.3.6.1.4.1.55555.1", RandomNumberGenerator.GetBytes(paddingBytes), false));
         return Sign(request, notBefore ?? _now.AddDays(-10), notAfter ?? _now.AddDays(300)).CopyWithPrivateKey(key);
+    }
+
+    /// <summary>A leaf of X.509 version 1: it has no extensions, so it cannot say what it is for.</summary>
+    public X509Certificate2 LeafOfVersion1(string commonName)
+    {
+        using var issuer = Certificate.GetECDsaPrivateKey()!;
+        var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var generator = X509SignatureGenerator.CreateForECDsa(issuer);
+        var body = new AsnWriter(AsnEncodingRules.DER);
+        using (body.PushSequence())
+        {
+            body.WriteInteger(4711);
+            body.WriteEncodedValue(generator.GetSignatureAlgorithmIdentifier(HashAlgorithmName.SHA256));
+            body.WriteEncodedValue(Certificate.SubjectName.RawData);
+            using (body.PushSequence())
+            {
+                body.WriteUtcTime(_now.AddDays(-1));
+                body.WriteUtcTime(_now.AddDays(30));
+            }
+
+            body.WriteEncodedValue(new X500DistinguishedName($"CN={commonName}").RawData);
+            body.WriteEncodedValue(key.ExportSubjectPublicKeyInfo());
+        }
+
+        var signed = body.Encode();
+        var whole = new AsnWriter(AsnEncodingRules.DER);
+        using (whole.PushSequence())
+        {
+            whole.WriteEncodedValue(signed);
+            whole.WriteEncodedValue(generator.GetSignatureAlgorithmIdentifier(HashAlgorithmName.SHA256));
+            whole.WriteBitString(generator.SignData(signed, HashAlgorithmName.SHA256));
+        }
+
+        return X509CertificateLoader.LoadCertificate(whole.Encode()).CopyWithPrivateKey(key);
     }
 
     /// <summary>What a leaf shows together with everything between it and the root.</summary>
@@ -88,7 +122,7 @@ internal sealed class TestAuthority
         return request.Create(Certificate.SubjectName, X509SignatureGenerator.CreateForECDsa(key), notBefore, notAfter, serial);
     }
 
-    private static CertificateRequest Request(string subject, ECDsa key, HashAlgorithmName? hash = null) => new(subject, key, hash ?? HashAlgorithmName.SHA256);
+    private static CertificateRequest Request(string subject, ECDsa key) => new(subject, key, HashAlgorithmName.SHA256);
 
     private static void AddAuthority(CertificateRequest request, int? pathLength)
     {
