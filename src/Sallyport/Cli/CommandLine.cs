@@ -82,6 +82,8 @@ internal static class CommandLine
         IdentityCommand.Modules(verbs),
         DeviceCommand.Create(verbs),
         PolicyCommand.Create(verbs),
+        CertificateCommand.Create(verbs),
+        CertCommand.Create(verbs),
         SecurityCommand.Create(verbs),
         SasTokenCommand.Create(verbs),
         ConnectionCommand.Create(verbs),

@@ -83,7 +83,7 @@ public sealed class HostileCertificateTests : IAsyncLifetime
         yield return Alone("hub-itself", HubsOwn("server"), "does not name client authentication");
         yield return Alone("ca-as-leaf", plant.Leaf("ca-as-leaf", isAuthority: true), "of a certificate authority, not of a device");
         yield return Alone("gateway-minted", ByOwnRoot("gateway-root", "gateway-minted", now), "Sallyport gateway root");
-        yield return new Hostile("device-minted", new PresentedCertificate(Minted(device, "device-minted", now), [device]), "the issuer 'CN=neighbour' ");
+        yield return new Hostile("device-minted", new PresentedCertificate(Minted(device, "device-minted", now), [device]), "'CN=neighbour'");
         yield return Alone("revoked", plant.Leaf("revoked"), "is revoked by 'CN=plant'");
         yield return Alone("v1", plant.LeafOfVersion1("v1"), "of X.509 version 1");
         yield return Alone("16-kb", plant.Leaf("16-kb", paddingBytes: 16 * 1024), "more than 8192");

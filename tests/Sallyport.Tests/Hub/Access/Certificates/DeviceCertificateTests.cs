@@ -311,6 +311,18 @@ public sealed class DeviceCertificateTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Chains_OfAnotherSetOfAuthorities_AreVerifiedAgain()
+    {
+        var leaf = _root.Leaf("d1");
+        Assert.True((await _hub.ConnectAsync(D1, Shown(leaf))).IsAdmitted);
+        Assert.True((await _hub.ConnectAsync(D1, Shown(leaf))).IsAdmitted);
+
+        await _hub.Authorities.PutAsync(Owner, "plant", null, isVerified: false, null, EntityTagCondition.Any, CancellationToken.None);
+
+        AssertRefused("possession of its key is not proved", await _hub.ConnectAsync(D1, Shown(leaf)));
+    }
+
+    [Fact]
     public async Task Change_WhileTheTrailCannotBeWritten_IsUnavailable()
     {
         _hub.Audit.IsBroken = true;
