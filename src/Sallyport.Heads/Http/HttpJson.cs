@@ -5,6 +5,7 @@ using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
 using Microsoft.AspNetCore.Http;
 using Sallyport.Hub.Audit;
+using Sallyport.Hub.Diagnosis;
 using Sallyport.Protocol.Errors;
 
 namespace Sallyport.Heads.Http;
@@ -18,10 +19,12 @@ namespace Sallyport.Heads.Http;
 [JsonSerializable(typeof(CertificateListJson))]
 [JsonSerializable(typeof(CertificateProofJson))]
 [JsonSerializable(typeof(CertificateRequestJson))]
+[JsonSerializable(typeof(List<AttemptJson>))]
 [JsonSerializable(typeof(CheckpointJson))]
 [JsonSerializable(typeof(LimitsJson))]
 [JsonSerializable(typeof(DeviceLimitsJson))]
 [JsonSerializable(typeof(IpFilterJson))]
+[JsonSerializable(typeof(DiagnosisJson))]
 [JsonSerializable(typeof(ErrorJson))]
 [JsonSerializable(typeof(IdentityJson))]
 [JsonSerializable(typeof(List<IdentityJson>))]
@@ -41,7 +44,11 @@ namespace Sallyport.Heads.Http;
 [JsonSerializable(typeof(RevocationRequestJson))]
 [JsonSerializable(typeof(StatusJson))]
 [JsonSerializable(typeof(RegistryStatisticsJson))]
+[JsonSerializable(typeof(RevokedJson))]
 [JsonSerializable(typeof(ServiceStatisticsJson))]
+[JsonSerializable(typeof(TokenExplanation))]
+[JsonSerializable(typeof(TokenRequestJson))]
+[JsonSerializable(typeof(TokenResetJson))]
 internal sealed partial class HttpJson : JsonSerializerContext
 {
     public static readonly HttpJson Wire = new(new JsonSerializerOptions

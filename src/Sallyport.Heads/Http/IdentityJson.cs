@@ -81,6 +81,16 @@ internal sealed class AuthenticationJson
     public ThumbprintJson? X509Thumbprint { get; init; }
     public string? Type { get; init; }
 
+    /// <summary>The word of the wire; null for none.</summary>
+    public static string? NameOf(IdentityAuthentication? authentication) => authentication switch
+    {
+        null => null,
+        IdentityAuthentication.SelfSigned => "selfSigned",
+        IdentityAuthentication.CertificateAuthority => "certificateAuthority",
+        IdentityAuthentication.None => "none",
+        _ => "sas",
+    };
+
     public static AuthenticationJson Of(IdentityRecord record, Rights held)
     {
         var secrets = held.HasFlag(Rights.RegistrySecrets);
@@ -92,13 +102,7 @@ internal sealed class AuthenticationJson
                 SecondaryKey = secrets ? record.SecondaryKey : null,
             },
             X509Thumbprint = new ThumbprintJson { PrimaryThumbprint = record.PrimaryThumbprint, SecondaryThumbprint = record.SecondaryThumbprint },
-            Type = record.Authentication switch
-            {
-                IdentityAuthentication.SelfSigned => "selfSigned",
-                IdentityAuthentication.CertificateAuthority => "certificateAuthority",
-                IdentityAuthentication.None => "none",
-                _ => "sas",
-            },
+            Type = NameOf(record.Authentication)!,
         };
     }
 

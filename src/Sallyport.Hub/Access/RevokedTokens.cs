@@ -80,7 +80,7 @@ public sealed class RevokedTokens : IDisposable
             if (reset is not null && _resets.Count >= MaxResets && !_resets.ContainsKey(Identity.Of(reset.DeviceId, reset.ModuleId)))
                 throw new HubException(HubErrors.ArgumentInvalid, $"the tokens of {MaxResets} identities are reset already, as many as may be: renew the identity's keys instead");
 
-            await RecordAsync(actor.Done(action, target), cancel);
+            await _audit.RequireAsync(actor.Done(action, target), cancel);
             await StoreAsync(actor, action, target, tokens, reset);
             Remember();
         }
@@ -95,18 +95,6 @@ public sealed class RevokedTokens : IDisposable
         }
 
         Changed?.Invoke();
-    }
-
-    private async ValueTask RecordAsync(AuditEntry entry, CancellationToken cancel)
-    {
-        try
-        {
-            await _audit.RecordAsync(entry, cancel);
-        }
-        catch (IOException)
-        {
-            throw new HubException(HubErrors.ServiceUnavailable, "the audit trail cannot be written, so nothing may be changed");
-        }
     }
 
     private async ValueTask StoreAsync(

@@ -86,6 +86,7 @@ internal static class CommandLine
         CertCommand.Create(verbs),
         SecurityCommand.Create(verbs),
         SasTokenCommand.Create(verbs),
+        TokenCommand.Create(verbs),
         ConnectionCommand.Create(verbs),
         AuditCommand.Create(verbs, terminal),
         MonitorEventsCommand.Create(verbs),
