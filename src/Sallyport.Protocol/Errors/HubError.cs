@@ -31,7 +31,7 @@ public static class HubErrors
     public static readonly HubError MethodNotAllowed = new(405000, "MethodNotAllowed", 405, "amqp:not-allowed", "does not occur", "The resource does not know the HTTP method; the Allow header names those it knows.");
     public static readonly HubError DeviceAlreadyExists = new(409001, "DeviceAlreadyExists", 409, "com.microsoft:device-already-exists", "does not occur", "A device of that id is registered already; send If-Match to update it.");
     public static readonly HubError ModuleAlreadyExists = new(409301, "ModuleAlreadyExistsOnDevice", 409, "com.microsoft:device-already-exists", "does not occur", "A module of that id is registered already; send If-Match to update it.");
-    public static readonly HubError Conflict = new(409000, "Conflict", 409, "com.microsoft:argument-error", "does not occur", "A resource of that name exists already.");
+    public static readonly HubError Conflict = new(409000, "Conflict", 409, "com.microsoft:argument-error", "does not occur", "A resource of that name exists already, or another identity has that key or thumbprint.");
     public static readonly HubError PreconditionFailed = new(412001, "PreconditionFailed", 412, "com.microsoft:precondition-failed", "does not occur", "The ETag in If-Match is not the current one; read again and retry.");
     public static readonly HubError MessageTooLarge = new(413001, "MessageTooLarge", 413, "amqp:link:message-size-exceeded", "connection closed", "A device-to-cloud message or batch is larger than 256 KB.");
     public static readonly HubError TooManyDevices = new(413002, "TooManyDevices", 413, "amqp:resource-limit-exceeded", "does not occur", "The hub holds as many devices as it may.");

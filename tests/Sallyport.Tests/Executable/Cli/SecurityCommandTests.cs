@@ -2,6 +2,7 @@ using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
 using System.Text.Json.Nodes;
+using Sallyport.Settings;
 
 namespace Sallyport.Tests.Executable.Cli;
 
@@ -75,6 +76,28 @@ public sealed class SecurityCommandTests(CliHub hub) : IClassFixture<CliHub>
         {
             await own.DisposeAsync();
         }
+    }
+
+    [Fact]
+    public async Task Posture_OfAnOpenHub_NamesWhatItsSettingsLoosen()
+    {
+        await using var open = await TestHub.StartAsync(settings => settings with
+        {
+            Listeners = settings.Listeners with { Bind = "0.0.0.0" },
+            Registry = new RegistrySettings { InsecureSharedCredentials = new InsecureSwitch("alice", "old fleet", new DateOnly(9999, 1, 1)) },
+        });
+        using var owner = open.Owner();
+        await owner.PutConnectionAsync(
+            "warehouse", new JsonObject { ["kind"] = "sql", ["connectionString"] = "Host=localhost;Port=1;Username=u;Password=p;Database=d", ["table"] = "t" },
+            TestContext.Current.CancellationToken);
+
+        var report = (await owner.SendAsync(HttpMethod.Get, "manage/v1/posture", cancel: TestContext.Current.CancellationToken))!;
+
+        Assert.Equal("high", Level(report, "open-without-production"));
+        Assert.Equal("high", Level(report, "development-root"));
+        Assert.Equal("medium", Level(report, "insecure-switch"));
+        Assert.Equal("low", Level(report, "plain-connections"));
+        Assert.Contains("Registry:InsecureSharedCredentials = alice; old fleet; 9999-01-01", report.ToJsonString());
     }
 
     private static string? Level(JsonNode report, string id) =>

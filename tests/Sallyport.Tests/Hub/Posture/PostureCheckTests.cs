@@ -1,3 +1,5 @@
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using Microsoft.Extensions.Logging.Abstractions;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Physical;
@@ -103,6 +105,16 @@ public sealed class PostureCheckTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task CertificateAuthorityEnds_AppearsWithItsDay_AndGoesWithItsSuccessor()
+    {
+        await PutAuthorityAsync(days: 20);
+        Assert.Equal("plant (2026-01-22)", (await FindAsync("certificate-authority-ends"))!.Examples.Single());
+
+        await PutAuthorityAsync(days: 2000);
+        Assert.Null(await FindAsync("certificate-authority-ends"));
+    }
+
+    [Fact]
     public async Task QuarantinedDevices_Appear_AndGoWithTheRelease()
     {
         await _fixture.CreateAsync("d1");
@@ -151,6 +163,21 @@ public sealed class PostureCheckTests : IAsyncLifetime
         await RegistryFixture.RefusedAsync(HubErrors.ServiceUnavailable, () => slow.LookAsync(Cancel));
         goOn.Set();
         await first;
+    }
+
+    private async Task PutAuthorityAsync(int days)
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        using var root = new CertificateRequest("CN=plant", key, HashAlgorithmName.SHA256).CreateSelfSigned(_fixture.Time.GetUtcNow(), _fixture.Time.GetUtcNow().AddDays(days));
+        var record = new CertificateAuthorityRecord
+        {
+            Name = "plant", Certificate = root.Export(X509ContentType.Cert), ETag = 1, Verified = true, CreatedTime = _fixture.Time.GetUtcNow(), UpdatedTime = _fixture.Time.GetUtcNow(),
+        };
+        await _fixture.Metadata.WriteAsync(tx =>
+        {
+            _fixture.Metadata.CertificateAuthorities.Put(tx, record);
+            return true;
+        });
     }
 
     private async Task<Finding?> FindAsync(string id) => (await _check.LookAsync(Cancel)).Findings.SingleOrDefault(finding => finding.Id == id);
