@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Globalization;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
@@ -43,14 +42,21 @@ internal sealed class AuditRoutes(IAuditTrail audit, AuditTrail trail, AuditRead
         context.Response.ContentType = "application/x-ndjson";
         context.Response.Headers.CacheControl = "no-store";
         var output = context.Response.BodyWriter;
+        var unflushed = 0;
 
         // What comes from now on, this read's own followers too, is not part of it.
         foreach (var line in reader.Export(query with { To = Math.Min(query.To, trail.Head.Sequence) }))
         {
-            output.Write(line.Span);
-            output.Write("\n"u8);
-            if (output.UnflushedBytes > FlushBytes)
-                await output.FlushAsync(context.RequestAborted);
+            // Asked for whole: what Kestrel gives unasked may be an empty rest.
+            var text = output.GetSpan(line.Length + 1);
+            line.Span.CopyTo(text);
+            text[line.Length] = (byte)'\n';
+            output.Advance(line.Length + 1);
+            unflushed += line.Length + 1;
+            if (unflushed < FlushBytes)
+                continue;
+            await output.FlushAsync(context.RequestAborted);
+            unflushed = 0;
         }
 
         await output.FlushAsync(context.RequestAborted);

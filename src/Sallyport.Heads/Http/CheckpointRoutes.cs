@@ -2,6 +2,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Audit;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Protocol.Errors;
 
@@ -11,7 +12,7 @@ namespace Sallyport.Heads.Http;
 /// Named positions of readers: <c>/manage/v1/checkpoints/{consumerGroup}/{name}</c> with <c>{"positions":{"0":17}}</c>, the sequence
 /// number that comes next, per partition. PUT keeps partitions that it does not name.
 /// </summary>
-internal sealed class CheckpointRoutes(EventReader reader, Checkpoints checkpoints)
+internal sealed class CheckpointRoutes(EventReader reader, Checkpoints checkpoints, IAuditTrail audit)
 {
     private const string Path = "/manage/v1/checkpoints/{consumerGroup}/{name}";
 
@@ -48,6 +49,10 @@ internal sealed class CheckpointRoutes(EventReader reader, Checkpoints checkpoin
     private async Task DeleteAsync(HttpContext context)
     {
         var (group, name) = NameOf(context);
+        if (checkpoints.Find(group, name).Count == 0)
+            throw NotFound();
+
+        await audit.RequireAsync(context.Actor().Done("checkpoint delete", $"{group}/{name}"), context.RequestAborted);
         if (!await checkpoints.DeleteAsync(group, name, context.RequestAborted))
             throw NotFound();
 

@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.Hosting;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Audit;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Protocol.Errors;
 using Sallyport.Storage.EventLog;
@@ -24,7 +25,7 @@ namespace Sallyport.Heads.Http;
 /// </list>
 /// </summary>
 internal sealed class EventRoutes(
-    EventReader reader, Checkpoints checkpoints, EventReadOptions options, RevokedTokens revoked, TimeProvider time, IHostApplicationLifetime lifetime)
+    EventReader reader, Checkpoints checkpoints, EventReadOptions options, PrivilegedReads reads, RevokedTokens revoked, TimeProvider time, IHostApplicationLifetime lifetime)
 {
     // CancellationTokenSource takes no longer delays; a token that lives longer is looked at again by its next request.
     private static readonly TimeSpan LongestLife = TimeSpan.FromDays(49);
@@ -55,6 +56,7 @@ internal sealed class EventRoutes(
 
         try
         {
+            reads.Note(context.Actor(), stream == StreamId.Quarantine ? "quarantine read" : "event read", $"{request.ConsumerGroup}/{(request.Partition is { } partition ? $"{partition}" : "*")}");
             await StreamAsync(context, stream, request);
         }
         finally

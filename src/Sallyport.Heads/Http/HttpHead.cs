@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Audit;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Limits;
 using Sallyport.Hub.Physical;
@@ -32,6 +33,7 @@ public static class HttpHead
         services.TryAddSingleton(new QuotaOptions());
         services.TryAddSingleton<Quotas>();
         services.TryAddSingleton<DeviceRegistry>();
+        services.TryAddSingleton<PrivilegedReads>();
         services.AddSingleton<RegistryRoutes>();
         services.AddSingleton<BulkRoutes>();
         services.AddSingleton<PolicyRoutes>();

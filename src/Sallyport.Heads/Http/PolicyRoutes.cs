@@ -10,7 +10,7 @@ using Sallyport.Storage.Metadata;
 namespace Sallyport.Heads.Http;
 
 /// <summary>Shared access policies. Field names are those of <c>az iot hub policy</c>.</summary>
-internal sealed class PolicyRoutes(Policies policies)
+internal sealed class PolicyRoutes(Policies policies, PrivilegedReads reads)
 {
     public void Map(IEndpointRouteBuilder routes)
     {
@@ -26,13 +26,18 @@ internal sealed class PolicyRoutes(Policies policies)
             .Describe("Makes a new primary or secondary key, or swaps the two.", HttpJson.Wire.KeyChoiceJson, HttpJson.Wire.PolicyJson);
     }
 
-    private Task ListAsync(HttpContext context)
+    private async Task ListAsync(HttpContext context)
     {
         var actor = context.Actor();
-        return context.WriteJsonAsync([.. policies.List().Select(record => PolicyJson.Of(record, actor))], HttpJson.Wire.ListPolicyJson);
+        await reads.RecordAsync(actor, "policy read-keys", "*", context.RequestAborted);
+        await context.WriteJsonAsync([.. policies.List().Select(record => PolicyJson.Of(record, actor))], HttpJson.Wire.ListPolicyJson);
     }
 
-    private Task GetAsync(HttpContext context) => Answer(context, policies.Show(context.Actor(), NameOf(context)));
+    private async Task GetAsync(HttpContext context)
+    {
+        await reads.RecordAsync(context.Actor(), "policy read-keys", NameOf(context), context.RequestAborted);
+        await Answer(context, policies.Show(context.Actor(), NameOf(context)));
+    }
 
     private async Task PutAsync(HttpContext context)
     {

@@ -3,13 +3,14 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Audit;
 using Sallyport.Hub.Registry;
 using Sallyport.Protocol.Errors;
 
 namespace Sallyport.Heads.Http;
 
 /// <summary>Azure IoT Hub's registry REST: devices, modules, statistics. Any <c>api-version</c>, or none, is taken.</summary>
-internal sealed class RegistryRoutes(DeviceRegistry registry)
+internal sealed class RegistryRoutes(DeviceRegistry registry, PrivilegedReads reads)
 {
     /// <summary>Request: the last id of the page before. Response: the last id of this page, when there are more. Ours: IoT Hub's list ends at 1,000.</summary>
     private const string ContinuationHeader = "x-ms-continuation";
@@ -38,7 +39,15 @@ internal sealed class RegistryRoutes(DeviceRegistry registry)
             .Describe("Counts devices and modules that are connected.", answer: HttpJson.Wire.ServiceStatisticsJson);
     }
 
-    private Task GetAsync(HttpContext context) => Answer(context, registry.Get(context.RouteIdentity()));
+    private async Task GetAsync(HttpContext context)
+    {
+        await RecordReadAsync(context, context.RouteIdentity().ToString());
+        await Answer(context, registry.Get(context.RouteIdentity()));
+    }
+
+    /// <summary>Who holds the right to see keys gets them with the identity.</summary>
+    private ValueTask RecordReadAsync(HttpContext context, string target) =>
+        context.Held().HasFlag(Rights.RegistrySecrets) ? reads.RecordAsync(context.Actor(), "device read-keys", target, context.RequestAborted) : default;
 
     private async Task PutAsync(HttpContext context)
     {
@@ -61,17 +70,23 @@ internal sealed class RegistryRoutes(DeviceRegistry registry)
         context.Response.StatusCode = StatusCodes.Status204NoContent;
     }
 
-    private Task ListAsync(HttpContext context)
+    private async Task ListAsync(HttpContext context)
     {
         var after = context.Request.Headers[ContinuationHeader].ToString();
         var top = TopOf(context);
+        await RecordReadAsync(context, "*");
         var devices = registry.ListDevices(after.Length == 0 ? null : after, top);
         if (devices.Count == top)
             context.Response.Headers[ContinuationHeader] = devices[^1].Record.DeviceId;
-        return Answer(context, devices);
+        await Answer(context, devices);
     }
 
-    private Task ListModulesAsync(HttpContext context) => Answer(context, registry.ListModules(context.RouteIdentity().DeviceId));
+    private async Task ListModulesAsync(HttpContext context)
+    {
+        var device = context.RouteIdentity().DeviceId;
+        await RecordReadAsync(context, $"{device}/*");
+        await Answer(context, registry.ListModules(device));
+    }
 
     private Task CountDevicesAsync(HttpContext context)
     {

@@ -201,7 +201,7 @@ public sealed partial class Policies : IDisposable
         try
         {
             var record = decide();
-            await RecordAsync(actor.Done(action, name), cancel);
+            await _audit.RequireAsync(actor.Done(action, name), cancel);
             await StoreAsync(actor, action, name, record);
             foreach (var withdrawn in Remember())
                 await withdrawn.Withdrawal.CancelAsync();
@@ -215,18 +215,6 @@ public sealed partial class Policies : IDisposable
         finally
         {
             _oneChange.Release();
-        }
-    }
-
-    private async ValueTask RecordAsync(AuditEntry entry, CancellationToken cancel)
-    {
-        try
-        {
-            await _audit.RecordAsync(entry, cancel);
-        }
-        catch (IOException)
-        {
-            throw new HubException(HubErrors.ServiceUnavailable, "the audit trail cannot be written, so nothing may be changed");
         }
     }
 

@@ -6,7 +6,7 @@ namespace Sallyport.Hub.Audit;
 
 /// <param name="MaxFileBytes">A file that would grow beyond it is followed by the next one, in bytes. Default 64 MiB: opens in any editor.</param>
 /// <param name="QueueLength">Entries that wait for the disk. At the bound <see cref="IAuditTrail.RecordAsync"/> waits and <see cref="IAuditTrail.Note"/> drops and counts. Default 4,096.</param>
-/// <param name="MaxTallies">Kinds of refusals told apart per minute; what is beyond is one number. Default 256: 200 KB a minute at most.</param>
+/// <param name="MaxTallies">Kinds of refusals, and of repeated reads, told apart per minute; what is beyond is one number. Default 256: 200 KB a minute at most.</param>
 public sealed record AuditTrailOptions(long MaxFileBytes = 64 * 1024 * 1024, int QueueLength = 4096, int MaxTallies = 256);
 
 /// <summary>
@@ -25,7 +25,10 @@ public sealed class AuditTrail : IAuditTrail, IAsyncDisposable
     private readonly TimeProvider _time;
     private readonly ILogger _log;
     private readonly Channel<Waiting> _queue;
-    private readonly RefusalTally _tally;
+
+    // Apart, so that strangers who are refused leave the reads of those who are let in their lines.
+    private readonly RefusalTally _refusals;
+    private readonly RefusalTally _reads;
     private readonly ITimer _minute;
     private readonly Task _writing;
 
@@ -41,7 +44,7 @@ public sealed class AuditTrail : IAuditTrail, IAsyncDisposable
         _time = time;
         _log = log;
         _head = file.Head;
-        _tally = new RefusalTally(options.MaxTallies);
+        (_refusals, _reads) = (new RefusalTally(options.MaxTallies, "refused"), new RefusalTally(options.MaxTallies, "done"));
         _queue = Channel.CreateBounded<Waiting>(new BoundedChannelOptions(options.QueueLength) { SingleReader = true });
         _minute = time.CreateTimer(_ => TellCounts(), null, TimeSpan.FromMinutes(1), TimeSpan.FromMinutes(1));
         _writing = Task.Run(WriteAllAsync);
@@ -92,7 +95,7 @@ public sealed class AuditTrail : IAuditTrail, IAsyncDisposable
     /// </remarks>
     public void Note(AuditEntry entry)
     {
-        if (entry.CorrelationId.Length > 0 || _tally.IsFirst(entry))
+        if (entry.CorrelationId.Length > 0 || (entry.Result == "refused" ? _refusals : _reads).IsFirst(entry))
             Enqueue(entry, 1);
     }
 
@@ -111,7 +114,7 @@ public sealed class AuditTrail : IAuditTrail, IAsyncDisposable
 
     private void TellCounts()
     {
-        foreach (var (entry, count) in _tally.Drain())
+        foreach (var (entry, count) in _refusals.Drain().Concat(_reads.Drain()))
             Enqueue(entry, count);
 
         var dropped = Interlocked.Exchange(ref _dropped, 0);

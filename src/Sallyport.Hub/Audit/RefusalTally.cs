@@ -1,10 +1,11 @@
 namespace Sallyport.Hub.Audit;
 
 /// <summary>
-/// Counts refusals by principal, action, target and reason between two <see cref="Drain"/>s, so that a flood of them is a few
+/// Counts refusals, or reads, by principal, action, target and reason between two <see cref="Drain"/>s, so that a flood of them is a few
 /// lines. Bounded: what finds no place is counted together. Thread-safe.
 /// </summary>
-internal sealed class RefusalTally(int maxTallies)
+/// <param name="result">Of what is counted here.</param>
+internal sealed class RefusalTally(int maxTallies, string result)
 {
     private readonly Lock _gate = new();
     private Dictionary<(string Principal, string Action, string Target, string Reason), (AuditEntry Last, long Repeated)> _tallies = [];
@@ -46,7 +47,7 @@ internal sealed class RefusalTally(int maxTallies)
 
         var lines = tallies.Values.Where(tally => tally.Repeated > 0).Select(tally => (tally.Last, tally.Repeated)).ToList();
         if (beyond > 0)
-            lines.Add((new AuditEntry("anonymous", "", "audit tally", "", "refused", $"others than the {maxTallies} kinds of this minute", "", ""), beyond));
+            lines.Add((new AuditEntry("anonymous", "", "audit tally", "", result, $"others than the {maxTallies} kinds of this minute", "", ""), beyond));
         return lines;
     }
 }

@@ -151,16 +151,20 @@ public sealed class DeviceRegistry
 
     private async ValueTask RecordAsync(Actor actor, IEnumerable<Attempt> attempts, CancellationToken cancel)
     {
+        // Handed over together, so that one sync of the trail covers all.
+        var records = attempts
+            .Select(attempt => (Attempt: attempt, Recording: _audit.RequireAsync(actor.Done(attempt.Action, attempt.Change.Identity.ToString()), cancel).AsTask()))
+            .ToList();
         try
         {
-            // Handed over together, so that one sync of the trail covers all.
-            await Task.WhenAll(attempts
-                .Select(attempt => _audit.RecordAsync(actor.Done(attempt.Action, attempt.Change.Identity.ToString()), cancel).AsTask())
-                .ToList());
+            await Task.WhenAll(records.Select(record => record.Recording));
         }
-        catch (IOException)
+        catch
         {
-            throw new HubException(HubErrors.ServiceUnavailable, "the audit trail cannot be written, so nothing may be changed");
+            // Nothing is done: what the trail already says was done is taken back.
+            foreach (var (attempt, _) in records.Where(record => record.Recording.IsCompletedSuccessfully))
+                _audit.Note(actor.Refused(attempt.Action, attempt.Change.Identity.ToString(), "not done: the request could not be recorded as a whole"));
+            throw;
         }
     }
 

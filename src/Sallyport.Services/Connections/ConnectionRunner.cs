@@ -31,6 +31,7 @@ internal sealed class ConnectionRunner : IAsyncDisposable
     private readonly Func<ITelemetryTarget> _target;
     private readonly Ownership _ownership;
     private readonly Func<string?> _forbidden;
+    private readonly RecordsSkipped? _skipped;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly CancellationTokenSource _stop = new();
@@ -56,8 +57,9 @@ internal sealed class ConnectionRunner : IAsyncDisposable
     /// <param name="forbidden">Asked before each batch: why it may not be written any more; null while it may.</param>
     public ConnectionRunner(
         IEventLog log, IMetadata metadata, Func<ITelemetryTarget> target, Ownership ownership, ConnectionState state, string? reason,
-        Func<string?> forbidden, TimeProvider time, ILogger logger)
+        Func<string?> forbidden, RecordsSkipped? skipped, TimeProvider time, ILogger logger)
     {
+        _skipped = skipped;
         _log = log;
         _metadata = metadata;
         _target = target;
@@ -252,7 +254,11 @@ internal sealed class ConnectionRunner : IAsyncDisposable
         }
 
         if (batch.Skipped > 0)
+        {
             _logger.LogWarning(ConnectionEvents.Skipped, "Connection {Name}: {Count} records of partition {Partition} were gone before they could be written.", Name, batch.Skipped, batch.Partition);
+            _skipped?.Invoke(Name, batch.Partition, batch.Skipped);
+        }
+
         _backoff.Reset();
         _hold.Advance(batch.Partition, batch.Next);
         ConnectionMeter.Committed(Name, written, batch.Skipped);

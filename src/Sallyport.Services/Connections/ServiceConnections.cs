@@ -7,6 +7,9 @@ using Sallyport.Storage.Metadata;
 
 namespace Sallyport.Services.Connections;
 
+/// <summary>Records of a partition that retention removed before a connection had written them.</summary>
+public delegate void RecordsSkipped(string connection, int partition, long count);
+
 /// <summary>
 /// The hub's service connections: keeps their definitions and runs each of them. Thread-safe; acts run one after the other.
 /// Dispose it before log and metadata.
@@ -20,6 +23,7 @@ public sealed class ServiceConnections : IAsyncDisposable
     private readonly IMetadata _metadata;
     private readonly SqlTargets _targets;
     private readonly Func<ConnectionRecord, bool> _mayRun;
+    private readonly RecordsSkipped? _skipped;
     private readonly TimeProvider _time;
     private readonly ILogger<ServiceConnections> _logger;
     private readonly SemaphoreSlim _acts = new(1);
@@ -28,10 +32,13 @@ public sealed class ServiceConnections : IAsyncDisposable
     private volatile IReadOnlyDictionary<string, ConnectionRunner> _runners = new Dictionary<string, ConnectionRunner>();
     private bool _isDisposed;
 
+    /// <param name="skipped">Told of records that were gone before a connection could write them; called while it copies, so it returns at once.</param>
     /// <param name="mayRun">Whether a connection's creator may read telemetry; asked whenever the connection is started and before each batch.</param>
     public ServiceConnections(
-        IEventLog log, IMetadata metadata, OutgoingOptions outgoing, Func<ConnectionRecord, bool> mayRun, TimeProvider time, ILoggerFactory loggers)
+        IEventLog log, IMetadata metadata, OutgoingOptions outgoing, Func<ConnectionRecord, bool> mayRun, TimeProvider time, ILoggerFactory loggers,
+        RecordsSkipped? skipped = null)
     {
+        _skipped = skipped;
         _log = log;
         _metadata = metadata;
         _targets = new SqlTargets(outgoing);
@@ -243,7 +250,7 @@ public sealed class ServiceConnections : IAsyncDisposable
             _log, _metadata, () => Target(record, settings), new Ownership(_metadata.HubId, settings.Id, record.Name, epoch, start),
             !mayRun ? ConnectionState.Stopped : record.Paused ? ConnectionState.Paused : ConnectionState.Waiting,
             mayRun ? null : Unauthorized(record), () => _mayRun(record) ? null : Unauthorized(record),
-            _time, _logger);
+            _skipped, _time, _logger);
         _runners = new Dictionary<string, ConnectionRunner>(_runners) { [record.Name] = runner };
         if (before is not null)
             await before.DisposeAsync();

@@ -73,7 +73,7 @@ internal sealed class DevelopmentRoot(string directory, bool isProduction, Certi
 
         try
         {
-            await audit.RecordAsync(actor.Done("cert issue", identity.ToString()), context.RequestAborted).ConfigureAwait(false);
+            await audit.RequireAsync(actor.Done("cert issue", identity.ToString()), context.RequestAborted).ConfigureAwait(false);
         }
         catch (IOException)
         {

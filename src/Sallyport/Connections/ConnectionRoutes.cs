@@ -16,7 +16,7 @@ namespace Sallyport.Connections;
 /// <c>/manage/v1/connections</c>: service connections over REST (<c>docs/connections-sql.md</c>). Composed here because heads do not
 /// see services. Every act is in the audit trail before it takes effect. Answers never hold a connection string.
 /// </summary>
-internal sealed class ConnectionRoutes(ServiceConnections connections, IAuditTrail audit)
+internal sealed class ConnectionRoutes(ServiceConnections connections, IAuditTrail audit, PrivilegedReads reads)
 {
     private const string All = "/manage/v1/connections";
     private const string One = "/manage/v1/connections/{name}";
@@ -25,7 +25,7 @@ internal sealed class ConnectionRoutes(ServiceConnections connections, IAuditTra
     {
         routes.MapGet(All, ListAsync).Requires(Rights.ConnectionManage)
             .Describe("Lists the service connections and how far each is behind.", answer: ConnectionWire.Json.ListConnectionJson);
-        routes.MapGet(One, AnswerAsync).Requires(Rights.ConnectionManage)
+        routes.MapGet(One, ShowAsync).Requires(Rights.ConnectionManage)
             .Describe("Shows a service connection and how far it is behind.", answer: ConnectionWire.Json.ConnectionJson);
         routes.MapPut(One, PutAsync).Requires(Rights.ConnectionManage)
             .Describe("Creates a service connection, or replaces its connection string.", ConnectionWire.Json.ConnectionRequestJson, ConnectionWire.Json.ConnectionJson);
@@ -41,8 +41,15 @@ internal sealed class ConnectionRoutes(ServiceConnections connections, IAuditTra
 
     private async Task ListAsync(HttpContext context)
     {
+        await reads.RecordAsync(ActorOf(context), "connection list", "*", context.RequestAborted);
         var all = await connections.ListAsync(context.RequestAborted);
         await WriteAsync(context, [.. all.Select(ConnectionJson.Of)], ConnectionWire.Json.ListConnectionJson);
+    }
+
+    private async Task ShowAsync(HttpContext context)
+    {
+        await reads.RecordAsync(ActorOf(context), "connection show", NameOf(context), context.RequestAborted);
+        await AnswerAsync(context);
     }
 
     private async Task PutAsync(HttpContext context)
@@ -107,25 +114,13 @@ internal sealed class ConnectionRoutes(ServiceConnections connections, IAuditTra
         try
         {
             check();
-            await RecordAsync(actor.Done(action, name), context.RequestAborted);
+            await audit.RequireAsync(actor.Done(action, name), context.RequestAborted);
             await act();
         }
         catch (Exception e)
         {
             audit.Note(actor.Refused(action, name, e is HubException ? e.Message : $"not done: {e.GetType().Name}"));
             throw;
-        }
-    }
-
-    private async Task RecordAsync(AuditEntry entry, CancellationToken cancel)
-    {
-        try
-        {
-            await audit.RecordAsync(entry, cancel);
-        }
-        catch (IOException)
-        {
-            throw new HubException(HubErrors.ServiceUnavailable, "the audit trail cannot be written, so nothing may be changed");
         }
     }
 

@@ -79,12 +79,14 @@ internal sealed class HubHost : IAsyncDisposable
     /// <summary>Starts a hub; when this completes, every listener accepts and <c>endpoints.json</c> is written.</summary>
     /// <exception cref="CannotStartException">Something is not as it must be; says what to do.</exception>
     /// <exception cref="UnusableDataException">The data directory or its key cannot be used; says what to do.</exception>
-    public static async Task<HubHost> StartAsync(LiveSettings live, ILoggerFactory logs, TimeProvider time, OpenLog? openLog = null)
+    /// <param name="guardTrail">Stands between the hub and its audit trail; a test breaks it there.</param>
+    public static async Task<HubHost> StartAsync(
+        LiveSettings live, ILoggerFactory logs, TimeProvider time, OpenLog? openLog = null, Func<IAuditTrail, IAuditTrail>? guardTrail = null)
     {
         var parts = new Parts();
         try
         {
-            return await ComposeAsync(parts, live, logs, time, openLog ?? OpenLogAsync).ConfigureAwait(false);
+            return await ComposeAsync(parts, live, logs, time, openLog ?? OpenLogAsync, guardTrail ?? (trail => trail)).ConfigureAwait(false);
         }
         catch
         {
@@ -102,7 +104,8 @@ internal sealed class HubHost : IAsyncDisposable
         await _parts.DisposeAsync().ConfigureAwait(false);
     }
 
-    private static async Task<HubHost> ComposeAsync(Parts parts, LiveSettings live, ILoggerFactory logs, TimeProvider time, OpenLog openLog)
+    private static async Task<HubHost> ComposeAsync(
+        Parts parts, LiveSettings live, ILoggerFactory logs, TimeProvider time, OpenLog openLog, Func<IAuditTrail, IAuditTrail> guardTrail)
     {
         var settings = live.Current;
         var log = logs.CreateLogger("Sallyport.Up");
@@ -117,7 +120,8 @@ internal sealed class HubHost : IAsyncDisposable
         File.Delete(data.EndpointsPath);
         var certificate = parts.Add(new ServerCertificate(CertificateSource(settings, data, time, logs), time, logs.CreateLogger("Sallyport.Certificates")));
         var auditKeys = new AuditKeys(data.Id, keys);
-        var audit = parts.Add(AuditTrail.Open(data.AuditPath, auditKeys, new AuditTrailOptions(), time, logs.CreateLogger<AuditTrail>()));
+        var trail = parts.Add(AuditTrail.Open(data.AuditPath, auditKeys, new AuditTrailOptions(), time, logs.CreateLogger<AuditTrail>()));
+        var audit = guardTrail(trail);
         var metadata = parts.Add(await SqliteMetadata.OpenAsync(
             data.MetadataPath, parts.Add(new SecretBox(keys)), time, logs.CreateLogger<SqliteMetadata>()).ConfigureAwait(false));
         var events = parts.Add(await openLog(
@@ -158,7 +162,7 @@ internal sealed class HubHost : IAsyncDisposable
             devices, connected, ingest, events, new MqttSessions(metadata), limits, quotas, audit, attempts, time, logs.CreateLogger<MqttHead>(), new MqttOptions()));
         var relay = parts.Add(new Running(new OutboxRelay(metadata, events, time, logs.CreateLogger<OutboxRelay>()).RunAsync));
         var connections = parts.Add(new ServiceConnections(
-            events, metadata, outgoing, connection => MayRun(policies, connection), time, logs));
+            events, metadata, outgoing, connection => MayRun(policies, connection), time, logs, Skipped(audit)));
         await connections.StartAsync(CancellationToken.None).ConfigureAwait(false);
         events.BeginRetention();
 
@@ -172,8 +176,8 @@ internal sealed class HubHost : IAsyncDisposable
             .AddSingleton(names)
             .AddSingleton<IMetadata>(metadata)
             .AddSingleton<IEventLog>(events)
-            .AddSingleton<IAuditTrail>(audit)
             .AddSingleton(audit)
+            .AddSingleton(trail)
             .AddSingleton(auditKeys)
             .AddSingleton(new AuditReader(data.AuditPath))
             .AddSingleton(policies)
@@ -248,6 +252,10 @@ internal sealed class HubHost : IAsyncDisposable
         policies.List().Any(policy => $"policy:{policy.Name}" == connection.Creator
             && ((Rights)policy.Rights & (Rights)connection.CreatorRights & Rights.TelemetryRead) != 0);
 
+    // Each by itself: the counts must add up.
+    private static RecordsSkipped Skipped(IAuditTrail audit) => (connection, partition, count) => audit.Note(new AuditEntry(
+        $"connection:{connection}", "", "connection skip", $"{connection} partition {partition}", "done", $"{count} records were gone by retention before they could be written", Guid.NewGuid().ToString("N"), "local"));
+
     private static void Listen(KestrelServerOptions kestrel, ListenSockets sockets, PreAuthenticationLimits limits, IAuditTrail audit, TimeProvider time, ServerCertificate certificate, Sightings sightings)
     {
         foreach (var endPoint in sockets.Https)
@@ -257,8 +265,10 @@ internal sealed class HubHost : IAsyncDisposable
                 // HTTP/1.1 is what every SDK speaks; WebSockets need it, and there is no HTTP/2 to defend.
                 listen.Protocols = HttpProtocols.Http1;
                 listen.UsePreAuthenticationLimits(limits, audit, time);
+                listen.UseHandshakeRecord(audit);
                 listen.UseHttps(Handshake(() => certificate.Https));
                 listen.NoteTls(sightings);
+                listen.UseFinishedHandshake();
             });
         }
 
@@ -267,8 +277,10 @@ internal sealed class HubHost : IAsyncDisposable
             kestrel.Listen(endPoint, listen =>
             {
                 listen.UsePreAuthenticationLimits(limits, audit, time);
+                listen.UseHandshakeRecord(audit);
                 listen.UseHttps(Handshake(() => certificate.Mqtts));
                 listen.NoteTls(sightings);
+                listen.UseFinishedHandshake();
                 listen.UseConnectionHandler<MqttConnectionHandler>();
             });
         }

@@ -3,6 +3,7 @@ using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using Microsoft.Extensions.Logging.Abstractions;
 using Sallyport.Client.Service;
+using Sallyport.Hub.Audit;
 using Sallyport.Protocol.ConnectionStrings;
 using Sallyport.Protocol.Sas;
 using Sallyport.Settings;
@@ -17,10 +18,12 @@ internal sealed class TestHub : IAsyncDisposable
     private readonly Func<HubSettings, HubSettings> _change;
     private readonly TimeProvider _time;
     private readonly HubHost.OpenLog? _openLog;
+    private readonly Func<IAuditTrail, IAuditTrail>? _guardTrail;
     private bool _isStopped;
 
-    private TestHub(Func<HubSettings, HubSettings> change, TimeProvider time, HubHost.OpenLog? openLog)
+    private TestHub(Func<HubSettings, HubSettings> change, TimeProvider time, HubHost.OpenLog? openLog, Func<IAuditTrail, IAuditTrail>? guardTrail)
     {
+        _guardTrail = guardTrail;
         _change = change;
         _time = time;
         _openLog = openLog;
@@ -33,9 +36,9 @@ internal sealed class TestHub : IAsyncDisposable
     public EndpointsFile Endpoints => Host.Endpoints;
 
     public static async Task<TestHub> StartAsync(
-        Func<HubSettings, HubSettings>? change = null, TimeProvider? time = null, HubHost.OpenLog? openLog = null)
+        Func<HubSettings, HubSettings>? change = null, TimeProvider? time = null, HubHost.OpenLog? openLog = null, Func<IAuditTrail, IAuditTrail>? guardTrail = null)
     {
-        var hub = new TestHub(change ?? (settings => settings), time ?? TimeProvider.System, openLog);
+        var hub = new TestHub(change ?? (settings => settings), time ?? TimeProvider.System, openLog, guardTrail);
         await hub.StartHostAsync();
         return hub;
     }
@@ -111,6 +114,6 @@ internal sealed class TestHub : IAsyncDisposable
         });
         var reading = new SettingsReading(settings, [], null);
         using var live = new LiveSettings(reading, () => reading, _ => { }, _time, NullLogger.Instance);
-        Host = await HubHost.StartAsync(live, NullLoggerFactory.Instance, _time, _openLog);
+        Host = await HubHost.StartAsync(live, NullLoggerFactory.Instance, _time, _openLog, _guardTrail);
     }
 }

@@ -49,6 +49,8 @@ public sealed class AuditCommandTests(CliHub hub) : IClassFixture<CliHub>
 
         var result = await hub.RunAsync("audit", "export");
 
+        Assert.Equal("", result.Error);
+
         Assert.Equal(0, result.Exit);
         var lines = result.Out.Split('\n', StringSplitOptions.RemoveEmptyEntries);
         var file = await File.ReadAllTextAsync(Path.Combine(Trail, "audit-00000001.jsonl"), TestContext.Current.CancellationToken);

@@ -53,6 +53,7 @@ internal sealed class TelemetryServer : IAsyncDisposable
             .AddSingleton<IMetadata>(await server._metadata.OpenAsync())
             .AddSingleton(attempts)
             .AddSingleton<IAuditTrail, RecordingAudit>()
+            .AddSingleton<PrivilegedReads>()
             .AddSingleton<RevokedTokens>()
             .AddSingleton(server.Connected)
             .AddSingleton<ActivityWriteBack>()

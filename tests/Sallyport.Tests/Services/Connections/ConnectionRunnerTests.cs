@@ -210,7 +210,7 @@ public sealed class ConnectionRunnerTests(PostgresCluster cluster) : IAsyncLifet
 
     private ConnectionRunner Runner(ITelemetryTarget target, long epoch) => new(
         _hub.Log, _hub.Metadata, () => target, new Ownership("hub", "connection", _name, epoch, new long[TestHub.Partitions]),
-        ConnectionState.Waiting, null, () => null, _time, NullLogger.Instance);
+        ConnectionState.Waiting, null, () => null, null, _time, NullLogger.Instance);
 
     private async Task RestartServerAsync()
     {
