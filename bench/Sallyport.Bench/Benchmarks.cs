@@ -12,6 +12,9 @@ internal static class Benchmarks
         yield return LimitCommand();
         yield return InProcessCommand();
         yield return FootprintCommand();
+        yield return FloodCommand();
+        yield return KnockCommand();
+        yield return StormCommand();
     }
 
     private static Command CompareCommand()
@@ -31,6 +34,52 @@ internal static class Benchmarks
         });
         return command;
     }
+
+    private static Command FloodCommand()
+    {
+        var rate = new Option<int>("--rate") { Description = "good messages per second", DefaultValueFactory = _ => 5000 };
+        var seconds = new Option<int>("--seconds") { DefaultValueFactory = _ => 10 };
+        var program = Program();
+        var command = new Command("flood", "Good load alone, and while bad logins come from 64 addresses as fast as they can.") { rate, seconds, program };
+        command.SetAction(async parsed =>
+        {
+            using var directory = new ScratchDirectory();
+            await Flood.Run(parsed.GetRequiredValue(program), directory.Path, parsed.GetRequiredValue(rate), TimeSpan.FromSeconds(parsed.GetRequiredValue(seconds)), Console.Out);
+            return 0;
+        });
+        return command;
+    }
+
+    private static Command KnockCommand()
+    {
+        var port = new Option<int>("--port") { Required = true };
+        var host = new Option<string>("--host") { DefaultValueFactory = _ => "localhost" };
+        var seconds = new Option<int>("--seconds") { DefaultValueFactory = _ => 10 };
+        var command = new Command("knock", "The bad logins of flood.") { port, host, seconds };
+        command.SetAction(parsed =>
+        {
+            Flood.Knock(parsed.GetRequiredValue(port), parsed.GetRequiredValue(host), TimeSpan.FromSeconds(parsed.GetRequiredValue(seconds)), Console.Out);
+            return 0;
+        });
+        return command;
+    }
+
+    private static Command StormCommand()
+    {
+        var devices = new Option<int>("--devices") { DefaultValueFactory = _ => 10_000 };
+        var rate = new Option<int>("--rate") { Description = "messages per second of those that are connected", DefaultValueFactory = _ => 500 };
+        var program = Program();
+        var command = new Command("storm", "Devices that all come back at once, and the latency of those that are connected.") { devices, rate, program };
+        command.SetAction(async parsed =>
+        {
+            using var directory = new ScratchDirectory();
+            await Storm.Run(parsed.GetRequiredValue(program), directory.Path, parsed.GetRequiredValue(devices), parsed.GetRequiredValue(rate), Console.Out);
+            return 0;
+        });
+        return command;
+    }
+
+    private static Option<string> Program() => new("--program") { Description = "the built sallyport.dll", DefaultValueFactory = _ => Path.Combine(AppContext.BaseDirectory, "sallyport.dll") };
 
     private static Command ProbeCommand()
     {

@@ -60,6 +60,20 @@ internal sealed unsafe class Generator : IDisposable
         }
     }
 
+    /// <summary>Messages that were due and not sent, because their connection had a whole window unacknowledged.</summary>
+    public long Unsent { get; private set; }
+
+    /// <summary>Messages that were sent and not acknowledged yet.</summary>
+    public long Unacknowledged => _devices.Sum(device => (long)device.InFlight);
+
+    /// <summary>Waits for what is not acknowledged yet.</summary>
+    public void Drain(TimeSpan longest)
+    {
+        var start = Stopwatch.GetTimestamp();
+        while (Unacknowledged > 0 && Stopwatch.GetElapsedTime(start) < longest)
+            Turn(timeoutMs: 100, refill: false);
+    }
+
     public static string DeviceId(int index) => $"bench-{index}";
 
     /// <summary>Closed loop: every connection keeps its window full.</summary>
@@ -75,10 +89,11 @@ internal sealed unsafe class Generator : IDisposable
     public Load Continue(TimeSpan duration) => Measure(() => Pump(duration, refill: true));
 
     /// <summary>Open loop: messages leave at a fixed rate, taken round robin; latency counts from the intended time.</summary>
-    public Load Steady(int perSecond, TimeSpan warmUp, TimeSpan duration)
+    /// <param name="enough">Ends it before its time.</param>
+    public Load Steady(int perSecond, TimeSpan warmUp, TimeSpan duration, CancellationToken enough = default)
     {
-        Paced(perSecond, warmUp);
-        return Measure(() => Paced(perSecond, duration));
+        Paced(perSecond, warmUp, enough);
+        return Measure(() => Paced(perSecond, duration, enough));
     }
 
     public void Dispose()
@@ -103,7 +118,7 @@ internal sealed unsafe class Generator : IDisposable
         return new Load(_acknowledged, seconds, latencies, (self.TotalProcessorTime - cpu).TotalSeconds);
     }
 
-    private void Paced(int perSecond, TimeSpan duration)
+    private void Paced(int perSecond, TimeSpan duration, CancellationToken enough)
     {
         // The kernel's clock wakes the loop for each message: epoll's own time-out counts whole milliseconds.
         // It starts after our own, so that what is due at a tick is due when the tick comes.
@@ -113,7 +128,7 @@ internal sealed unsafe class Generator : IDisposable
         var ticksPerMessage = Stopwatch.Frequency / (double)perSecond;
         long sent = 0;
         var turn = 0;
-        while (Stopwatch.GetElapsedTime(start) is var elapsed && elapsed < duration)
+        while (Stopwatch.GetElapsedTime(start) is var elapsed && elapsed < duration && !enough.IsCancellationRequested)
         {
             var due = (long)(elapsed.TotalSeconds * perSecond);
             while (sent < due)
@@ -121,6 +136,8 @@ internal sealed unsafe class Generator : IDisposable
                 var device = _devices[turn++ % _devices.Length];
                 if (device.InFlight < device.Window)
                     Send(device, 1, start + (long)((sent + 1) * ticksPerMessage));
+                else
+                    Unsent++;
                 sent++;
             }
 
@@ -224,7 +241,7 @@ internal sealed unsafe class Generator : IDisposable
         return ([0x32, .. Length(body.Length), .. body], payloadBytes);
     }
 
-    private static byte[] ConnectPacket(string deviceId, string hostName, string? token)
+    public static byte[] ConnectPacket(string deviceId, string hostName, string? token)
     {
         List<byte> body = [0, 4, .. "MQTT"u8, 4, (byte)(token is null ? 0x82 : 0xc2), 0, 0];
         Text(deviceId);

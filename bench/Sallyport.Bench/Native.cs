@@ -79,6 +79,19 @@ internal static unsafe partial class Native
         return descriptor;
     }
 
+    /// <summary>Begins to connect from 127.b.c.d; writable when it is done.</summary>
+    public static int ConnectFrom(int port, byte b, byte c, byte d)
+    {
+        var descriptor = Check(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket");
+        Set(descriptor, 0, 24 /* IP_BIND_ADDRESS_NO_PORT */, 1);
+        Set(descriptor, IPPROTO_TCP, TCP_NODELAY, 1);
+        var from = Address(127, b, c, d, 0);
+        Check(bind(descriptor, from.Bytes, 16), "bind");
+        var to = Address(127, 0, 0, 1, port);
+        connect(descriptor, to.Bytes, 16);
+        return descriptor;
+    }
+
     public static int Accept(int listener)
     {
         var descriptor = accept4(listener, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);

@@ -107,7 +107,7 @@ internal sealed class Server : IDisposable
         _process.Dispose();
     }
 
-    private static string[] Self() =>
+    public static string[] Self() =>
         Path.GetFileNameWithoutExtension(Environment.ProcessPath) == "dotnet" ? [typeof(Server).Assembly.Location] : [];
 
     private static (Process, TimeSpan) Start(string file, string[] arguments)

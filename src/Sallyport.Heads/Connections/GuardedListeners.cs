@@ -11,11 +11,18 @@ namespace Sallyport.Heads.Connections;
 /// Accepts for Kestrel, and closes the sockets of whom nobody wants to hear before anything is made for them: an accept and a close
 /// (a reset) instead of a connection and a TLS handshake. Thread-safe.
 /// </summary>
+/// <remarks>
+/// At most <see cref="RefusedPerPause"/> sockets are refused in <see cref="Pause"/>: a flood costs a tenth of a processor at most, and the
+/// sockets behind it, good ones too, wait in the kernel's backlog (4,096) a second at most.
+/// </remarks>
 /// <param name="take">The bound and listening socket of an endpoint; owned here from then on.</param>
 /// <param name="refuses">Asked for the address of each accepted socket; counts by itself what it refuses. Must not block.</param>
-public sealed class GuardedListeners(Func<EndPoint, Socket> take, Func<IPAddress, bool> refuses, SocketConnectionFactoryOptions options, ILoggerFactory logs)
+public sealed class GuardedListeners(Func<EndPoint, Socket> take, Func<IPAddress, bool> refuses, SocketConnectionFactoryOptions options, TimeProvider time, ILoggerFactory logs)
     : IConnectionListenerFactory
 {
+    private const int RefusedPerPause = 50;
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(10);
+
     // Bounded by the process's open files, as the connections are.
     private readonly ConcurrentDictionary<ConnectionContext, IPAddress> _open = new();
 
@@ -43,6 +50,10 @@ public sealed class GuardedListeners(Func<EndPoint, Socket> take, Func<IPAddress
     {
         private readonly SocketConnectionContextFactory _connections = new(owner.Options, owner.Logger);
 
+        // Owned by AcceptAsync, of which one runs at a time.
+        private long _pauseBegan;
+        private int _refused;
+
         public EndPoint EndPoint { get; } = endPoint;
 
         public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default)
@@ -55,6 +66,7 @@ public sealed class GuardedListeners(Func<EndPoint, Socket> take, Func<IPAddress
                     if ((accepted.RemoteEndPoint as IPEndPoint)?.Address is not { } address || owner.Refuses(address))
                     {
                         accepted.Close(0);
+                        await owner.PauseAsync(ref _refused, ref _pauseBegan, cancellationToken).ConfigureAwait(false);
                         continue;
                     }
 
@@ -88,6 +100,18 @@ public sealed class GuardedListeners(Func<EndPoint, Socket> take, Func<IPAddress
             _connections.Dispose();
             return ValueTask.CompletedTask;
         }
+    }
+
+    private Task PauseAsync(ref int refused, ref long began, CancellationToken cancel)
+    {
+        if (refused++ == 0)
+            began = time.GetTimestamp();
+        if (refused < RefusedPerPause)
+            return Task.CompletedTask;
+
+        refused = 0;
+        var left = Pause - time.GetElapsedTime(began);
+        return left > TimeSpan.Zero ? Task.Delay(left, time, cancel) : Task.CompletedTask;
     }
 
     private SocketConnectionFactoryOptions Options { get; } = options;

@@ -36,8 +36,18 @@ public sealed class FailureBackoff(BackoffOptions options, TimeProvider time)
         var source = PeerSource.Of(address);
         lock (_gate)
         {
-            if (!_addresses.TryGetValue(source, out var standing) || standing.Until <= Now || IsTrusted(standing))
+            if (!_addresses.TryGetValue(source, out var standing) || standing.Level == 0 || IsTrusted(standing))
                 return false;
+
+            if (standing.Until <= Now)
+            {
+                if (IsAtRest(standing))
+                    return false;
+
+                // One is let on to show what it has; the others wait for what becomes of it.
+                (standing.IsProbed, standing.Until) = (true, Now + TicksOf(options.First, time));
+                return false;
+            }
 
             standing.Refused++;
         }
@@ -56,7 +66,7 @@ public sealed class FailureBackoff(BackoffOptions options, TimeProvider time)
 
             standing.Connected++;
             standing.TrustedUntil = Now + TicksOf(options.Trust, time);
-            (standing.Until, standing.Level) = (0, 0);
+            (standing.Until, standing.Level, standing.IsProbed) = (0, 0, false);
         }
     }
 
@@ -131,7 +141,7 @@ public sealed class FailureBackoff(BackoffOptions options, TimeProvider time)
 
         // After a back-off one failure is enough.
         return standing.Level > 0
-            ? standing.Until <= Now
+            ? standing.IsProbed || standing.Until <= Now
             : standing.Score >= options.Failures && Now - standing.Began >= TicksOf(options.Grace, time);
     }
 
@@ -139,6 +149,7 @@ public sealed class FailureBackoff(BackoffOptions options, TimeProvider time)
     {
         var delay = TimeSpan.FromTicks(Math.Min(options.Longest.Ticks, options.First.Ticks << Math.Min(standing.Level, 20)));
         standing.Level++;
+        standing.IsProbed = false;
         standing.Until = Now + TicksOf(delay, time);
         return delay;
     }
@@ -202,6 +213,7 @@ public sealed class FailureBackoff(BackoffOptions options, TimeProvider time)
         public long Began;
         public long Until;
         public int Level;
+        public bool IsProbed;
         public long TrustedUntil;
         public int Connected;
         public long Refused;

@@ -166,7 +166,7 @@ internal sealed class HubHost : IAsyncDisposable
         await connections.StartAsync(CancellationToken.None).ConfigureAwait(false);
         events.BeginRetention();
 
-        var listeners = new GuardedListeners(sockets.Take, address => filter.Refuses(address) || backoff.IsRefused(address), new SocketConnectionFactoryOptions { MaxReadBufferSize = UnreadBytesMax }, logs);
+        var listeners = new GuardedListeners(sockets.Take, address => filter.Refuses(address) || backoff.IsRefused(address), new SocketConnectionFactoryOptions { MaxReadBufferSize = UnreadBytesMax }, time, logs);
         filter.Changed += () => listeners.Cut(filter.Denies, "an IP filter rule denies the address");
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "sallyport", ContentRootPath = AppContext.BaseDirectory });
         builder.Services

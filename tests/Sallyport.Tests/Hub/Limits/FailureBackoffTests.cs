@@ -40,7 +40,8 @@ public sealed class FailureBackoffTests
             _time.Advance(TimeSpan.FromSeconds(seconds) - TimeSpan.FromMilliseconds(1));
             Assert.True(_backoff.IsRefused(A));
             _time.Advance(TimeSpan.FromMilliseconds(1));
-            Assert.False(_backoff.IsRefused(A));
+            Assert.False(_backoff.IsRefused(A)); // One may show what it has,
+            Assert.True(_backoff.IsRefused(A)); // and no other until it did.
             Fail(A, 1);
         }
     }
