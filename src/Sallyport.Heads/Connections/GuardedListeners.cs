@@ -12,15 +12,15 @@ namespace Sallyport.Heads.Connections;
 /// (a reset) instead of a connection and a TLS handshake. Thread-safe.
 /// </summary>
 /// <remarks>
-/// At most <see cref="RefusedPerPause"/> sockets are refused in <see cref="Pause"/>: a flood costs a tenth of a processor at most, and the
-/// sockets behind it, good ones too, wait in the kernel's backlog (4,096) a second at most.
+/// At most <see cref="RefusedPerPause"/> sockets are refused in <see cref="Pause"/>: a flood costs about a twentieth of a processor, and the
+/// sockets behind it, good ones too, wait in the kernel's backlog (4,096) two seconds at most.
 /// </remarks>
 /// <param name="take">The bound and listening socket of an endpoint; owned here from then on.</param>
 /// <param name="refuses">Asked for the address of each accepted socket; counts by itself what it refuses. Must not block.</param>
 public sealed class GuardedListeners(Func<EndPoint, Socket> take, Func<IPAddress, bool> refuses, SocketConnectionFactoryOptions options, TimeProvider time, ILoggerFactory logs)
     : IConnectionListenerFactory
 {
-    private const int RefusedPerPause = 50;
+    private const int RefusedPerPause = 25;
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(10);
 
     // Bounded by the process's open files, as the connections are.

@@ -18,8 +18,8 @@ public static class PreAuthenticationConnections
     /// <c>sallyport.limits.refused</c> and noted in the audit trail.
     /// </summary>
     /// <remarks>
-    /// The deadline runs while the peer has said nothing, and anew from where its handshake begins. In between it may wait for its turn
-    /// (<see cref="HandshakeGate"/>) for as long as it likes: it costs a socket and 4 KB until then.
+    /// The deadline begins anew for who had to wait for its handshake's turn (<see cref="HandshakeGate"/>). The wait itself has no end of its
+    /// own: it costs a place, a socket and 4 KB.
     /// </remarks>
     public static IConnectionBuilder UsePreAuthenticationLimits(
         this IConnectionBuilder builder, PreAuthenticationLimits limits, IAuditTrail audit, TimeProvider time) =>
@@ -47,12 +47,17 @@ public static class PreAuthenticationConnections
                 if (!await HasSpokenAsync(transport.Input).ConfigureAwait(false))
                     return;
 
-                timer.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
-                await place.TakeAsync().ConfigureAwait(false);
+                var turn = place.TakeAsync();
+                if (!turn.IsCompleted)
+                {
+                    timer.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+                    await turn.ConfigureAwait(false);
+                    timer.Change(deadline, Timeout.InfiniteTimeSpan);
+                }
+
                 if (connection.ConnectionClosed.IsCancellationRequested)
                     return;
 
-                timer.Change(deadline, Timeout.InfiniteTimeSpan);
                 connection.Transport = new CountedTransport(
                     new CountedReader(transport.Input, lease, place, () =>
                     {

@@ -6,7 +6,7 @@ namespace Sallyport.Hub.Limits;
 /// </summary>
 public sealed record ConnectionLimitsOptions
 {
-    /// <summary>From the accepted socket to the first byte, and from where the TLS handshake begins to the authenticated CONNECT or request. Default 10 s: a handshake over a bad mobile link takes 3. Waiting for the handshake's turn does not count.</summary>
+    /// <summary>From the accepted socket to the authenticated CONNECT or request, TLS included; anew from where the handshake begins for who had to wait for its turn. Default 10 s: a handshake over a bad mobile link takes 3.</summary>
     public TimeSpan HandshakeDeadline { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>Unauthenticated connections at a time, in all. Default 16,384: a fleet of 10,000 comes back at once and waits. One that waits for its handshake costs about 10 KB, one behind it 45 KB, and those are cut off 10 s later.</summary>

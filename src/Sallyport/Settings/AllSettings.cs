@@ -78,7 +78,7 @@ internal static class AllSettings
         Setting.Path("Outgoing:RootsFile", "PEM file: the only roots trusted for the targets of connections. Default: the system's.",
             (s, v) => s with { Outgoing = s.Outgoing with { RootsFile = v } }, s => s.Outgoing.RootsFile),
 
-        Setting.Whole("Limits:HandshakeSeconds", 1, 60, "Seconds from an accepted socket to its first byte, and from where its TLS handshake begins to its authentication. Default: 10.",
+        Setting.Whole("Limits:HandshakeSeconds", 1, 60, "Seconds from an accepted socket to its authentication, TLS included; anew for one that had to wait for its handshake's turn. Default: 10.",
             (s, v) => s with { Limits = s.Limits with { Connections = s.Limits.Connections with { HandshakeDeadline = TimeSpan.FromSeconds(v) } } }, s => (long)s.Limits.Connections.HandshakeDeadline.TotalSeconds),
         Setting.Whole("Limits:UnauthenticatedConnections", 1, 1000000, "Connections that have not authenticated, in all; more are closed. Default: 16384.",
             (s, v) => s with { Limits = s.Limits with { Connections = s.Limits.Connections with { MaxConnections = (int)v } } }, s => s.Limits.Connections.MaxConnections),
