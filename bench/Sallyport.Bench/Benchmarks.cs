@@ -15,6 +15,7 @@ internal static class Benchmarks
         yield return FloodCommand();
         yield return KnockCommand();
         yield return StormCommand();
+        yield return TokensCommand();
     }
 
     private static Command CompareCommand()
@@ -145,6 +146,19 @@ internal static class Benchmarks
         {
             using var directory = new ScratchDirectory();
             await Footprint.Run(parsed.GetRequiredValue(program), directory.Path, parsed.GetRequiredValue(connections), parsed.GetRequiredValue(devices), Console.Out);
+            return 0;
+        });
+        return command;
+    }
+
+    private static Command TokensCommand()
+    {
+        var rounds = new Option<int>("--rounds") { DefaultValueFactory = _ => 50 };
+        var command = new Command("tokens", "What checking a token costs, in time and allocations.") { rounds };
+        command.SetAction(async parsed =>
+        {
+            using var directory = new ScratchDirectory();
+            await Tokens.Run(directory.Path, parsed.GetRequiredValue(rounds), Console.Out);
             return 0;
         });
         return command;

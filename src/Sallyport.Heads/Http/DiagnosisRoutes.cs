@@ -6,12 +6,14 @@ using Sallyport.Hub.Access;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
+using Sallyport.Hub.Limits;
 using Sallyport.Protocol.Errors;
 
 namespace Sallyport.Heads.Http;
 
 /// <summary>Why somebody was refused, for who may read the registry; each reading is in the audit trail.</summary>
-internal sealed class DiagnosisRoutes(IdentityCache identities, ConnectedDevices connected, Attempts attempts, Policies policies, IAuditTrail audit)
+internal sealed class DiagnosisRoutes(
+    IdentityCache identities, ConnectedDevices connected, Quotas quotas, FailureBackoff backoff, Attempts attempts, Policies policies, IAuditTrail audit)
 {
     public void Map(IEndpointRouteBuilder routes)
     {
@@ -29,7 +31,7 @@ internal sealed class DiagnosisRoutes(IdentityCache identities, ConnectedDevices
     {
         var identity = context.RouteIdentity();
         await audit.RequireAsync(context.Actor().Done("device diagnose", identity.ToString()), context.RequestAborted);
-        var diagnosis = DeviceDiagnosis.Of(identity, identities, connected, attempts);
+        var diagnosis = DeviceDiagnosis.Of(identity, identities, connected, quotas, backoff, attempts);
         await context.WriteJsonAsync(DiagnosisJson.Of(diagnosis, identity.DeviceId, identity.ModuleId), HttpJson.Wire.DiagnosisJson);
     }
 
@@ -52,6 +54,7 @@ internal sealed class DiagnosisRoutes(IdentityCache identities, ConnectedDevices
 }
 
 /// <param name="Authentication">How it has to prove itself; null when it is not registered.</param>
+/// <param name="Throttled">How often the hub's limits held it back since it was seen first.</param>
 /// <param name="ClockSkewSeconds">The latest estimate; negative: its clock is behind. Null: nothing gave it away.</param>
 internal sealed record DiagnosisJson(
     string DeviceId,
@@ -66,17 +69,28 @@ internal sealed record DiagnosisJson(
     string? Peer,
     double? ClockSkewSeconds,
     List<DuelJson> Duels,
+    long Throttled,
+    DateTime? LastThrottled,
+    List<FailingJson> FailingAddresses,
     List<AttemptJson> Attempts)
 {
     public static DiagnosisJson Of(DeviceDiagnosis diagnosis, string deviceId, string? moduleId) => new(
         deviceId, moduleId, diagnosis.Summary, diagnosis.IsRegistered, diagnosis.IsEnabled, AuthenticationJson.NameOf(diagnosis.Authentication),
         diagnosis.Link is not null, diagnosis.ConnectedSince?.UtcDateTime, diagnosis.Link?.Peer.Protocol, diagnosis.Link?.Peer.Address?.ToString(),
-        diagnosis.ClockSkew?.TotalSeconds, [.. diagnosis.Duels.Select(DuelJson.Of)], [.. diagnosis.Attempts.Select(AttemptJson.Of)]);
+        diagnosis.ClockSkew?.TotalSeconds, [.. diagnosis.Duels.Select(DuelJson.Of)], diagnosis.Throttling.Throttled,
+        diagnosis.Throttling.LastThrottled?.UtcDateTime, [.. diagnosis.Failing.Select(FailingJson.Of)], [.. diagnosis.Attempts.Select(AttemptJson.Of)]);
 }
 
 internal sealed record DuelJson(string One, string Other, long TakeOvers, DateTime First, DateTime Last)
 {
     public static DuelJson Of(Duel duel) => new(duel.One.ToString(), duel.Other.ToString(), duel.TakeOvers, duel.First.UtcDateTime, duel.Last.UtcDateTime);
+}
+
+/// <param name="Failures">Fading with time.</param>
+/// <param name="RefusedForSeconds">How much longer the address is not answered when it names this identity; 0: it is.</param>
+internal sealed record FailingJson(string Address, double Failures, double RefusedForSeconds)
+{
+    public static FailingJson Of(FailingAddress failing) => new(failing.Address.ToString(), failing.Failures, failing.RefusedFor.TotalSeconds);
 }
 
 /// <param name="Time">When it happened last.</param>

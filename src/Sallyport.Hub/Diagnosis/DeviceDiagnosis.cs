@@ -1,5 +1,6 @@
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Devices;
+using Sallyport.Hub.Limits;
 using Sallyport.Protocol.Identities;
 using Sallyport.Storage.Metadata;
 
@@ -11,10 +12,12 @@ namespace Sallyport.Hub.Diagnosis;
 /// <param name="IsEnabled">Null when it does not exist.</param>
 /// <param name="Link">The live session; null when there is none over a protocol that holds one.</param>
 /// <param name="ClockSkew">The latest estimate of how far its clock is from the hub's; see <see cref="Attempt.ClockSkew"/>.</param>
+/// <param name="Throttling">How often its messages and connections were held back.</param>
+/// <param name="Failing">Addresses whose credentials for it fail again and again; while one is refused before TLS it leaves no attempts.</param>
 /// <param name="Attempts">The newest first.</param>
 public sealed record DeviceDiagnosis(
     string Subject, bool IsRegistered, bool? IsEnabled, IdentityAuthentication? Authentication, IDeviceLink? Link, DateTimeOffset? ConnectedSince,
-    TimeSpan? ClockSkew, IReadOnlyList<Duel> Duels, IReadOnlyList<Attempt> Attempts)
+    TimeSpan? ClockSkew, IReadOnlyList<Duel> Duels, QuotaStanding Throttling, IReadOnlyList<FailingAddress> Failing, IReadOnlyList<Attempt> Attempts)
 {
     /// <summary>In one sentence, what stands in the way; or that nothing does.</summary>
     public string Summary
@@ -35,13 +38,13 @@ public sealed record DeviceDiagnosis(
         }
     }
 
-    public static DeviceDiagnosis Of(Identity identity, IdentityCache identities, ConnectedDevices connected, Attempts attempts)
+    public static DeviceDiagnosis Of(Identity identity, IdentityCache identities, ConnectedDevices connected, Quotas quotas, FailureBackoff backoff, Attempts attempts)
     {
         var credentials = identities.Find(identity);
         var history = attempts.Of(identity.ToString());
         return new DeviceDiagnosis(
             identity.ToString(), credentials is not null, credentials?.Enabled, credentials?.Authentication, connected.Find(identity),
             connected.ConnectedSince(identity), history.FirstOrDefault(attempt => attempt.ClockSkew is not null)?.ClockSkew,
-            Diagnosis.Attempts.DuelsIn(history), history);
+            Diagnosis.Attempts.DuelsIn(history), quotas.Describe(identity), backoff.Describe(identity), history);
     }
 }

@@ -1,6 +1,8 @@
 using System.Text;
 using System.Text.Json.Nodes;
+using Sallyport.Hub.Access;
 using Sallyport.Protocol.Mqtt;
+using Sallyport.Protocol.Sas;
 using Sallyport.Tests.Heads.Mqtt;
 using Sallyport.Tests.Protocol.Mqtt;
 
@@ -108,6 +110,46 @@ public sealed class HostileTokensTests : IAsyncLifetime
         Assert.Empty(wrong);
     }
 
+    [Theory]
+    [InlineData("MQTT")]
+    [InlineData("MQTT-WS")]
+    [InlineData("HTTPS")]
+    [InlineData("REST")]
+    public async Task Token_LivingLongerThanTheHubAllows_IsRefused(string transport)
+    {
+        await using var hub = await TestHub.StartAsync(settings => settings with { Access = settings.Access with { Tokens = new TokenOptions(TimeSpan.FromHours(1)) } });
+        using var owner = hub.Owner();
+        var key = (string)(await owner.PutDeviceAsync("d1", cancel: Cancel))["authentication"]!["symmetricKey"]!["primaryKey"]!;
+        var policyKey = (string)(await owner.GetPolicyAsync("registryRead", Cancel))["primaryKey"]!;
+        var (good, endless) = (DateTimeOffset.UtcNow.AddHours(1), DateTimeOffset.UtcNow.AddYears(1));
+        switch (transport)
+        {
+            case "HTTPS" or "REST":
+                var line = transport == "HTTPS" ? "POST /devices/d1/messages/events?api-version=2021-04-12" : "GET /devices/d1?api-version=2021-04-12";
+                string Token(DateTimeOffset expires) => transport == "HTTPS"
+                    ? SharedAccessSignature.Create("localhost/devices/d1", key, expires)
+                    : SharedAccessSignature.Create("localhost", policyKey, expires, "registryRead");
+                Assert.Equal((401, "IotHubUnauthorized"), await RequestAsync(line, Token(endless), hub));
+                Assert.InRange((await RequestAsync(line, Token(good), hub)).Status, 200, 204);
+                break;
+            default:
+                await using (var refused = await WireDevice.OpenAsync(hub.Endpoints, transport))
+                {
+                    await refused.SendAsync(Packets.Of(o => MqttWriter.Connect(o, new MqttConnect(
+                        "d1", true, 60, "localhost/d1/?api-version=2021-04-12", SharedAccessSignature.Create("localhost/devices/d1", key, endless), null))));
+                    await refused.ExpectAsync(Packets.ConnAck(MqttConnectCode.NotAuthorized));
+                }
+
+                await using (var admitted = await WireDevice.OpenAsync(hub.Endpoints, transport))
+                    await admitted.ConnectAsync(key, good);
+                break;
+        }
+
+        var history = (await owner.SendAsync(HttpMethod.Get, transport == "REST" ? "manage/v1/policies/registryRead/diagnosis" : "manage/v1/devices/d1/diagnosis", cancel: Cancel))!;
+        Assert.Contains((history as JsonArray ?? history["attempts"]!.AsArray())
+            .Select(attempt => (string)attempt!["reason"]!), reason => reason.Contains("longer than the 60 minutes", StringComparison.Ordinal));
+    }
+
     private static bool IsAsStated(HostileToken hostile, int status, string error, List<string> wrong)
     {
         if (!hostile.Carried.Contains("HTTPS", StringComparison.Ordinal))
@@ -147,9 +189,10 @@ public sealed class HostileTokensTests : IAsyncLifetime
     }
 
     /// <summary>A request as bytes, so that no client mends the header.</summary>
-    private async Task<(int Status, string Error)> RequestAsync(string line, string authorization)
+    private async Task<(int Status, string Error)> RequestAsync(string line, string authorization, TestHub? hub = null)
     {
-        await using var tls = await WireDevice.TlsAsync(_hub.Endpoints, _hub.Endpoints.HttpsPort);
+        var endpoints = (hub ?? _hub).Endpoints;
+        await using var tls = await WireDevice.TlsAsync(endpoints, endpoints.HttpsPort);
         try
         {
             await tls.WriteAsync(Encoding.UTF8.GetBytes($"{line} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\nAuthorization: {authorization}\r\n\r\n"), Cancel);

@@ -162,6 +162,23 @@ public sealed class TokenCommandTests(CliHub hub) : IClassFixture<CliHub>
             string.Join('\n', (await hub.JsonAsync("device", "diagnose", id))["attempts"]!.AsArray().Select(attempt => (string?)attempt!["reason"])));
     }
 
+    [Fact]
+    public async Task EventStream_WhoseTokenIsRevoked_Ends()
+    {
+        var policy = await hub.JsonAsync("policy", "create", "-n", "watcher", "--permissions", "telemetry-read");
+        var token = SharedAccessSignature.Create("localhost", (string)policy["primaryKey"]!, DateTimeOffset.UtcNow.AddHours(1), "watcher");
+        await using var tls = await WireDevice.TlsAsync(hub.Hub.Endpoints, hub.Hub.Endpoints.HttpsPort);
+        await tls.WriteAsync(System.Text.Encoding.ASCII.GetBytes(
+            $"GET /manage/v1/events?positions= HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: {token}\r\n\r\n"), TestContext.Current.CancellationToken);
+        using var reader = new StreamReader(tls);
+        while (!(await reader.ReadLineAsync(TestContext.Current.CancellationToken))!.Contains("\"start\"", StringComparison.Ordinal))
+            continue;
+
+        Assert.Equal(0, (await hub.RunWithInputAsync(token, "token", "revoke", "-")).Exit);
+
+        Assert.Contains("the token was revoked", await reader.ReadToEndAsync(TestContext.Current.CancellationToken));
+    }
+
     private static string Token(string id, string key) => SharedAccessSignature.Create($"localhost/devices/{id}", key, DateTimeOffset.UtcNow.AddHours(1));
 
     private async Task<string> RegisterAsync(string id) =>
