@@ -65,7 +65,7 @@ public sealed class Quarantine : IDisposable
                 throw new HubException(HubErrors.QuotaExceeded, $"{_line.Capacity} devices are in quarantine, as many as may be: release some");
 
             var record = new QuarantineRecord(deviceId, _time.GetUtcNow(), actor.Principal, reason);
-            await RecordAsync(actor.Done("device quarantine", deviceId) with { Reason = reason }, cancel).ConfigureAwait(false);
+            await RecordAsync(Because(reason, actor.Done("device quarantine", deviceId)), cancel).ConfigureAwait(false);
             _line.Hold(record);
             try
             {
@@ -100,7 +100,7 @@ public sealed class Quarantine : IDisposable
             if (Find(deviceId) is null)
                 throw new HubException(HubErrors.NotFound, $"{deviceId} is not in quarantine");
 
-            await RecordAsync(actor.Done("device release", deviceId) with { Reason = reason }, cancel).ConfigureAwait(false);
+            await RecordAsync(Because(reason, actor.Done("device release", deviceId)), cancel).ConfigureAwait(false);
             try
             {
                 await WriteAsync(tx => _metadata.Quarantine.Delete(tx, deviceId)).ConfigureAwait(false);
@@ -122,6 +122,12 @@ public sealed class Quarantine : IDisposable
     public void Dispose() => _oneAct.Dispose();
 
     private bool IsRegistered(string deviceId) => _metadata.Read(tx => _metadata.Identities.Find(tx, deviceId, null)) is not null;
+
+    // What the trail says of the actor by itself stays.
+    private static AuditEntry Because(string reason, AuditEntry entry) => entry with
+    {
+        Reason = reason.Length == 0 ? entry.Reason : entry.Reason.Length == 0 ? reason : $"{reason} ({entry.Reason})",
+    };
 
     private async ValueTask RecordAsync(AuditEntry entry, CancellationToken cancel)
     {

@@ -32,7 +32,7 @@ public sealed class PostureCheck(
                 metadata.Read(tx => metadata.Identities.FindShared(tx, Finding.MaxExamples)),
                 policies.List(),
                 [.. metadata.Read(metadata.CertificateAuthorities.List).Select(authority => (authority.Name, EndOf(authority)))],
-                quarantine.List(null, QuarantineLine.DefaultCapacity),
+                (quarantine.Count, quarantine.List(null, Finding.MaxExamples)),
                 clones.Reported,
                 sightings);
             var findings = WeakSpots.All.Select(spot => spot.Look(evidence)).OfType<Finding>();

@@ -8,7 +8,7 @@ namespace Sallyport.Hub.Posture;
 /// <summary>Everything that is looked at for weak spots: gathered once, then only read.</summary>
 internal sealed record Evidence(
     DateTimeOffset Now, HubFacts Facts, RegistryTally Registry, (long Count, IReadOnlyList<string> Examples) Shared, IReadOnlyList<PolicyRecord> Policies,
-    IReadOnlyList<(string Name, DateTimeOffset Ends)> Authorities, IReadOnlyList<QuarantineRecord> Quarantined, IReadOnlyList<SuspectedClone> Clones, Sightings Seen)
+    IReadOnlyList<(string Name, DateTimeOffset Ends)> Authorities, (int Count, IReadOnlyList<QuarantineRecord> First) Quarantined, IReadOnlyList<SuspectedClone> Clones, Sightings Seen)
 {
     public string SeenSince => $"since {Seen.Since.UtcDateTime:yyyy-MM-dd HH:mm}Z";
 }
@@ -128,9 +128,9 @@ internal static class WeakSpots
         "policies", [.. e.Policies.Where(policy => policy.Generation == 1 && e.Now - policy.CreatedTime > RegistryTally.OldKeyAfter).Select(policy => policy.Name)],
         "policy renew-key -n NAME --renew-key secondary, move its users over, then the primary");
 
-    private static Finding? QuarantinedDevices(Evidence e) => Some(
-        "quarantined-devices", PostureLevel.Info, "Devices are in quarantine: somebody has to look at them.",
-        "device list-quarantined", [.. e.Quarantined.Select(device => $"{device.DeviceId} (since {Day(device.Since)}, {device.PlacedBy})")], "look at the device; then device release ID, or device-identity delete");
+    private static Finding? QuarantinedDevices(Evidence e) => e.Quarantined.Count == 0 ? null : new(
+        "quarantined-devices", PostureLevel.Info, "Devices are in quarantine: somebody has to look at them.", "device list-quarantined",
+        e.Quarantined.Count, [.. e.Quarantined.First.Select(device => $"{device.DeviceId} (since {Day(device.Since)}, {device.PlacedBy})")], "look at the device; then device release ID, or device-identity delete");
 
     private static Finding? ServerCertificateEnds(Evidence e) => e.Facts.ServerCertificateEnds is { } ends && ends - e.Now < SoonEnds
         ? new("server-certificate-ends", ends - e.Now < VerySoonEnds ? PostureLevel.Critical : PostureLevel.High, "The server's certificate ends soon or has ended: every client refuses the hub from then on.",

@@ -18,7 +18,7 @@ public sealed class WeakSpotsTests
 
     private static Evidence Calm => new(
         Now, new HubFacts { IsProduction = true, MaxTokenLifetime = TimeSpan.FromDays(1), KeyFile = "/etc/sallyport/key", DataDirectory = "/var/lib/sallyport/data" }, new RegistryTally(), (0, []),
-        [new PolicyRecord("iothubowner", (long)AzureRights.All, "k", "k", 1, Now)], [], [], [], new Sightings(Time));
+        [new PolicyRecord("iothubowner", (long)AzureRights.All, "k", "k", 1, Now)], [], (0, []), [], new Sightings(Time));
 
     [Fact]
     public void Hub_WithoutWeakSpots_HasNoFinding() => Assert.Empty(WeakSpots.All.Select(spot => spot.Look(Calm)).OfType<Finding>());
@@ -158,7 +158,7 @@ public sealed class WeakSpotsTests
     [Fact]
     public void QuarantineAndClones_AreNamed()
     {
-        Expect("quarantined-devices", PostureLevel.Info, Calm with { Quarantined = [new("d1", Now, "rule:tamper", "")] }, "d1 (since 2026-11-24, rule:tamper)");
+        Expect("quarantined-devices", PostureLevel.Info, Calm with { Quarantined = (1, [new("d1", Now, "rule:tamper", "")]) }, "d1 (since 2026-11-24, rule:tamper)");
         Expect(
             "suspected-clones", PostureLevel.High,
             Calm with { Clones = [new(Identity.Of("d1"), [IPAddress.Parse("10.0.0.1"), IPAddress.Parse("10.0.0.2")], 6, Now)] }, "d1: 10.0.0.1, 10.0.0.2");
