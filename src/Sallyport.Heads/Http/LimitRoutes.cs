@@ -6,6 +6,7 @@ using Sallyport.Hub.Access;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Limits;
 using Sallyport.Protocol.Errors;
+using Sallyport.Protocol.Identities;
 
 namespace Sallyport.Heads.Http;
 
@@ -37,11 +38,7 @@ internal sealed class LimitRoutes(Quotas quotas, FailureBackoff backoff, PreAuth
 
     private Task ShowDeviceAsync(HttpContext context)
     {
-        var identity = context.RouteIdentity();
-        return context.WriteJsonAsync(
-            new DeviceLimitsJson(
-                identity.ToString(), QuotaJson.Of(quotas.Describe(identity)), Seconds(connected.TakeOverDelay(identity)), [.. backoff.Describe(identity).Select(FailingAddressJson.Of)]),
-            HttpJson.Wire.DeviceLimitsJson);
+        return context.WriteJsonAsync(DeviceLimitsJson.Of(context.RouteIdentity(), quotas, backoff, connected), HttpJson.Wire.DeviceLimitsJson);
     }
 
     private Task GetFilterAsync(HttpContext context) => context.WriteJsonAsync(IpFilterJson.Of(filter.Current), HttpJson.Wire.IpFilterJson);
@@ -86,7 +83,12 @@ internal sealed record LimitsJson(QuotaJson Hub, AdmissionJson Admission, IReadO
 
 /// <param name="TakeOverDelaySeconds">How long who connects with its name now waits, because it takes itself over again and again.</param>
 /// <param name="FailingAddresses">From where credentials for it are refused.</param>
-internal sealed record DeviceLimitsJson(string DeviceId, QuotaJson Device, double TakeOverDelaySeconds, IReadOnlyList<FailingAddressJson> FailingAddresses);
+internal sealed record DeviceLimitsJson(string DeviceId, QuotaJson Device, double TakeOverDelaySeconds, IReadOnlyList<FailingAddressJson> FailingAddresses)
+{
+    public static DeviceLimitsJson Of(Identity identity, Quotas quotas, FailureBackoff backoff, ConnectedDevices connected) => new(
+        identity.ToString(), QuotaJson.Of(quotas.Describe(identity)), LimitRoutes.Seconds(connected.TakeOverDelay(identity)),
+        [.. backoff.Describe(identity).Select(FailingAddressJson.Of)]);
+}
 
 /// <param name="Action"><c>allow</c> or <c>deny</c>.</param>
 /// <param name="Network">An address, or a network such as <c>192.0.2.0/24</c> or <c>2001:db8::/32</c>.</param>

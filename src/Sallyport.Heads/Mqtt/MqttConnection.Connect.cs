@@ -76,8 +76,12 @@ internal sealed partial class MqttConnection
         }
 
         var delay = _head.Devices.TakeOverDelay(identity);
-        if (delay > TimeSpan.Zero)
-            await Task.Delay(delay, _head.Time, _closed).ConfigureAwait(false);
+        if (delay == TimeSpan.Zero)
+            return;
+
+        MqttMeter.TakeOverSlowed();
+        _head.Logger.TakeOverSlowed(identity.ToString(), Peer.Address, delay.TotalSeconds);
+        await Task.Delay(delay, _head.Time, _closed).ConfigureAwait(false);
     }
 
     private async ValueTask<Admission> AdmitAsync(Identity identity, string hostName, DeviceCredential credential)
@@ -115,6 +119,7 @@ internal sealed partial class MqttConnection
 
     private async ValueTask SaveSubscriptionsAsync()
     {
+        await KeepToQuotaAsync(messages: 1, bytes: 0).ConfigureAwait(false); // It may write to the disk, as a message does.
         if (!_session.Connect!.CleanSession) // [MQTT-4.1.0-1]
         {
             SubscriptionRecord[] records = [.. _session.Subscriptions.Select(s => new SubscriptionRecord(s.Filter, s.QoS))];

@@ -71,7 +71,7 @@ internal sealed partial class MqttConnection
         var owes = _session.Acks.HasStaged;
         if (HoldsTelemetry)
         {
-            await KeepToQuotaAsync(_turn!.Batch).ConfigureAwait(false);
+            await KeepToQuotaAsync(_turn!.Batch.Count, _turn.Batch.Bytes).ConfigureAwait(false);
             var position = await AppendAsync(_turn!.Batch, owes ? this : null).ConfigureAwait(false);
             _turn.Batch.Clear();
             if (owes)
@@ -90,9 +90,9 @@ internal sealed partial class MqttConnection
     }
 
     // Nothing is read and nothing acknowledged until the device, or the hub, may take more; the watch ends what lasts too long.
-    private async ValueTask KeepToQuotaAsync(RecordBatch batch)
+    private async ValueTask KeepToQuotaAsync(int messages, int bytes)
     {
-        var wait = _device!.Quota.TryTakeTelemetry(batch.Count, batch.Bytes);
+        var wait = _device!.Quota.TryTakeTelemetry(messages, bytes);
         if (wait == TimeSpan.Zero)
             return;
 
@@ -100,7 +100,7 @@ internal sealed partial class MqttConnection
         do
         {
             await Task.Delay(wait, _head.Time, _closed).ConfigureAwait(false);
-            wait = _device.Quota.TryTakeTelemetry(batch.Count, batch.Bytes);
+            wait = _device.Quota.TryTakeTelemetry(messages, bytes);
         }
         while (wait > TimeSpan.Zero);
         Resume();

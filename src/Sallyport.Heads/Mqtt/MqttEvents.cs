@@ -23,4 +23,7 @@ internal static partial class MqttEvents
 
     [LoggerMessage(3006, LogLevel.Warning, "The will of {ClientId} was not stored: {Reason}")]
     public static partial void WillLost(this ILogger logger, string clientId, string reason);
+
+    [LoggerMessage(3007, LogLevel.Warning, "MQTT client {ClientId} takes itself over again and again; the newest, from {Address}, waits {Seconds} s")]
+    public static partial void TakeOverSlowed(this ILogger logger, string clientId, IPEndPoint? address, double seconds);
 }

@@ -18,6 +18,11 @@ internal static class MqttMeter
     private static readonly Counter<long> Closes = Meter.CreateCounter<long>(
         "sallyport.mqtt.closes", "{connection}", "Connections that the hub closed, by error code.");
 
+    private static readonly Counter<long> Slowed = Meter.CreateCounter<long>(
+        "sallyport.mqtt.takeovers.slowed", "{connection}", "Connections held back because their identity is taken over again and again.");
+
+    public static void TakeOverSlowed() => Slowed.Add(1);
+
     public static void Opened() => Open.Add(1);
 
     public static void Ended() => Open.Add(-1);

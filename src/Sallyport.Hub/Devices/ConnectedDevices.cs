@@ -47,7 +47,6 @@ public sealed class ConnectedDevices(Attempts attempts, TimeProvider time)
         if (ticks == 0)
             return TimeSpan.Zero;
 
-        LimitsMeter.TakeOverSlowed();
         var wait = TimeSpan.FromSeconds(ticks / (double)time.TimestampFrequency);
         return wait < LongestTakeOverDelay ? wait : LongestTakeOverDelay;
     }

@@ -13,17 +13,12 @@ internal static class LimitsMeter
     private static readonly Counter<long> Throttles = Meter.CreateCounter<long>(
         "sallyport.limits.throttled", "{time}", "Times that somebody was held back or answered 429, by the limit met.");
 
-    private static readonly Counter<long> Slowed = Meter.CreateCounter<long>(
-        "sallyport.limits.takeovers.slowed", "{connection}", "Connections held back because their identity takes itself over again and again.");
-
     private static readonly UpDownCounter<long> Waiting = Meter.CreateUpDownCounter<long>(
         "sallyport.limits.handshakes.waiting", "{connection}", "Connections that wait for their TLS handshake to begin.");
 
     public static void Refused(string limit) => Refusals.Add(1, new KeyValuePair<string, object?>("limit", limit));
 
     public static void Throttled(string limit) => Throttles.Add(1, new KeyValuePair<string, object?>("limit", limit));
-
-    public static void TakeOverSlowed() => Slowed.Add(1);
 
     public static void HandshakeWaits(int change) => Waiting.Add(change);
 }

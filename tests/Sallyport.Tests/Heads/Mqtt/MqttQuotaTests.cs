@@ -52,6 +52,22 @@ public sealed class MqttQuotaTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task Subscribe_CountsAsAMessage()
+    {
+        _hub = await MqttTestHub.StartAsync(quotas: new QuotaOptions { DeviceMessagesPerSecond = 1, Burst = TimeSpan.FromSeconds(1) });
+        var device = await _hub.ConnectAsync();
+        await device.SendAsync(Packets.Telemetry(packetId: 1));
+        await device.ExpectAsync(Packets.PubAck(1));
+
+        _hub.Time.ForgetTimers();
+        await device.SendAsync(Packets.Subscribe(2, ("devices/d1/messages/devicebound/#", 1)));
+        await _hub.Time.TimerMadeAsync();
+        _hub.Time.Advance(TimeSpan.FromSeconds(1));
+
+        await device.ExpectAsync([0x90, 3, 0, 2, 1]);
+    }
+
+    [Fact]
     public async Task Device_ThatConnectsTooOften_IsHeldBack_AndRefusedWhenThatTakesTooLong()
     {
         _hub = await MqttTestHub.StartAsync(quotas: new QuotaOptions { DeviceConnectionsPerSecond = 1, Burst = TimeSpan.FromSeconds(1) });
