@@ -2,19 +2,23 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Audit;
 using Sallyport.Hub.Posture;
 
 namespace Sallyport.Heads.Http;
 
 /// <summary>Weak spots in configuration and registry, each with its fix.</summary>
-internal sealed class PostureRoutes(PostureCheck posture)
+internal sealed class PostureRoutes(PostureCheck posture, PrivilegedReads reads)
 {
     public void Map(IEndpointRouteBuilder routes) =>
         routes.MapGet("/manage/v1/posture", LookAsync).Requires(Rights.AuditRead)
             .Describe("Looks for weak spots in configuration and registry; the worst first.", answer: HttpJson.Wire.PostureJson);
 
-    private async Task LookAsync(HttpContext context) =>
+    private async Task LookAsync(HttpContext context)
+    {
+        reads.Note(context.Actor(), "posture read", "*");
         await context.WriteJsonAsync(PostureJson.Of(await posture.LookAsync(context.RequestAborted)), HttpJson.Wire.PostureJson);
+    }
 }
 
 /// <param name="Worst"><c>info</c>, <c>low</c>, <c>medium</c>, <c>high</c>, <c>critical</c>; null when nothing was found.</param>

@@ -65,7 +65,7 @@ public sealed class Quarantine : IDisposable
                 throw new HubException(HubErrors.QuotaExceeded, $"{_line.Capacity} devices are in quarantine, as many as may be: release some");
 
             var record = new QuarantineRecord(deviceId, _time.GetUtcNow(), actor.Principal, reason);
-            await RecordAsync(Because(reason, actor.Done("device quarantine", deviceId)), cancel).ConfigureAwait(false);
+            await _audit.RequireAsync(Because(reason, actor.Done("device quarantine", deviceId)), cancel).ConfigureAwait(false);
             _line.Hold(record);
             try
             {
@@ -100,7 +100,7 @@ public sealed class Quarantine : IDisposable
             if (Find(deviceId) is null)
                 throw new HubException(HubErrors.NotFound, $"{deviceId} is not in quarantine");
 
-            await RecordAsync(Because(reason, actor.Done("device release", deviceId)), cancel).ConfigureAwait(false);
+            await _audit.RequireAsync(Because(reason, actor.Done("device release", deviceId)), cancel).ConfigureAwait(false);
             try
             {
                 await WriteAsync(tx => _metadata.Quarantine.Delete(tx, deviceId)).ConfigureAwait(false);
@@ -128,18 +128,6 @@ public sealed class Quarantine : IDisposable
     {
         Reason = reason.Length == 0 ? entry.Reason : entry.Reason.Length == 0 ? reason : $"{reason} ({entry.Reason})",
     };
-
-    private async ValueTask RecordAsync(AuditEntry entry, CancellationToken cancel)
-    {
-        try
-        {
-            await _audit.RecordAsync(entry, cancel).ConfigureAwait(false);
-        }
-        catch (IOException)
-        {
-            throw new HubException(HubErrors.ServiceUnavailable, "the audit trail cannot be written, so nothing may be changed");
-        }
-    }
 
     // Without a token: once it is recorded it is done.
     private async ValueTask WriteAsync(Action<MetadataTransaction> act) =>
