@@ -5,6 +5,7 @@ using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Audit;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Physical;
 using Sallyport.Storage.EventLog;
@@ -12,7 +13,7 @@ using Sallyport.Storage.EventLog;
 namespace Sallyport.Heads.Http;
 
 /// <summary>What runs here, and how far the log has come.</summary>
-internal sealed class StatusRoutes(IServer server, IEventLog log, ConnectedDevices connected, Quarantine quarantine, ISettingsInForce settings, TimeProvider time)
+internal sealed class StatusRoutes(IServer server, IEventLog log, ConnectedDevices connected, Quarantine quarantine, ISettingsInForce settings, TimeProvider time, AnchorSender? anchors = null)
 {
     private readonly long _started = time.GetTimestamp();
 
@@ -40,7 +41,8 @@ internal sealed class StatusRoutes(IServer server, IEventLog log, ConnectedDevic
             [.. server.Features.Get<IServerAddressesFeature>()?.Addresses ?? []],
             connected.Count,
             quarantine.Count,
-            [.. heads]);
+            [.. heads],
+            anchors?.Status ?? []);
         return context.WriteJsonAsync(status, HttpJson.Wire.StatusJson);
     }
 
@@ -52,7 +54,7 @@ internal sealed class StatusRoutes(IServer server, IEventLog log, ConnectedDevic
 
 /// <param name="Listeners">Addresses that accept connections.</param>
 internal sealed record StatusJson(
-    string Version, long UptimeSeconds, IReadOnlyList<string> Listeners, int ConnectedDevices, int QuarantinedDevices, IReadOnlyList<PartitionJson> Log);
+    string Version, long UptimeSeconds, IReadOnlyList<string> Listeners, int ConnectedDevices, int QuarantinedDevices, IReadOnlyList<PartitionJson> Log, IReadOnlyList<AnchorTargetStatus> AnchorTargets);
 
 /// <param name="NextSequence">What the next record gets; equal to the first when there is none.</param>
 internal sealed record PartitionJson(string Stream, int Partition, long FirstSequence, long NextSequence, DateTime LastEnqueuedTime);

@@ -32,6 +32,8 @@ public sealed class AuditTrail : IAuditTrail, IAsyncDisposable
     private readonly ITimer _minute;
     private readonly Task _writing;
 
+    private readonly Channel<AuditAnchor> _fileEnds = Channel.CreateBounded<AuditAnchor>(new BoundedChannelOptions(64) { FullMode = BoundedChannelFullMode.DropOldest });
+
     // Replaced by the loop that writes, read by anybody.
     private volatile AuditAnchor _head;
 
@@ -99,6 +101,9 @@ public sealed class AuditTrail : IAuditTrail, IAsyncDisposable
             Enqueue(entry, 1);
     }
 
+    /// <summary>The last line of each file that was finished, for one reader; beyond 64 the oldest goes.</summary>
+    internal ChannelReader<AuditAnchor> FileEnds => _fileEnds.Reader;
+
     /// <summary>The last line that is on disk.</summary>
     public AuditAnchor Head => _head;
 
@@ -148,6 +153,8 @@ public sealed class AuditTrail : IAuditTrail, IAsyncDisposable
             foreach (var waiting in batch)
                 _file.Add(waiting.Entry, waiting.Count, waiting.Time);
             _file.Commit();
+            if (_file.Head.File != _head.File)
+                _fileEnds.Writer.TryWrite(_head);
             _head = _file.Head;
         }
         catch (Exception failure)

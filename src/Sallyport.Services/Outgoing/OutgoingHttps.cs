@@ -73,11 +73,41 @@ public sealed class OutgoingHttps : IDisposable
         }
         catch (HttpRequestException failed)
         {
-            throw new IOException(failed.InnerException is TargetException or System.Security.Authentication.AuthenticationException ? failed.InnerException.Message : failed.Message, failed);
+            throw Plain(failed);
+        }
+    }
+
+    /// <summary>Posts a JSON text; a status of 2xx says that it was taken.</summary>
+    /// <param name="url">https only.</param>
+    /// <exception cref="IOException">It was not taken; says why, in words that hold no secret.</exception>
+    public async Task PostJsonAsync(Uri url, string json, CancellationToken cancel)
+    {
+        if (url.Scheme != Uri.UriSchemeHttps)
+            throw new IOException("only https is posted to");
+
+        using var timeout = new CancellationTokenSource(Timeout, _time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancel);
+        try
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Post, url) { Content = new StringContent(json, System.Text.Encoding.UTF8, "application/json") };
+            using var response = await _http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, either.Token);
+            if (!response.IsSuccessStatusCode)
+                throw new IOException($"{url.Host} answered {(int)response.StatusCode}");
+        }
+        catch (OperationCanceledException) when (timeout.IsCancellationRequested)
+        {
+            throw new IOException($"{url.Host} did not answer within {Timeout.TotalSeconds:0} s");
+        }
+        catch (HttpRequestException failed)
+        {
+            throw Plain(failed);
         }
     }
 
     public void Dispose() => _http.Dispose();
+
+    private static IOException Plain(HttpRequestException failed) =>
+        new(failed.InnerException is TargetException or System.Security.Authentication.AuthenticationException ? failed.InnerException.Message : failed.Message, failed);
 
     private static async ValueTask<Stream> ConnectAsync(OutgoingAddresses addresses, string host, int port, CancellationToken cancel)
     {

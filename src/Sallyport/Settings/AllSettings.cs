@@ -119,6 +119,17 @@ internal static class AllSettings
         Setting.Whole("Limits:RegistryOperationsPerSecond", 0, 1L << 40, "Registry operations in all, per second, each item of a bulk request one; 0 is no limit. Default: 10000.",
             (s, v) => s with { Limits = s.Limits with { Quotas = s.Limits.Quotas with { RegistryOperationsPerSecond = v } } }, s => s.Limits.Quotas.RegistryOperationsPerSecond),
 
+        Setting.Text("Audit:AnchorSyslog", "Host and port (collector.example.org:6514) of a syslog collector that takes the head of the audit trail over TLS. Default: none.",
+            (s, v) => AuditSettings.HostAndPort(v) is not null ? s with { Audit = s.Audit with { AnchorSyslog = v } } : throw new SettingException("must be host:port"),
+            s => s.Audit.AnchorSyslog),
+        Setting.Text("Audit:AnchorWebhook", "https URL that the head of the audit trail is posted to as JSON; it is shown by config show, so it holds no secret. Default: none.",
+            (s, v) => Uri.TryCreate(v, UriKind.Absolute, out var url) && url.Scheme == Uri.UriSchemeHttps && url.UserInfo.Length == 0
+                ? s with { Audit = s.Audit with { AnchorWebhook = url } }
+                : throw new SettingException("must be an https URL without credentials"),
+            s => s.Audit.AnchorWebhook?.ToString()),
+        Setting.Whole("Audit:AnchorIntervalMinutes", 1, 1440, "Minutes between two heads that are sent, when something was written meanwhile; the end of each file is sent at once. What came after the newest one is what a thief of the hub's key could change unseen. Default: 10.",
+            (s, v) => s with { Audit = s.Audit with { AnchorInterval = TimeSpan.FromMinutes(v) } }, s => (long)s.Audit.AnchorInterval.TotalMinutes),
+
         Setting.Choice<LogLevel>("Log:Level", "The least severe entries that are written. Picked up while running. Default: Information.",
             (s, v) => s with { Log = s.Log with { Level = v } }, s => s.Log.Level) with { IsLive = true },
         Setting.Choice<LogFormat>("Log:Format", "Text for people, Json (one object a line) for machines; on standard error. Default: Text.",

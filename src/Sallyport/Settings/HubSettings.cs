@@ -23,6 +23,7 @@ internal sealed record HubSettings
     public SegmentLogOptions EventLog { get; init; } = new() { Directory = "" };
     public OutgoingSettings Outgoing { get; init; } = new();
     public LimitSettings Limits { get; init; } = new();
+    public AuditSettings Audit { get; init; } = new();
     public LogSettings Log { get; init; } = new();
 }
 
@@ -102,6 +103,22 @@ internal sealed record LimitSettings
     public QuotaOptions Quotas { get; init; } = new();
 
     public IEnumerable<string> Validate() => Connections.Validate().Concat(Backoff.Validate()).Concat(Quotas.Validate()).Select(wrong => $"Limits: {wrong}");
+}
+
+/// <summary>Where anchors of the audit trail go, and how often.</summary>
+internal sealed record AuditSettings
+{
+    /// <summary>Host and port of a syslog collector that speaks TLS. Null: none.</summary>
+    public string? AnchorSyslog { get; init; }
+
+    /// <summary>Takes a POST of each anchor, https. Null: none.</summary>
+    public Uri? AnchorWebhook { get; init; }
+
+    public TimeSpan AnchorInterval { get; init; } = TimeSpan.FromMinutes(10);
+
+    /// <returns>Null when the text is not host:port.</returns>
+    public static (string Host, int Port)? HostAndPort(string text) =>
+        Uri.TryCreate($"tcp://{text}", UriKind.Absolute, out var uri) && uri is { Port: > 0, PathAndQuery: "/" or "", UserInfo: "", Fragment: "" } ? (uri.IdnHost, uri.Port) : null;
 }
 
 internal enum LogFormat

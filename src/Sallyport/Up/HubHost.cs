@@ -127,14 +127,18 @@ internal sealed class HubHost : IAsyncDisposable
         var events = parts.Add(await openLog(
             settings.EventLog with { Directory = data.LogPath }, keys.Oldest.Derive("log-mac"), time, logs.CreateLogger<SegmentLog>()).ConfigureAwait(false));
 
+        // Heads of the trail go where this machine cannot take them back.
+        var outgoing = Outgoing(settings, data, sockets);
+        var https = parts.Add(new OutgoingHttps(outgoing, time));
+        var anchors = new AnchorSender(trail, AnchorTargets.Of(settings.Audit, outgoing, https, time), settings.Audit.AnchorInterval, time, logs.CreateLogger<AnchorSender>());
+        parts.Add(new Running(anchors.RunAsync));
+
         // Who may come in.
         var names = new HubNames(settings.Hub.Hosts);
         var policies = parts.Add(await Policies.OpenAsync(metadata, audit, time, CancellationToken.None).ConfigureAwait(false));
         var identities = new IdentityCache(metadata);
         var attempts = new Attempts(new KnownSubjects(identities, policies).Exists, time);
         var connected = new ConnectedDevices(attempts, time);
-        var outgoing = Outgoing(settings, data, sockets);
-        var https = parts.Add(new OutgoingHttps(outgoing, time));
         var authorities = parts.Add(new CertificateAuthorities(
             metadata, audit, connected, (url, cancel) => https.GetAsync(url, CertificateAuthorities.MaxRevocationListBytes, cancel), TlsDirectory.OtherRoots(data.TlsPath), time, logs.CreateLogger<CertificateAuthorities>()));
         var developmentRoot = new DevelopmentRoot(data.TlsPath, settings.Hub.Production, authorities, audit, time);
@@ -178,6 +182,7 @@ internal sealed class HubHost : IAsyncDisposable
             .AddSingleton<IEventLog>(events)
             .AddSingleton(audit)
             .AddSingleton(trail)
+            .AddSingleton(anchors)
             .AddSingleton(auditKeys)
             .AddSingleton(new AuditReader(data.AuditPath))
             .AddSingleton(policies)

@@ -178,6 +178,18 @@ public sealed partial class AuditVerifierTests : IDisposable
         Assert.Contains(verification.Notes, note => note.Contains("audit-00000003.jsonl ends with an unfinished line", StringComparison.Ordinal));
     }
 
+    [Fact]
+    public async Task Verify_MoreFindingsThanTheBound_CountsTheRest()
+    {
+        await WriteAsync(Trail, "a");
+        await File.WriteAllTextAsync(FileOf(2), Lines(2)[0] + "\n" + string.Concat(Enumerable.Repeat("nothing\n", AuditVerifier.MaxFindings + 500)));
+
+        var verification = AuditVerifier.Verify(Trail, _keys, [], default);
+
+        Assert.Equal(AuditVerifier.MaxFindings, verification.Findings.Count);
+        Assert.InRange(verification.MoreFindings, 500, 502);
+    }
+
     [Theory]
     [InlineData("cut what was left")]
     [InlineData("change what was left")]
