@@ -35,8 +35,8 @@ internal sealed class PolicyRoutes(Policies policies, PrivilegedReads reads)
 
     private async Task GetAsync(HttpContext context)
     {
-        await reads.RecordAsync(context.Actor(), "policy read-keys", NameOf(context), context.RequestAborted);
-        await Answer(context, policies.Show(context.Actor(), NameOf(context)));
+        var (actor, name) = (context.Actor(), NameOf(context));
+        await Answer(context, await reads.ReadAsync(actor, "policy read-keys", name, () => policies.Show(actor, name), context.RequestAborted));
     }
 
     private async Task PutAsync(HttpContext context)

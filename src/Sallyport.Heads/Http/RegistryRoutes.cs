@@ -41,13 +41,13 @@ internal sealed class RegistryRoutes(DeviceRegistry registry, PrivilegedReads re
 
     private async Task GetAsync(HttpContext context)
     {
-        await RecordReadAsync(context, context.RouteIdentity().ToString());
-        await Answer(context, registry.Get(context.RouteIdentity()));
+        var identity = context.RouteIdentity();
+        await Answer(context, await ReadAsync(context, identity.ToString(), () => registry.Get(identity)));
     }
 
-    /// <summary>Who holds the right to see keys gets them with the identity.</summary>
-    private ValueTask RecordReadAsync(HttpContext context, string target) =>
-        context.Held().HasFlag(Rights.RegistrySecrets) ? reads.RecordAsync(context.Actor(), "device read-keys", target, context.RequestAborted) : default;
+    /// <summary>Who holds the right to see keys gets them with the identity: that is recorded.</summary>
+    private async ValueTask<T> ReadAsync<T>(HttpContext context, string target, Func<T> read) =>
+        context.Held().HasFlag(Rights.RegistrySecrets) ? await reads.ReadAsync(context.Actor(), "device read-keys", target, read, context.RequestAborted) : read();
 
     private async Task PutAsync(HttpContext context)
     {
@@ -74,8 +74,7 @@ internal sealed class RegistryRoutes(DeviceRegistry registry, PrivilegedReads re
     {
         var after = context.Request.Headers[ContinuationHeader].ToString();
         var top = TopOf(context);
-        await RecordReadAsync(context, "*");
-        var devices = registry.ListDevices(after.Length == 0 ? null : after, top);
+        var devices = await ReadAsync(context, "*", () => registry.ListDevices(after.Length == 0 ? null : after, top));
         if (devices.Count == top)
             context.Response.Headers[ContinuationHeader] = devices[^1].Record.DeviceId;
         await Answer(context, devices);
@@ -84,8 +83,7 @@ internal sealed class RegistryRoutes(DeviceRegistry registry, PrivilegedReads re
     private async Task ListModulesAsync(HttpContext context)
     {
         var device = context.RouteIdentity().DeviceId;
-        await RecordReadAsync(context, $"{device}/*");
-        await Answer(context, registry.ListModules(device));
+        await Answer(context, await ReadAsync(context, $"{device}/*", () => registry.ListModules(device)));
     }
 
     private Task CountDevicesAsync(HttpContext context)

@@ -64,6 +64,9 @@ internal sealed class AuditFile : IDisposable
         var header = AuditLine.HeaderOf(path);
         if (header.Version == 1)
         {
+            if (files.Exists(file => file.Number > 0 && AuditLine.HeaderOf(file.Path).Version > 1))
+                throw new UnusableDataException($"'{path}' is of version 1 behind a file of version 2, so no hub wrote it: move it out of the directory.");
+
             var (last, isWhole) = AuditLine.Scan(path, header);
             var older = files.Where(file => file.Number > 0).Select(file => new OlderFile(file.Number, AuditFiles.DigestOf(file.Path))).ToList();
             return StartNew(First(number + 1, last + 1, older, AuditHeader.NoPrevious, null), isWhole ? null : Path.GetFileName(path));

@@ -30,6 +30,26 @@ public sealed class PrivilegedReads(IAuditTrail audit, TimeProvider time)
         Remember(kind);
     }
 
+    /// <summary>Reads, records, and only then hands out what was read; a read that is refused is noted with its reason.</summary>
+    /// <exception cref="HubException">What <paramref name="read"/> refuses with; 503: the trail cannot be written, so nothing may be read.</exception>
+    public async ValueTask<T> ReadAsync<T>(Actor actor, string action, string target, Func<T> read, CancellationToken cancel)
+    {
+        T found;
+        try
+        {
+            found = read();
+        }
+        catch (HubException refusal)
+        {
+            // Without correlation id: whoever tries one name after the other is counted.
+            audit.Note(actor.Refused(action, target, refusal.Message) with { CorrelationId = "" });
+            throw;
+        }
+
+        await RecordAsync(actor, action, target, cancel);
+        return found;
+    }
+
     /// <summary>For what is confidential and no secret, such as events: noted, not waited for, so that it can be read also when the disk is full.</summary>
     public void Note(Actor actor, string action, string target)
     {

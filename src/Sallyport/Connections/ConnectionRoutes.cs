@@ -48,6 +48,7 @@ internal sealed class ConnectionRoutes(ServiceConnections connections, IAuditTra
 
     private async Task ShowAsync(HttpContext context)
     {
+        Require(NameOf(context));
         await reads.RecordAsync(ActorOf(context), "connection show", NameOf(context), context.RequestAborted);
         await AnswerAsync(context);
     }

@@ -144,6 +144,27 @@ public sealed class AuditTrailTests : IDisposable
     }
 
     [Fact]
+    public async Task Open_Version1BehindVersion2_StopsTheStart()
+    {
+        await using (var trail = Open())
+            await trail.RecordAsync(Act("a"), default);
+        await File.WriteAllTextAsync(FileOf(2), """{"format":"sallyport-audit","version":1,"file":2,"firstSequence":2}""" + "\n");
+
+        Assert.Contains("no hub wrote it", Assert.Throws<UnusableDataException>(() => Open()).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Open_OfAnotherHub_StopsTheStart()
+    {
+        await using (var trail = Open())
+            await trail.RecordAsync(Act("a"), default);
+
+        var other = new AuditKeys("fedcba9876543210", new KeyRing(new MasterKey(new byte[32])));
+        Assert.Contains("is of hub 0123456789abcdef", Assert.Throws<UnusableDataException>(
+            () => AuditTrail.Open(Audit, other, new AuditTrailOptions(), _time, NullLogger.Instance)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Note_FloodOfOneRefusal_IsTwoLinesAMinute()
     {
         await using var trail = Open();

@@ -49,6 +49,15 @@ public sealed class PrivilegedReadsTests
     }
 
     [Fact]
+    public async Task Read_ThatIsRefused_IsNotedWithItsReason_AndNotAsDone()
+    {
+        await Assert.ThrowsAsync<HubException>(async () => await _reads.ReadAsync<string>(
+            _actor, "device read-keys", "d1", () => throw new HubException(HubErrors.DeviceNotFound, "there is no such device"), default));
+
+        Assert.Equal(("refused", "there is no such device", ""), _trail.Entries.Select(entry => (entry.Result, entry.Reason, entry.CorrelationId)).Single());
+    }
+
+    [Fact]
     public async Task Record_BeyondTheKinds_IsEachByItself()
     {
         for (var device = 0; device < PrivilegedReads.MaxKinds; device++)
