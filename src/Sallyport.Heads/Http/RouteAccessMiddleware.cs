@@ -190,7 +190,7 @@ internal sealed class RouteAccessMiddleware
             return;
         }
 
-        context.Features.Get<PreAuthenticationLease>()?.Answered();
+        context.Features.Get<PreAuthenticationLease>()?.AnsweredAnybody();
         var allow = context.Response.Headers.Allow;
         context.Response.Clear();
         context.Response.Headers[RequestIdHeader] = context.TraceIdentifier;

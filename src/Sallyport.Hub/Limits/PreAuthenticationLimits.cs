@@ -88,7 +88,7 @@ public sealed class PreAuthenticationLimits(ConnectionLimitsOptions options, Fai
         }
     }
 
-    internal bool Answered(PreAuthenticationLease lease, Identity? identity)
+    internal bool TryLetGoOfBytes(PreAuthenticationLease lease)
     {
         lock (_gate)
         {
@@ -97,7 +97,14 @@ public sealed class PreAuthenticationLimits(ConnectionLimitsOptions options, Fai
 
             GiveBytesBack(lease, _byAddress[lease.Source]);
             lease.IsExcused = true;
+            return true;
         }
+    }
+
+    internal bool Answered(PreAuthenticationLease lease, Identity? identity)
+    {
+        if (!TryLetGoOfBytes(lease))
+            return false;
 
         backoff?.Failed(lease.Source);
         return identity is { } named && backoff?.Failed(lease.Source, named) == true;
@@ -216,6 +223,9 @@ public sealed class PreAuthenticationLease : IDisposable
     /// <param name="identity">Whom its credential was for; null when it named nobody.</param>
     /// <returns>True when this address fails again and again with this identity: end its connection behind the answer, and log no more of it.</returns>
     public bool Answered(Identity? identity = null) => _limits.Answered(this, identity);
+
+    /// <summary>The peer was answered what no credential would change (there is nothing at this path): as <see cref="Answered"/>, and no failure.</summary>
+    public void AnsweredAnybody() => _limits.TryLetGoOfBytes(this);
 
     /// <summary>The peer asked for what is open to everybody (health): ending without a credential is no failure.</summary>
     public void Excuse() => IsExcused = true;

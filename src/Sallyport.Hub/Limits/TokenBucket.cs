@@ -2,7 +2,7 @@ namespace Sallyport.Hub.Limits;
 
 /// <summary>
 /// So many a second, after a burst. One number: when the bucket will be full again. Who finds one in it may take any amount and
-/// leave a debt for the next, so that a batch larger than the burst is not refused for ever. Thread-safe without a lock; about 10 ns; allocates nothing.
+/// leave a debt for the next, so that a batch larger than the burst is not refused for ever. Thread-safe without a lock; about 15 ns; allocates nothing.
 /// </summary>
 /// <param name="perSecond">0: no limit.</param>
 /// <param name="burst">What it holds, as the time in which it fills.</param>

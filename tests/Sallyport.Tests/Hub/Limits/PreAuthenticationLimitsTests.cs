@@ -1,4 +1,5 @@
 using System.Net;
+using Microsoft.Extensions.Time.Testing;
 using Sallyport.Hub.Limits;
 
 namespace Sallyport.Tests.Hub.Limits;
@@ -32,6 +33,39 @@ public sealed class PreAuthenticationLimitsTests
         Assert.Equal(2, limits.Current.Connections);
         Assert.NotNull(limits.TryEnter(A));
         Assert.Null(limits.TryEnter(B));
+    }
+
+    [Fact]
+    public void End_OfWhoFailed_CountsAgainstItsAddress_AndOfNobodyElse()
+    {
+        var backoff = new FailureBackoff(new BackoffOptions(), new FakeTimeProvider());
+        var limits = new PreAuthenticationLimits(Small with { MaxConnectionsPerAddress = 2 }, backoff);
+
+        var silent = limits.TryEnter(B)!;
+        silent.End();
+        var health = limits.TryEnter(B)!;
+        health.TryTake(100);
+        health.Excuse();
+        health.End();
+        var nothingThere = limits.TryEnter(B)!;
+        nothingThere.TryTake(100);
+        nothingThere.AnsweredAnybody();
+        nothingThere.End();
+        var good = limits.TryEnter(B)!;
+        good.TryTake(100);
+        good.Dispose();
+        good.End();
+        Assert.Empty(backoff.Describe());
+
+        var garbage = limits.TryEnter(A)!;
+        garbage.TryTake(100);
+        garbage.End();
+        var refused = limits.TryEnter(A)!;
+        refused.TryTake(100);
+        refused.Answered();
+        refused.End();
+        Assert.Equal((A, 2.0), (Assert.Single(backoff.Describe()).Address, backoff.Describe()[0].Failures));
+        Assert.Equal((0, 0L), limits.Current);
     }
 
     [Fact]
