@@ -122,6 +122,8 @@ internal sealed class HubHost : IAsyncDisposable
         var auditKeys = new AuditKeys(data.Id, keys);
         var trail = parts.Add(AuditTrail.Open(data.AuditPath, auditKeys, new AuditTrailOptions(), time, logs.CreateLogger<AuditTrail>()));
         var audit = guardTrail(trail);
+        audit.Note(Own("hub start", data.Id));
+        parts.Add(new Undo(() => audit.Note(Own("hub stop", data.Id))));
         var metadata = parts.Add(await SqliteMetadata.OpenAsync(
             data.MetadataPath, parts.Add(new SecretBox(keys)), time, logs.CreateLogger<SqliteMetadata>()).ConfigureAwait(false));
         var events = parts.Add(await openLog(
@@ -256,6 +258,9 @@ internal sealed class HubHost : IAsyncDisposable
     private static bool MayRun(Policies policies, ConnectionRecord connection) =>
         policies.List().Any(policy => $"policy:{policy.Name}" == connection.Creator
             && ((Rights)policy.Rights & (Rights)connection.CreatorRights & Rights.TelemetryRead) != 0);
+
+    // A start without a stop before it: the hub did not end by itself.
+    private static AuditEntry Own(string action, string hubId) => new("local:hub", "", action, hubId, "done", "", "", "local");
 
     // Each by itself: the counts must add up.
     private static RecordsSkipped Skipped(IAuditTrail audit) => (connection, partition, count) => audit.Note(new AuditEntry(

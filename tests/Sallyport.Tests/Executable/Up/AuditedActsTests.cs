@@ -111,6 +111,18 @@ public sealed class AuditedActsTests
     }
 
     [Fact]
+    public async Task Hub_StartedAndStopped_IsInTheTrail_InThatOrder()
+    {
+        await using var hub = await TestHub.StartAsync();
+        await hub.RestartAsync();
+        await hub.StopAsync();
+
+        var actions = File.ReadLines(Path.Combine(hub.Data, "audit", "audit-00000001.jsonl")).Skip(1).Select(line => JsonNode.Parse(line)!["action"]!.GetValue<string>()).ToList();
+        Assert.Equal(["hub start", "hub stop", "hub start", "hub stop"], actions.Where(action => action.StartsWith("hub ", StringComparison.Ordinal)));
+        Assert.Equal("hub stop", actions[^1]);
+    }
+
+    [Fact]
     public async Task Handshake_ThatIsNotFinished_IsInTheTrail_CountedByAddress()
     {
         var trail = new BreakableTrail();
