@@ -14,6 +14,9 @@ namespace Sallyport.Heads;
 /// <param name="AsDevice">The route belongs to the device named by its <c>{id}</c>: the device's own credential, or a policy with <see cref="Rights.DeviceConnect"/>, opens it.</param>
 public sealed record RequiredRights(Rights Rights, bool AsDevice = false, string? Resource = null);
 
+/// <summary>The route is about many devices, and keeps by itself to those that its caller's scope covers.</summary>
+internal sealed record KeepsToScope;
+
 /// <summary>How the caller of a request is let in; may be asked again.</summary>
 internal sealed record CallerCheck(Func<ValueTask<Admission>> AdmitAsync);
 
@@ -33,6 +36,17 @@ public static class RouteAccess
         where T : IEndpointConventionBuilder
     {
         route.Add(endpoint => endpoint.Metadata.Add(new RequiredRights(Rights.DeviceConnect, AsDevice: true)));
+        return route;
+    }
+
+    /// <summary>
+    /// Declares that the route asks <see cref="Principal.Scope"/> of its caller. Without it, and without an <c>{id}</c> in its path that names
+    /// the device, nobody whose rights are limited to some devices is let in.
+    /// </summary>
+    public static T KeepsToScope<T>(this T route)
+        where T : IEndpointConventionBuilder
+    {
+        route.Add(endpoint => endpoint.Metadata.Add(new KeepsToScope()));
         return route;
     }
 

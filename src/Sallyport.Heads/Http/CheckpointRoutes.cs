@@ -18,11 +18,11 @@ internal sealed class CheckpointRoutes(EventReader reader, Checkpoints checkpoin
 
     public void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapGet(Path, GetAsync).Requires(Rights.TelemetryRead)
+        routes.MapGet(Path, GetAsync).Requires(Rights.TelemetryRead).KeepsToScope()
             .Describe("A reader's saved position: the sequence number that comes next, per partition.", answer: HttpJson.Wire.CheckpointJson);
-        routes.MapPut(Path, PutAsync).Requires(Rights.TelemetryRead)
+        routes.MapPut(Path, PutAsync).Requires(Rights.TelemetryRead).KeepsToScope()
             .Describe("Saves a reader's position; partitions that it does not name keep theirs.", HttpJson.Wire.CheckpointJson);
-        routes.MapDelete(Path, DeleteAsync).Requires(Rights.TelemetryRead)
+        routes.MapDelete(Path, DeleteAsync).Requires(Rights.TelemetryRead).KeepsToScope()
             .Describe("Forgets a reader's saved position.");
     }
 
@@ -62,6 +62,7 @@ internal sealed class CheckpointRoutes(EventReader reader, Checkpoints checkpoin
     private static (string Group, string Name) NameOf(HttpContext context)
     {
         var group = ConsumerGroups.Existing(context.RouteId("consumerGroup"));
+        ConsumerGroups.RequireCovered(context, group);
         return context.RouteId("name") is { } name && Checkpoints.IsValidName(name)
             ? (group, name)
             : throw new HubException(HubErrors.ArgumentInvalid, $"a checkpoint's name: {ConsumerGroups.NameSyntax}");

@@ -34,11 +34,11 @@ internal sealed class EventRoutes(
 
     public void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapGet("/manage/v1/events", context => ReadAsync(context, StreamId.Events)).Requires(Rights.TelemetryRead)
+        routes.MapGet("/manage/v1/events", context => ReadAsync(context, StreamId.Events)).Requires(Rights.TelemetryRead).KeepsToScope()
             .Describe("Events of the built-in endpoint as newline-delimited JSON: consumerGroup, partition, from, deviceId, checkpoint, positions, follow, maxEvents.");
 
         // Data that must not be taken for the truth is for those who look into what happened.
-        routes.MapGet("/manage/v1/quarantine/events", context => ReadAsync(context, StreamId.Quarantine)).Requires(Rights.TelemetryRead | Rights.AuditRead)
+        routes.MapGet("/manage/v1/quarantine/events", context => ReadAsync(context, StreamId.Quarantine)).Requires(Rights.TelemetryRead | Rights.AuditRead).KeepsToScope()
             .Describe("What devices in quarantine report, as newline-delimited JSON: partition, from, deviceId, positions, follow, maxEvents.");
     }
 
@@ -48,6 +48,7 @@ internal sealed class EventRoutes(
         // Groups and their checkpoints are positions in the stream events.
         if (stream != StreamId.Events && (request.Checkpoint is not null || context.Request.Query.ContainsKey("consumerGroup")))
             throw new HubException(HubErrors.ArgumentInvalid, "consumerGroup and checkpoint: the quarantine has none; go on with positions or from");
+        ConsumerGroups.RequireCovered(context, request.ConsumerGroup);
         if (Interlocked.Increment(ref _readers) > options.MaxReaders)
         {
             Interlocked.Decrement(ref _readers);
@@ -67,8 +68,11 @@ internal sealed class EventRoutes(
 
     private async Task StreamAsync(HttpContext context, StreamId stream, EventReadRequest request)
     {
-        var query = new EventQuery { Stream = stream, Starts = StartsOf(request), Devices = request.Devices, Follow = request.Follow, Heartbeat = options.Heartbeat };
         var caller = context.Caller().Principal!;
+        var query = new EventQuery
+        {
+            Stream = stream, Starts = StartsOf(request), Devices = request.Devices, Scope = caller.Scope, Follow = request.Follow, Heartbeat = options.Heartbeat,
+        };
         var left = caller.Expires - time.GetUtcNow();
         using var expired = new CancellationTokenSource(left < TimeSpan.Zero ? TimeSpan.Zero : left < LongestLife ? left : LongestLife, time);
         using var revocation = new RevocationWatch(revoked, caller.CredentialFingerprint);

@@ -37,6 +37,7 @@ public static class HttpHead
         services.AddSingleton<RegistryRoutes>();
         services.AddSingleton<BulkRoutes>();
         services.AddSingleton<PolicyRoutes>();
+        services.AddSingleton<OperatorRoutes>();
         services.AddSingleton<CertificateRoutes>();
         services.TryAddSingleton(new BackoffOptions());
         services.TryAddSingleton<FailureBackoff>();
@@ -79,6 +80,7 @@ public static class HttpHead
         routes.ServiceProvider.GetRequiredService<RegistryRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<BulkRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<PolicyRoutes>().Map(routes);
+        routes.ServiceProvider.GetRequiredService<OperatorRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<CertificateRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<LimitRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<TokenRoutes>().Map(routes);

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
@@ -10,7 +11,7 @@ using Sallyport.Storage.Metadata;
 namespace Sallyport.Heads.Http;
 
 /// <summary>Shared access policies. Field names are those of <c>az iot hub policy</c>.</summary>
-internal sealed class PolicyRoutes(Policies policies, PrivilegedReads reads)
+internal sealed class PolicyRoutes(Policies policies, PrivilegedReads reads, IMetadata metadata, TimeProvider time)
 {
     public void Map(IEndpointRouteBuilder routes)
     {
@@ -20,6 +21,10 @@ internal sealed class PolicyRoutes(Policies policies, PrivilegedReads reads)
             .Describe("Shows a policy with its keys.", answer: HttpJson.Wire.PolicyJson);
         routes.MapPut("/manage/v1/policies/{name}", PutAsync).Requires(Rights.AccessManage)
             .Describe("Creates a policy; keys that are left out are made.", HttpJson.Wire.PolicyRequestJson, HttpJson.Wire.PolicyJson);
+        routes.MapPatch("/manage/v1/policies/{name}", PatchAsync).Requires(Rights.AccessManage)
+            .Describe("Gives a policy other rights or another scope; what is left out stays.", HttpJson.Wire.PolicyRequestJson, HttpJson.Wire.PolicyJson);
+        routes.MapGet("/manage/v1/policy-advice", AdviseAsync).Requires(Rights.AccessManage)
+            .Describe("What policies and operators were granted and did not use for unusedForDays (30).", answer: HttpJson.Wire.ListPolicyAdviceJson);
         routes.MapDelete("/manage/v1/policies/{name}", DeleteAsync).Requires(Rights.AccessManage)
             .Describe("Deletes a policy; its tokens are refused from then on.");
         routes.MapPost("/manage/v1/policies/{name}/renew-key", RenewKeyAsync).Requires(Rights.AccessManage)
@@ -44,11 +49,34 @@ internal sealed class PolicyRoutes(Policies policies, PrivilegedReads reads)
         var request = await context.ReadJsonAsync(HttpJson.Wire.PolicyRequestJson);
         if (request.KeyName is not null && request.KeyName != NameOf(context))
             throw new HubException(HubErrors.ArgumentInvalid, "keyName: is not the one in the path");
-        if (!RightsText.TryParse(request.Rights ?? "", out var rights, out var problem))
-            throw new HubException(HubErrors.ArgumentInvalid, problem);
 
         await Answer(context, await policies.CreateAsync(
-            context.Actor(), NameOf(context), rights, NullIfEmpty(request.PrimaryKey), NullIfEmpty(request.SecondaryKey), context.RequestAborted));
+            context.Actor(), NameOf(context), GrantJson.RightsOf(request.Rights ?? ""), GrantJson.ScopeOf(request.DevicePrefixes, request.ConsumerGroups),
+            NullIfEmpty(request.PrimaryKey), NullIfEmpty(request.SecondaryKey), context.RequestAborted));
+    }
+
+    private async Task PatchAsync(HttpContext context)
+    {
+        var request = await context.ReadJsonAsync(HttpJson.Wire.PolicyRequestJson);
+        if (request.PrimaryKey is not null || request.SecondaryKey is not null || request.KeyName is not null)
+            throw new HubException(HubErrors.ArgumentInvalid, "only rights, devicePrefixes and consumerGroups can be changed here; keys with renew-key");
+
+        var before = policies.Show(context.Actor(), NameOf(context));
+        var scope = request.DevicePrefixes is null && request.ConsumerGroups is null ? null : GrantJson.ScopeOf(
+            request.DevicePrefixes ?? GrantJson.Names(before.DevicePrefixes), request.ConsumerGroups ?? GrantJson.Names(before.ConsumerGroups));
+        await Answer(context, await policies.UpdateAsync(
+            context.Actor(), NameOf(context), request.Rights is null ? null : GrantJson.RightsOf(request.Rights), scope, context.RequestAborted));
+    }
+
+    private Task AdviseAsync(HttpContext context)
+    {
+        var asked = context.Request.Query["unusedForDays"].ToString();
+        var days = 30;
+        if (asked.Length > 0 && (!int.TryParse(asked, NumberStyles.None, CultureInfo.InvariantCulture, out days) || days is < 1 or > 3650))
+            throw new HubException(HubErrors.ArgumentInvalid, "unusedForDays: 1 to 3650");
+
+        return context.WriteJsonAsync(
+            [.. PolicyAdvice.For(policies, metadata, TimeSpan.FromDays(days), time.GetUtcNow()).Select(PolicyAdviceJson.Of)], HttpJson.Wire.ListPolicyAdviceJson);
     }
 
     private async Task DeleteAsync(HttpContext context)
@@ -80,6 +108,12 @@ internal sealed class PolicyJson
     public required string KeyName { get; init; }
     public required string Rights { get; init; }
 
+    /// <summary>Empty for all devices.</summary>
+    public required string[] DevicePrefixes { get; init; }
+
+    /// <summary>Empty for all consumer groups.</summary>
+    public required string[] ConsumerGroups { get; init; }
+
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? PrimaryKey { get; init; }
 
@@ -91,11 +125,13 @@ internal sealed class PolicyJson
     public static PolicyJson Of(PolicyRecord record, Actor actor)
     {
         var rights = (Rights)record.Rights;
-        var mayUse = (rights & ~actor.Rights) is Hub.Access.Rights.None;
+        var mayUse = (rights & ~actor.Rights) is Hub.Access.Rights.None && actor.Scope.Covers(Scope.Of(record.DevicePrefixes, record.ConsumerGroups));
         return new PolicyJson
         {
             KeyName = record.Name,
             Rights = RightsText.Format(rights),
+            DevicePrefixes = GrantJson.Names(record.DevicePrefixes),
+            ConsumerGroups = GrantJson.Names(record.ConsumerGroups),
             PrimaryKey = mayUse ? record.PrimaryKey : null,
             SecondaryKey = mayUse ? record.SecondaryKey : null,
             CreatedTime = record.CreatedTime.UtcDateTime,
@@ -111,6 +147,10 @@ internal sealed class PolicyRequestJson
     /// <summary>Names out of <see cref="RightsText.Names"/>, separated by commas.</summary>
     public string? Rights { get; init; }
 
+    /// <summary>Beginnings of device ids; none for all devices.</summary>
+    public string[]? DevicePrefixes { get; init; }
+
+    public string[]? ConsumerGroups { get; init; }
     public string? PrimaryKey { get; init; }
     public string? SecondaryKey { get; init; }
 }

@@ -17,7 +17,7 @@ internal sealed class RegistryRoutes(DeviceRegistry registry, PrivilegedReads re
 
     public void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapGet("/devices", ListAsync).Requires(Rights.RegistryRead)
+        routes.MapGet("/devices", ListAsync).Requires(Rights.RegistryRead).KeepsToScope()
             .Describe("Lists devices in the order of their ids; top 1 to 1000.", answer: HttpJson.Wire.ListIdentityJson);
         routes.MapGet("/devices/{id}", GetAsync).Requires(Rights.RegistryRead)
             .Describe("Shows a device.", answer: HttpJson.Wire.IdentityJson);
@@ -74,7 +74,7 @@ internal sealed class RegistryRoutes(DeviceRegistry registry, PrivilegedReads re
     {
         var after = context.Request.Headers[ContinuationHeader].ToString();
         var top = TopOf(context);
-        var devices = await ReadAsync(context, "*", () => registry.ListDevices(after.Length == 0 ? null : after, top));
+        var devices = await ReadAsync(context, "*", () => registry.ListDevices(context.Caller().Principal!.Scope, after.Length == 0 ? null : after, top));
         if (devices.Count == top)
             context.Response.Headers[ContinuationHeader] = devices[^1].Record.DeviceId;
         await Answer(context, devices);

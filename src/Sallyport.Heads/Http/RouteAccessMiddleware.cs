@@ -141,7 +141,7 @@ internal sealed class RouteAccessMiddleware
 
         var host = context.Request.Host.Host;
         if (!required.AsDevice)
-            return _services.AuthenticateAsync(authorization, host, required.Resource ?? ResourceOf(context, route), required.Rights, PeerOf(context), context.RequestAborted);
+            return AdmitServiceAsync(context, route, required, authorization, host);
 
         if (!Identity.TryCreate(context.RouteId("id"), context.RouteId("moduleId"), out var identity))
             return Refuse(context, "the path names no valid device id");
@@ -149,6 +149,19 @@ internal sealed class RouteAccessMiddleware
         var certificate = PresentedCertificate.Of(context.Connection.ClientCertificate, context.Features.Get<ISslStreamFeature>()?.SslStream);
         var credential = new DeviceCredential(authorization, certificate);
         return _devices.AuthenticateAsync(identity, host, credential, PeerOf(context), context.RequestAborted);
+    }
+
+    private async ValueTask<Admission> AdmitServiceAsync(HttpContext context, RouteEndpoint route, RequiredRights required, string? authorization, string host)
+    {
+        var admission = await _services.AuthenticateAsync(
+            authorization, host, required.Resource ?? ResourceOf(context, route), required.Rights, PeerOf(context), context.RequestAborted);
+        if (admission.Principal is not { Scope.LimitsDevices: true } limited || route.Metadata.GetMetadata<KeepsToScope>() is not null)
+            return admission;
+
+        // The same answer for a device that exists and for one that does not.
+        if (context.RouteId("id") is { } id && route.RoutePattern.GetParameter("id") is not null && limited.Scope.CoversDevice(id))
+            return admission;
+        return Admission.Refuse(HubErrors.UnauthorizedAccess, $"{limited.Name} is limited to other devices, or this is about all devices");
     }
 
     private ValueTask<Admission> Refuse(HttpContext context, string reason)

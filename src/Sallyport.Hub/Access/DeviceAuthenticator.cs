@@ -72,8 +72,12 @@ public sealed class DeviceAuthenticator(TokenCheck tokens, IdentityCache identit
         var policy = policies.FindCredentials(token);
         if (tokens.Verify(token, policy?.Keys, "there is no such policy", PathOf(identity)) is { } refusal)
             return refusal;
+        if (policies.RefuseEnded(policy!) is { } ended)
+            return ended;
         if ((policy!.Rights & Rights.DeviceConnect) == 0)
             return Admission.Refuse(HubErrors.UnauthorizedAccess, $"the policy {policy.Name} does not hold DeviceConnect");
+        if (!policy.Scope.CoversDevice(identity.DeviceId))
+            return Admission.Refuse(HubErrors.UnauthorizedAccess, $"the policy {policy.Name} is limited to other devices");
 
         // The bearer has proved a policy's key, and may know which devices there are.
         if (identities.Find(identity) is not { } credentials)
@@ -83,9 +87,8 @@ public sealed class DeviceAuthenticator(TokenCheck tokens, IdentityCache identit
         if (!credentials.Enabled)
             return Admission.Refuse(HubErrors.DeviceNotFound, "the device is disabled");
 
-        return Admit(
-            new Principal(PrincipalKind.Policy, policy.Name, Rights.DeviceConnect, token.AcceptedUntil, AuthMethod.HubSas, token.Fingerprint.ToString()) { Withdrawn = policy.Withdrawal.Token },
-            credentials);
+        policies.Used(policy, Rights.DeviceConnect);
+        return Admit(policy.PrincipalOf(token, Rights.DeviceConnect), credentials);
     }
 
     private Admission AuthenticateByCertificate(Identity identity, string hostName, PresentedCertificate? shown)

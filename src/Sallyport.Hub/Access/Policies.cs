@@ -102,14 +102,14 @@ public sealed partial class Policies : IDisposable
     }
 
     /// <summary>All policies in the order of their names. The keys are in the records: show them only to who may see them (<see cref="Show"/>).</summary>
-    public IReadOnlyList<PolicyRecord> List() => [.. _byName.Values.Select(known => known.Record).OrderBy(record => record.Name, StringComparer.Ordinal)];
+    public IReadOnlyList<PolicyRecord> List() => List(operators: false);
 
     /// <summary>A policy for somebody who will see its keys.</summary>
     /// <exception cref="HubException">404: there is no such policy; 401: it holds rights that the actor does not hold.</exception>
     public PolicyRecord Show(Actor actor, string name)
     {
         var record = Require(name);
-        RequireRights(actor, (Rights)record.Rights);
+        RequireHeld(actor, record);
         return record;
     }
 
@@ -119,6 +119,12 @@ public sealed partial class Policies : IDisposable
     /// <exception cref="HubException">400: a name, key or set of rights is not valid, or there are <see cref="MaxPolicies"/> already; 401: the actor does not hold the rights; 409: the name is taken; 503: the audit trail cannot be written.</exception>
     public ValueTask<PolicyRecord> CreateAsync(
         Actor actor, string name, Rights rights, string? primaryKey, string? secondaryKey, CancellationToken cancel) =>
+        CreateAsync(actor, name, rights, Scope.Everything, primaryKey, secondaryKey, cancel);
+
+    /// <inheritdoc cref="CreateAsync(Actor, string, Rights, string?, string?, CancellationToken)"/>
+    /// <param name="scope">What its rights are limited to.</param>
+    public ValueTask<PolicyRecord> CreateAsync(
+        Actor actor, string name, Rights rights, Scope scope, string? primaryKey, string? secondaryKey, CancellationToken cancel) =>
         ChangeAsync(
             actor,
             "policy create",
@@ -127,18 +133,36 @@ public sealed partial class Policies : IDisposable
             {
                 if (!ValidName().IsMatch(name))
                     throw Invalid($"a policy's name has 1 to {SharedAccessSignature.MaxPolicyNameLength} ASCII letters, digits, '-', '_' and '.'");
-                if (rights is Rights.None || (rights & ~AzureRights.All) != 0)
-                    throw Invalid("a policy needs at least one right, and only rights that this hub knows");
+                RequireKnown(rights);
                 if (!IsKey(primaryKey) || !IsKey(secondaryKey))
                     throw Invalid("a key is the canonical base64 of 16 to 64 bytes");
-                RequireRights(actor, rights);
+                RequireHeld(actor, rights, scope);
                 if (_byName.ContainsKey(name))
                     throw new HubException(HubErrors.Conflict, $"there is a policy {name} already");
-                if (_byName.Count >= MaxPolicies)
+                if (List().Count >= MaxPolicies)
                     throw Invalid($"the hub has {MaxPolicies} policies, as many as it may; delete one first");
 
-                var random = NewRecord(name, rights, _time);
+                var random = Limited(NewRecord(name, rights, _time), scope);
                 return random with { PrimaryKey = primaryKey ?? random.PrimaryKey, SecondaryKey = secondaryKey ?? random.SecondaryKey };
+            },
+            cancel);
+
+    /// <summary>Gives a policy other rights or another scope; what was left out stays. Sessions that it let in end, and come back if they still may.</summary>
+    /// <exception cref="HubException">404: there is no such policy; 401: it holds, or would hold, rights that the actor does not hold; 400: nobody else would hold <see cref="Rights.AccessManage"/>; 503: the audit trail cannot be written.</exception>
+    public ValueTask<PolicyRecord> UpdateAsync(Actor actor, string name, Rights? rights, Scope? scope, CancellationToken cancel) =>
+        ChangeAsync(
+            actor,
+            "policy update",
+            name,
+            () =>
+            {
+                var record = Show(actor, name);
+                var updated = Limited(record with { Rights = (long)(rights ?? (Rights)record.Rights) }, scope ?? ScopeOf(record));
+                RequireKnown((Rights)updated.Rights);
+                RequireHeld(actor, updated);
+                if (((Rights)updated.Rights & Rights.AccessManage) == 0 || ScopeOf(updated).LimitsDevices)
+                    RequireAnotherManager(name);
+                return updated;
             },
             cancel);
 
@@ -175,9 +199,7 @@ public sealed partial class Policies : IDisposable
             () =>
             {
                 Show(actor, name);
-                if (!_byName.Values.Any(other => other.Record.Name != name && (other.Credentials.Rights & Rights.AccessManage) != 0))
-                    throw Invalid($"{name} is the last policy that holds access-manage: without it nobody could manage policies");
-
+                RequireAnotherManager(name);
                 return null;
             },
             cancel);
@@ -192,6 +214,17 @@ public sealed partial class Policies : IDisposable
     /// <summary>As <see cref="FindCredentials(ReadOnlySpan{char})"/>, of the policy that a token names.</summary>
     internal PolicyCredentials? FindCredentials(in SharedAccessSignature token) =>
         FindCredentials(token.ReadPolicyName(stackalloc char[SharedAccessSignature.MaxPolicyNameLength]));
+
+    /// <summary>The refusal of an operator whose credential has ended; null while it has not.</summary>
+    internal Admission? RefuseEnded(PolicyCredentials policy) => policy.Expires > _time.GetUtcNow()
+        ? null
+        : Admission.Refuse(HubErrors.Unauthorized, $"the credential of {policy.Name} ended at {policy.Expires:u}");
+
+    /// <summary>Notes that these rights were needed and held now.</summary>
+    internal void Used(PolicyCredentials policy, Rights rights) => policy.Use.Used(rights, _time.GetUtcNow());
+
+    /// <summary>Everybody's use of rights as it is known here, which is newer than what is stored.</summary>
+    internal IEnumerable<(string Name, RightUse Use)> Uses() => _byName.Values.Select(known => (known.Credentials.Name, known.Credentials.Use));
 
     /// <summary>Decides, records, stores, remembers; one change after the other.</summary>
     /// <param name="decide">The record to store; null to delete it.</param>
@@ -245,30 +278,53 @@ public sealed partial class Policies : IDisposable
     private List<PolicyCredentials> Remember()
     {
         var before = _byName;
-        var now = _metadata.Read(_metadata.Policies.List).ToFrozenDictionary(
+        var (records, uses) = _metadata.Read(tx => (_metadata.Policies.List(tx), _metadata.Policies.ListUse(tx).ToLookup(use => use.Policy)));
+        var now = records.ToFrozenDictionary(
             record => record.Name,
-            record => new Remembered(record, CredentialsOf(record, before.GetValueOrDefault(record.Name))),
+            record => new Remembered(record, CredentialsOf(record, before.GetValueOrDefault(record.Name), uses[record.Name])),
             StringComparer.Ordinal);
         _byName = now;
         return [.. before.Values.Select(known => known.Credentials)
             .Where(known => now.GetValueOrDefault(known.Name)?.Credentials.Withdrawal != known.Withdrawal)];
     }
 
-    private static PolicyCredentials CredentialsOf(PolicyRecord record, Remembered? before)
+    private static PolicyCredentials CredentialsOf(PolicyRecord record, Remembered? before, IEnumerable<RightUseRecord> stored)
     {
-        var keeps = before is not null && before.Record.Rights == record.Rights
+        var keeps = before is not null
+            && (before.Record.Rights, before.Record.DevicePrefixes, before.Record.ConsumerGroups, before.Record.Expires) == (record.Rights, record.DevicePrefixes, record.ConsumerGroups, record.Expires)
             && IsOneOf(before.Record.PrimaryKey, record) && IsOneOf(before.Record.SecondaryKey, record);
         return new PolicyCredentials(
-            record.Name, (Rights)record.Rights, KeyPair.Of(record.PrimaryKey, record.SecondaryKey), keeps ? before!.Credentials.Withdrawal : new CancellationTokenSource());
+            record.Name, (Rights)record.Rights, ScopeOf(record), record.Expires ?? DateTimeOffset.MaxValue, KeyPair.Of(record.PrimaryKey, record.SecondaryKey),
+            keeps ? before!.Credentials.Withdrawal : new CancellationTokenSource(), before?.Credentials.Use ?? new RightUse(stored));
     }
 
     private static bool IsOneOf(string key, PolicyRecord record) => key == record.PrimaryKey || key == record.SecondaryKey;
 
-    private PolicyRecord Require(string name) =>
-        _byName.GetValueOrDefault(name)?.Record ?? throw new HubException(HubErrors.NotFound, $"there is no policy {name}");
+    private IReadOnlyList<PolicyRecord> List(bool operators) =>
+        [.. _byName.Values.Select(known => known.Record).Where(record => IsOperator(record.Name) == operators).OrderBy(record => record.Name, StringComparer.Ordinal)];
 
-    private static void RequireRights(Actor actor, Rights rights)
+    private PolicyRecord Require(string name) =>
+        !IsOperator(name) && _byName.TryGetValue(name, out var known) ? known.Record : throw new HubException(HubErrors.NotFound, $"there is no policy {name}");
+
+    // Operators do not count: their credentials end by themselves.
+    private void RequireAnotherManager(string name)
     {
+        if (!List().Any(other => other.Name != name && ((Rights)other.Rights & Rights.AccessManage) != 0 && !ScopeOf(other).LimitsDevices))
+            throw Invalid($"{name} is the last policy that holds access-manage: without it nobody could manage policies");
+    }
+
+    private static void RequireKnown(Rights rights)
+    {
+        if (rights is Rights.None || (rights & ~AzureRights.All) != 0)
+            throw Invalid("at least one right is needed, and only rights that this hub knows");
+    }
+
+    private static void RequireHeld(Actor actor, PolicyRecord record) => RequireHeld(actor, (Rights)record.Rights, ScopeOf(record));
+
+    private static void RequireHeld(Actor actor, Rights rights, Scope scope)
+    {
+        if (!actor.Scope.Covers(scope))
+            throw new HubException(HubErrors.UnauthorizedAccess, "this reaches beyond the devices or consumer groups that you are limited to");
         if ((rights & ~actor.Rights) is not Rights.None and var missing)
             throw new HubException(HubErrors.UnauthorizedAccess, $"this needs rights that you do not hold: {RightsText.Format(missing)}");
     }
@@ -283,12 +339,32 @@ public sealed partial class Policies : IDisposable
     [GeneratedRegex(@"\A[A-Za-z0-9._-]{1,64}\z")]
     private static partial Regex ValidName();
 
+    private static Scope ScopeOf(PolicyRecord record) => Scope.Of(record.DevicePrefixes, record.ConsumerGroups);
+
+    private static PolicyRecord Limited(PolicyRecord record, Scope scope)
+    {
+        var (devicePrefixes, consumerGroups) = scope.Stored();
+        return record with { DevicePrefixes = devicePrefixes, ConsumerGroups = consumerGroups };
+    }
+
     private sealed record Remembered(PolicyRecord Record, PolicyCredentials Credentials);
 }
 
-/// <summary>What authentication needs of a policy. Immutable; never printed.</summary>
-/// <param name="Withdrawal">Cancelled when a key is replaced or the policy deleted; swapping the keys keeps it.</param>
-internal sealed record PolicyCredentials(string Name, Rights Rights, KeyPair Keys, CancellationTokenSource Withdrawal)
+/// <summary>What authentication needs of a policy or an operator. Immutable; never printed.</summary>
+/// <param name="Expires">From then on it opens nothing.</param>
+/// <param name="Use">The same object as long as the policy lives.</param>
+/// <param name="Withdrawal">Cancelled when a key is replaced, or it is changed or deleted; swapping the keys keeps it.</param>
+internal sealed record PolicyCredentials(string Name, Rights Rights, Scope Scope, DateTimeOffset Expires, KeyPair Keys, CancellationTokenSource Withdrawal, RightUse Use)
 {
+    /// <summary>Who somebody is who showed a token of it.</summary>
+    public Principal PrincipalOf(in SharedAccessSignature token, Rights rights) => new(
+        Policies.IsOperator(Name) ? PrincipalKind.Operator : PrincipalKind.Policy,
+        Policies.IsOperator(Name) ? Name[Policies.OperatorPrefix.Length..] : Name,
+        rights, token.AcceptedUntil < Expires ? token.AcceptedUntil : Expires, AuthMethod.HubSas, token.Fingerprint.ToString())
+    {
+        Withdrawn = Withdrawal.Token,
+        Scope = Scope,
+    };
+
     public override string ToString() => Name;
 }

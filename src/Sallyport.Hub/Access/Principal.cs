@@ -10,10 +10,13 @@ public enum PrincipalKind
     Device,
     Module,
     Policy,
+
+    /// <summary>A person with a credential of their own.</summary>
+    Operator,
 }
 
 /// <summary>Who was let in, and for what. Immutable. Holds no secret.</summary>
-/// <param name="Name">The device, <c>device/module</c> or policy.</param>
+/// <param name="Name">The device, <c>device/module</c>, policy or operator.</param>
 /// <param name="Rights">What it holds.</param>
 /// <param name="Expires">When the token ends, or the first certificate of its chain.</param>
 /// <param name="AuthMethod">The JSON of <c>iothub-connection-auth-method</c>.</param>
@@ -25,6 +28,9 @@ public sealed record Principal(PrincipalKind Kind, string Name, Rights Rights, D
     /// Never for a device's own key: the registry closes its link. Callbacks return at once and do not throw.
     /// </summary>
     public CancellationToken Withdrawn { get; init; }
+
+    /// <summary>What its rights are limited to.</summary>
+    public Scope Scope { get; init; } = Scope.Everything;
 
     /// <summary>By which certificate it was let in; null for a token. An authority that is changed ends what came by it.</summary>
     public CertificateUse? Certificate { get; init; }

@@ -5,7 +5,7 @@ using Sallyport.Protocol.Sas;
 
 namespace Sallyport.Hub.Access;
 
-/// <summary>Authenticates back ends and operators by the token of a policy that holds the rights they need. Thread-safe. Every refusal is in the audit trail.</summary>
+/// <summary>Authenticates back ends and operators by the token of a policy or an operator that holds the rights they need. Thread-safe. Every refusal is in the audit trail.</summary>
 public sealed class ServiceAuthenticator(TokenCheck tokens, Policies policies, IAuditTrail audit, Attempts attempts) : IServiceAuthentication
 {
     /// <inheritdoc/>
@@ -41,12 +41,12 @@ public sealed class ServiceAuthenticator(TokenCheck tokens, Policies policies, I
         var policy = policies.FindCredentials(token.Value);
         if (tokens.Verify(token.Value, policy?.Keys, "there is no such policy", resource) is { } refusal)
             return refusal;
+        if (policies.RefuseEnded(policy!) is { } ended)
+            return ended;
         if ((needed & ~policy!.Rights) is not Rights.None and var missing)
             return Admission.Refuse(HubErrors.UnauthorizedAccess, $"the policy {policy.Name} does not hold {RightsText.Format(missing)}");
 
-        return new Admission(
-            new Principal(PrincipalKind.Policy, policy.Name, policy.Rights, token.Value.AcceptedUntil, AuthMethod.HubSas, token.Value.Fingerprint.ToString()) { Withdrawn = policy.Withdrawal.Token },
-            null,
-            "");
+        policies.Used(policy, needed);
+        return new Admission(policy.PrincipalOf(token.Value, policy.Rights), null, "");
     }
 }

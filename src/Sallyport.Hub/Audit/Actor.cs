@@ -9,22 +9,35 @@ namespace Sallyport.Hub.Audit;
 /// <param name="Peer">Address and port, or <c>local</c>.</param>
 public sealed record Actor(string Principal, string CredentialFingerprint, Rights Rights, string CorrelationId, string Peer)
 {
+    // The reason of what was done: a shared policy says which key was used, not who used it.
+    private const string SharedCredential = "shared credential";
+
+    /// <summary>What its rights are limited to.</summary>
+    public Scope Scope { get; init; } = Scope.Everything;
+
+    private bool IsShared { get; init; }
+
     /// <summary>The actor behind an admitted request.</summary>
     public static Actor Of(Principal principal, string correlationId, Peer peer) =>
-        new($"{KindOf(principal.Kind)}:{principal.Name}", principal.CredentialFingerprint, principal.Rights, correlationId, peer.Address?.ToString() ?? "local");
+        new($"{KindOf(principal.Kind)}:{principal.Name}", principal.CredentialFingerprint, principal.Rights, correlationId, peer.Address?.ToString() ?? "local")
+        {
+            Scope = principal.Scope,
+            IsShared = principal.Kind is PrincipalKind.Policy,
+        };
 
     /// <summary>The entry of an act that is about to be done; it must be durable before the act takes effect.</summary>
     public AuditEntry Done(string action, string target) =>
-        new(Principal, CredentialFingerprint, action, target, "done", "", CorrelationId, Peer);
+        new(Principal, CredentialFingerprint, action, target, "done", IsShared ? SharedCredential : "", CorrelationId, Peer);
 
     /// <summary>The entry of an act that was not done.</summary>
     public AuditEntry Refused(string action, string target, string reason) =>
-        new(Principal, CredentialFingerprint, action, target, "refused", reason, CorrelationId, Peer);
+        new(Principal, CredentialFingerprint, action, target, "refused", IsShared ? $"{reason} ({SharedCredential})" : reason, CorrelationId, Peer);
 
     private static string KindOf(PrincipalKind kind) => kind switch
     {
         PrincipalKind.Device => "device",
         PrincipalKind.Module => "module",
+        PrincipalKind.Operator => "operator",
         _ => "policy",
     };
 }

@@ -84,13 +84,31 @@ public sealed class DeviceRegistry
         return StateOf(_metadata.Read(tx => _rules.Require(tx, identity)));
     }
 
-    /// <summary>Devices in ordinal order of their ids.</summary>
+    /// <summary>Devices in ordinal order of their ids, those that a scope covers.</summary>
     /// <param name="after">Only those behind this id; null from the first.</param>
     /// <param name="top">1 to <see cref="MaxListed"/>.</param>
-    public IReadOnlyList<IdentityState> ListDevices(string? after, int top)
+    public IReadOnlyList<IdentityState> ListDevices(Scope scope, string? after, int top)
     {
         _quotas.TakeRegistryOperations(deviceId: null);
-        return [.. _metadata.Read(tx => _metadata.Identities.ListDevices(tx, after, top)).Select(StateOf)];
+        return [.. _metadata.Read(tx => Covered(tx, scope, after, top).Take(top).ToList()).Select(StateOf)];
+    }
+
+    private IEnumerable<IdentityRecord> Covered(MetadataTransaction tx, Scope scope, string? after, int top)
+    {
+        var pageSize = scope.LimitsDevices ? MaxListed : top;
+        while (true)
+        {
+            var page = _metadata.Identities.ListDevices(tx, after, pageSize);
+            foreach (var device in page)
+            {
+                if (scope.CoversDevice(device.DeviceId))
+                    yield return device;
+            }
+
+            if (page.Count < pageSize)
+                yield break;
+            after = page[^1].DeviceId;
+        }
     }
 
     /// <exception cref="HubException">404: there is no such device.</exception>

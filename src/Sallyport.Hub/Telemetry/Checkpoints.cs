@@ -16,6 +16,9 @@ public sealed class Checkpoints(IMetadata metadata)
     /// <summary>Whether the hub has this consumer group.</summary>
     public static bool GroupExists(string group) => string.Equals(group, DefaultGroup, StringComparison.OrdinalIgnoreCase);
 
+    /// <summary>Whether a consumer group may be called so.</summary>
+    public static bool IsValidGroup(string group) => IsValidName(group) || GroupExists(group);
+
     /// <summary>1 to 128 ASCII letters, digits and <c>- . _</c>.</summary>
     public static bool IsValidName(string name) =>
         name.Length is > 0 and <= MaxNameLength && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '.' or '_');

@@ -13,6 +13,9 @@ public sealed record EventQuery
     /// <summary>Only events of these devices (and of their modules); null for all.</summary>
     public DevicePattern? Devices { get; init; }
 
+    /// <summary>What the reader's rights are limited to: events of other devices are passed over.</summary>
+    public Access.Scope Scope { get; init; } = Access.Scope.Everything;
+
     /// <summary>True waits for what is to come; false ends with what was there when the reading began.</summary>
     public bool Follow { get; init; } = true;
 

@@ -42,7 +42,7 @@ public sealed class EventReading : IDisposable
                 var read = false;
                 foreach (var tail in _tails)
                 {
-                    if (!tail.IsReadable || await tail.ReadAsync(_query.Devices, stop.Token).ConfigureAwait(false) is not { } page)
+                    if (!tail.IsReadable || await tail.ReadAsync(_query, stop.Token).ConfigureAwait(false) is not { } page)
                         continue;
 
                     read = true;
@@ -108,7 +108,7 @@ public sealed class EventReading : IDisposable
         public bool IsReadable => !IsDone && _more is null or { IsCompleted: true };
 
         /// <summary>The next page; null when there is nothing now.</summary>
-        public async ValueTask<EventPage?> ReadAsync(DevicePattern? devices, CancellationToken cancel)
+        public async ValueTask<EventPage?> ReadAsync(EventQuery query, CancellationToken cancel)
         {
             if (_more is not null)
             {
@@ -123,7 +123,7 @@ public sealed class EventReading : IDisposable
 
             _missing = 0;
             TelemetryMeter.Read(count);
-            return new EventPage(Partition, devices is null ? _page.Records : Matching(devices), skipped, _cursor.NextSequence);
+            return new EventPage(Partition, query.Devices is null && !query.Scope.LimitsDevices ? _page.Records : Matching(query), skipped, _cursor.NextSequence);
         }
 
         /// <summary>Completes when there may be more to read.</summary>
@@ -138,13 +138,14 @@ public sealed class EventReading : IDisposable
 
         public void Dispose() => _cursor.Dispose();
 
-        private List<LogRecord> Matching(DevicePattern devices)
+        private List<LogRecord> Matching(EventQuery query)
         {
             _matches.Clear();
             foreach (var record in _page.Records)
             {
                 if (StoredMessage.TryRead(record.Message.Span, out var message)
-                    && message.Annotations.TryFind("iothub-connection-device-id"u8, out var id) && devices.Matches(id.Content))
+                    && message.Annotations.TryFind("iothub-connection-device-id"u8, out var id)
+                    && query.Devices?.Matches(id.Content) is not false && query.Scope.CoversDevice(id.Content))
                 {
                     _matches.Add(record);
                 }

@@ -143,19 +143,42 @@ public enum IdentityAuthentication : byte
 
 public readonly record struct IdentityActivity(string DeviceId, string? ModuleId, DateTimeOffset? LastActivityTime, DateTimeOffset? ConnectionStateUpdatedTime);
 
-/// <summary>Shared access policies.</summary>
+/// <summary>Shared access policies and operators.</summary>
 public interface IPolicyStore
 {
     PolicyRecord? Find(MetadataTransaction tx, string name);
     IReadOnlyList<PolicyRecord> List(MetadataTransaction tx);
     void Put(MetadataTransaction tx, PolicyRecord record);
+
+    /// <summary>Deletes it, and what is known of its use.</summary>
     bool Delete(MetadataTransaction tx, string name);
+
+    /// <summary>When the use of rights began to be recorded.</summary>
+    DateTimeOffset UseRecordedSince(MetadataTransaction tx);
+
+    /// <summary>When rights were used last, of those that were.</summary>
+    IReadOnlyList<RightUseRecord> ListUse(MetadataTransaction tx);
+
+    /// <summary>Inserts or replaces; policies that are gone are passed over.</summary>
+    void PutUse(MetadataTransaction tx, IReadOnlyList<RightUseRecord> uses);
 }
+
+/// <param name="Right">One bit of the policy's rights.</param>
+public sealed record RightUseRecord(string Policy, long Right, DateTimeOffset LastUsed);
 
 /// <summary>A shared access policy with its keys (base64) in the clear: the store encrypts them at rest. Never printed.</summary>
 /// <param name="Rights">A bit set whose numbers are frozen (<c>Hub/Access/Rights</c>).</param>
 public sealed record PolicyRecord(string Name, long Rights, string PrimaryKey, string SecondaryKey, long Generation, DateTimeOffset CreatedTime)
 {
+    /// <summary>Beginnings of the ids of the devices it is about, separated by spaces; empty for all devices.</summary>
+    public string DevicePrefixes { get; init; } = "";
+
+    /// <summary>The consumer groups it may read in, separated by spaces; empty for all.</summary>
+    public string ConsumerGroups { get; init; } = "";
+
+    /// <summary>From then on it opens nothing; null for never. Operators have one.</summary>
+    public DateTimeOffset? Expires { get; init; }
+
     public override string ToString() => Name;
 }
 

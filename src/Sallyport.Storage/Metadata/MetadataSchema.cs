@@ -11,7 +11,7 @@ internal static class MetadataSchema
     /// <summary>"SLPT", in the header of the file: tells <c>file(1)</c> and us whose database it is.</summary>
     public const int ApplicationId = 0x534C5054;
 
-    public static readonly IReadOnlyList<string> Steps = [Initial, HubId, PhysicalZone, CertificateAuthorities, Revocations, IpFilter];
+    public static readonly IReadOnlyList<string> Steps = [Initial, HubId, PhysicalZone, CertificateAuthorities, Revocations, IpFilter, Operators];
 
     private const string PhysicalZone = """
         -- Devices whose word is not taken. Bound to the id, not to the registered identity: deleting a device and making it anew
@@ -44,6 +44,25 @@ internal static class MetadataSchema
             network  TEXT    NOT NULL,
             allows   INTEGER NOT NULL CHECK (allows IN (0, 1))
         ) STRICT;
+        """;
+
+    private const string Operators = """
+        -- What a policy is limited to, and how long it opens anything: operators are policies with an end, of one person.
+        ALTER TABLE policy ADD COLUMN device_prefixes TEXT NOT NULL DEFAULT '';
+        ALTER TABLE policy ADD COLUMN consumer_groups TEXT NOT NULL DEFAULT '';
+        ALTER TABLE policy ADD COLUMN expires INTEGER;
+
+        -- When each right of a policy was used last; written back every 30 s.
+        CREATE TABLE right_use (
+            policy    TEXT    NOT NULL,
+            right_bit INTEGER NOT NULL,
+            last_used INTEGER NOT NULL,
+            PRIMARY KEY (policy, right_bit)
+        ) STRICT, WITHOUT ROWID;
+
+        -- One row: since when. A bit that is not in right_use was not used since then.
+        CREATE TABLE right_use_recorded (since INTEGER NOT NULL) STRICT;
+        INSERT INTO right_use_recorded VALUES (unixepoch() * 10000000 + 621355968000000000);
         """;
 
     // Tells this hub's rows from another's where both write, also from those of a hub set up anew under the same name.

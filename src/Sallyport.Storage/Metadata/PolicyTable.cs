@@ -4,21 +4,41 @@ using Sallyport.Storage.Secrets;
 
 namespace Sallyport.Storage.Metadata;
 
-/// <summary>Shared access policies in SQLite. Stateless; thread-safe.</summary>
+/// <summary>Shared access policies, operators and the use of their rights in SQLite. Stateless; thread-safe.</summary>
 internal sealed class PolicyTable(SecretBox secrets) : IPolicyStore
 {
-    private const string Select = "SELECT name, rights, primary_key, secondary_key, generation, created_time FROM policy";
+    private const string Select = "SELECT name, rights, primary_key, secondary_key, generation, created_time, device_prefixes, consumer_groups, expires FROM policy";
 
     public PolicyRecord? Find(MetadataTransaction tx, string name) => SqliteSession.Of(tx)[Select + " WHERE name = $1"].First(Record, name);
 
     public IReadOnlyList<PolicyRecord> List(MetadataTransaction tx) => SqliteSession.Of(tx)[Select + " ORDER BY name"].All(Record);
 
     public void Put(MetadataTransaction tx, PolicyRecord record) =>
-        SqliteSession.Of(tx)["INSERT OR REPLACE INTO policy VALUES ($1, $2, $3, $4, $5, $6)"].Execute(
+        SqliteSession.Of(tx)["INSERT OR REPLACE INTO policy VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"].Execute(
             record.Name, record.Rights, secrets.Seal(record.PrimaryKey, PlaceOf(record.Name, "primary_key", record.Generation)),
-            secrets.Seal(record.SecondaryKey, PlaceOf(record.Name, "secondary_key", record.Generation)), record.Generation, record.CreatedTime.UtcTicks);
+            secrets.Seal(record.SecondaryKey, PlaceOf(record.Name, "secondary_key", record.Generation)), record.Generation, record.CreatedTime.UtcTicks,
+            record.DevicePrefixes, record.ConsumerGroups, record.Expires?.UtcTicks);
 
-    public bool Delete(MetadataTransaction tx, string name) => SqliteSession.Of(tx)["DELETE FROM policy WHERE name = $1"].Execute(name) > 0;
+    public bool Delete(MetadataTransaction tx, string name)
+    {
+        SqliteSession.Of(tx)["DELETE FROM right_use WHERE policy = $1"].Execute(name);
+        return SqliteSession.Of(tx)["DELETE FROM policy WHERE name = $1"].Execute(name) > 0;
+    }
+
+    public DateTimeOffset UseRecordedSince(MetadataTransaction tx) =>
+        SqliteSession.Of(tx)["SELECT since FROM right_use_recorded"].All(row => row.Time(0))[0];
+
+    public IReadOnlyList<RightUseRecord> ListUse(MetadataTransaction tx) =>
+        SqliteSession.Of(tx)["SELECT policy, right_bit, last_used FROM right_use ORDER BY policy, right_bit"].All(row => new RightUseRecord(row.GetString(0), row.GetInt64(1), row.Time(2)));
+
+    public void PutUse(MetadataTransaction tx, IReadOnlyList<RightUseRecord> uses)
+    {
+        foreach (var use in uses)
+        {
+            SqliteSession.Of(tx)["INSERT OR REPLACE INTO right_use SELECT name, $2, $3 FROM policy WHERE name = $1"]
+                .Execute(use.Policy, use.Right, use.LastUsed.UtcTicks);
+        }
+    }
 
     private static SecretPlace PlaceOf(string name, string column, long generation) =>
         new("policy", name, column, generation.ToString(CultureInfo.InvariantCulture));
@@ -29,6 +49,11 @@ internal sealed class PolicyTable(SecretBox secrets) : IPolicyStore
         var generation = row.GetInt64(4);
         return new PolicyRecord(
             name, row.GetInt64(1), secrets.Open(row.GetFieldValue<byte[]>(2), PlaceOf(name, "primary_key", generation)),
-            secrets.Open(row.GetFieldValue<byte[]>(3), PlaceOf(name, "secondary_key", generation)), generation, row.Time(5));
+            secrets.Open(row.GetFieldValue<byte[]>(3), PlaceOf(name, "secondary_key", generation)), generation, row.Time(5))
+        {
+            DevicePrefixes = row.GetString(6),
+            ConsumerGroups = row.GetString(7),
+            Expires = row.TimeOrNull(8),
+        };
     }
 }

@@ -82,6 +82,7 @@ internal static class CommandLine
         IdentityCommand.Modules(verbs),
         DeviceCommand.Create(verbs),
         PolicyCommand.Create(verbs),
+        OperatorCommand.Create(verbs),
         CertificateCommand.Create(verbs),
         CertCommand.Create(verbs),
         SecurityCommand.Create(verbs),

@@ -7,7 +7,10 @@ namespace Sallyport.Cli;
 /// <summary><c>policy</c>: shared access policies, which name rights and hold two keys.</summary>
 internal static class PolicyCommand
 {
-    private static readonly Printing Table = Printing.Table(new("KeyName", "keyName"), new("Rights", "rights"), new("CreatedTime", "createdTime"));
+    private static readonly Printing Table = Printing.Table(new("KeyName", "keyName"), new("Rights", "rights"), new("DevicePrefixes", "devicePrefixes"), new("ConsumerGroups", "consumerGroups"), new("CreatedTime", "createdTime"));
+
+    private static readonly Printing Advice = Printing.Table(
+        new("Name", "name"), new("Granted", "granted"), new("Unused", "unused"), new("LastUsed", "lastUsed"), new("ObservedSince", "observedSince"), new("Advice", "advice"));
 
     public static Command Create(HubVerbs verbs)
     {
@@ -19,6 +22,8 @@ internal static class PolicyCommand
             verbs.Create("show", "Show a policy with its keys", "policy show -n service", [name], Table,
                 async call => await call.Client.GetPolicyAsync(call.Parsed.GetValue(name)!, call.Cancel).ConfigureAwait(false)),
             CreateVerb(verbs, name),
+            UpdateVerb(verbs, name),
+            AdviseVerb(verbs),
             RenewKeyVerb(verbs, name),
             DeleteVerb(verbs, name),
         };
@@ -26,13 +31,53 @@ internal static class PolicyCommand
 
     private static Verb CreateVerb(HubVerbs verbs, Option<string> name)
     {
-        var rights = Flags.Several(
-            "--permissions", "RIGHT", $"What it may do, one or more of {string.Join(", ", RightsText.Names)}",
-            given => RightsText.TryParse(Joined(given), out _, out var problem) ? null : problem, "--rights");
-        rights.Required = true;
-        return verbs.Create("create", "Create a policy; the hub makes its keys", "policy create -n reader --permissions telemetry-read twin-read", [name, rights], Table,
-            async call => await call.Client.PutPolicyAsync(
-                call.Parsed.GetValue(name)!, new JsonObject { ["rights"] = Joined(call.Parsed.GetValue(rights)!) }, cancel: call.Cancel).ConfigureAwait(false));
+        var grant = new GrantOptions(rightsRequired: true);
+        return verbs.Create(
+            "create", "Create a policy; the hub makes its keys", "policy create -n reader --permissions telemetry-read twin-read --device-prefix plant-", [name, .. grant.All], Table,
+            async call => await call.Client.PutPolicyAsync(call.Parsed.GetValue(name)!, grant.Read(call.Parsed), cancel: call.Cancel).ConfigureAwait(false));
+    }
+
+    private static Verb UpdateVerb(HubVerbs verbs, Option<string> name)
+    {
+        var grant = new GrantOptions(rightsRequired: false);
+        return verbs.Create(
+            "update", "Give a policy other rights or another scope; its keys stay, sessions that it let in end", "policy update -n reader --permissions telemetry-read", [name, .. grant.All], Table,
+            async call =>
+            {
+                var change = grant.Read(call.Parsed);
+                return change.Count == 0
+                    ? throw new WrongUsageException("Say what to change: --permissions, --device-prefix or --consumer-group.")
+                    : await call.Client.SendAsync(HttpMethod.Patch, $"manage/v1/policies/{Uri.EscapeDataString(call.Parsed.GetValue(name)!)}", change, cancel: call.Cancel).ConfigureAwait(false);
+            });
+    }
+
+    private static Verb AdviseVerb(HubVerbs verbs)
+    {
+        var days = Flags.Number("--unused-for", "DAYS", "Rights that were not used for so many days", 1, 3650, 30);
+        return verbs.Create(
+            "advise", "Show what policies and operators were granted and did not use, and the command that narrows them", "policy advise --unused-for 30 -o table", [days], Advice,
+            async call =>
+            {
+                var answer = await call.Client.SendAsync(HttpMethod.Get, $"manage/v1/policy-advice?unusedForDays={call.Parsed.GetValue(days)}", cancel: call.Cancel).ConfigureAwait(false);
+                foreach (var line in answer!.AsArray().OfType<JsonObject>())
+                    line["advice"] = AdviceFor(line, call.Parsed.GetValue(days)!.Value, call.Time.GetUtcNow());
+                return answer;
+            });
+    }
+
+    private static string AdviceFor(JsonObject line, long days, DateTimeOffset now)
+    {
+        var (name, unused, narrower) = ((string)line["name"]!, (string)line["unused"]!, (string)line["narrower"]!);
+        var observed = (int)(now - (DateTimeOffset)line["observedSince"]!).TotalDays;
+        if (unused.Length == 0)
+            return "nothing: every right was used";
+        if (observed < days)
+            return $"none yet: observed for {observed} of {days} days";
+
+        var isOperator = name.StartsWith(Policies.OperatorPrefix, StringComparison.Ordinal);
+        if (narrower.Length == 0)
+            return isOperator ? $"sallyport operator delete -n {name[Policies.OperatorPrefix.Length..]}" : $"sallyport policy delete -n {name}";
+        return isOperator ? $"make it anew with --permissions {narrower.Replace(",", "", StringComparison.Ordinal)}" : $"sallyport policy update -n {name} --permissions {narrower.Replace(",", "", StringComparison.Ordinal)}";
     }
 
     private static Verb RenewKeyVerb(HubVerbs verbs, Option<string> name)
@@ -56,6 +101,4 @@ internal static class PolicyCommand
             return null;
         });
     }
-
-    private static string Joined(IReadOnlyList<string> rights) => string.Join(", ", rights.SelectMany(given => given.Split([',', ' '], StringSplitOptions.RemoveEmptyEntries)));
 }

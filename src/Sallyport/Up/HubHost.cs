@@ -138,6 +138,7 @@ internal sealed class HubHost : IAsyncDisposable
         // Who may come in.
         var names = new HubNames(settings.Hub.Hosts);
         var policies = parts.Add(await Policies.OpenAsync(metadata, audit, time, CancellationToken.None).ConfigureAwait(false));
+        parts.Add(new RightUseWriteBack(policies, metadata, time, logs.CreateLogger<RightUseWriteBack>()));
         var identities = new IdentityCache(metadata);
         var attempts = new Attempts(new KnownSubjects(identities, policies).Exists, time);
         var connected = new ConnectedDevices(attempts, time);
@@ -256,8 +257,8 @@ internal sealed class HubHost : IAsyncDisposable
 
     /// <summary>A connection reads with the rights that its creator holds now, and no more than it held then.</summary>
     private static bool MayRun(Policies policies, ConnectionRecord connection) =>
-        policies.List().Any(policy => $"policy:{policy.Name}" == connection.Creator
-            && ((Rights)policy.Rights & (Rights)connection.CreatorRights & Rights.TelemetryRead) != 0);
+        policies.HeldBy(connection.Creator) is { Scope: { LimitsDevices: false, ConsumerGroups.Count: 0 } } held
+        && (held.Rights & (Rights)connection.CreatorRights & Rights.TelemetryRead) != 0;
 
     // A start without a stop before it: the hub did not end by itself.
     private static AuditEntry Own(string action, string hubId) => new("local:hub", "", action, hubId, "done", "", "", "local");

@@ -1,3 +1,4 @@
+using Sallyport.Hub.Access;
 using Sallyport.Hub.Registry;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
@@ -363,8 +364,8 @@ public sealed class DeviceRegistryTests : IAsyncLifetime
         foreach (var id in new[] { "b", "a", "C", "d" })
             await _hub.CreateAsync(id);
 
-        Assert.Equal(["C", "a"], _hub.Registry.ListDevices(null, 2).Select(state => state.Record.DeviceId));
-        Assert.Equal(["b", "d"], _hub.Registry.ListDevices("a", 2).Select(state => state.Record.DeviceId));
+        Assert.Equal(["C", "a"], _hub.Registry.ListDevices(Scope.Everything, null, 2).Select(state => state.Record.DeviceId));
+        Assert.Equal(["b", "d"], _hub.Registry.ListDevices(Scope.Everything, "a", 2).Select(state => state.Record.DeviceId));
         Assert.Equal((4, 4), _hub.Registry.CountDevices());
     }
 }

@@ -119,6 +119,14 @@ public sealed class SqliteFormatTests : IDisposable
                     Assert.Equal("g1", Assert.Single(metadata.Revocations.ListResets(tx)).GenerationId);
                 }
 
+                if (string.CompareOrdinal(Path.GetFileName(fixture), "metadata-7.sql") >= 0)
+                {
+                    var policy = metadata.Policies.Find(tx, "service")!;
+                    Assert.Equal(("plant- mill-", "$Default", new DateTimeOffset(639029530000000000, TimeSpan.Zero)), (policy.DevicePrefixes, policy.ConsumerGroups, policy.Expires));
+                    Assert.Equal(new RightUseRecord("service", 2, new DateTimeOffset(639029520000000000, TimeSpan.Zero)), Assert.Single(metadata.Policies.ListUse(tx)));
+                    Assert.Equal(new DateTimeOffset(639029510000000000, TimeSpan.Zero), metadata.Policies.UseRecordedSince(tx));
+                }
+
                 return true;
             });
         }

@@ -25,6 +25,23 @@ public abstract class StoresContract : MetadataContract
     }
 
     [Fact]
+    public async Task PolicyUse_PutListDelete_GoesWithItsPolicy()
+    {
+        var service = new PolicyRecord("service", 6, "cA==", "cw==", 3, Noon) { DevicePrefixes = "plant- mill-", ConsumerGroups = "g", Expires = Noon.AddDays(1) };
+        await WriteAsync(tx =>
+        {
+            Metadata.Policies.Put(tx, service);
+            Metadata.Policies.PutUse(tx, [new("service", 2, Noon), new("gone", 2, Noon)]);
+            Metadata.Policies.PutUse(tx, [new("service", 2, Noon.AddTicks(1)), new("service", 4, Noon)]);
+        });
+
+        Assert.Equal(service, Metadata.Read(tx => Metadata.Policies.Find(tx, "service")));
+        Assert.Equal([new("service", 2, Noon.AddTicks(1)), new("service", 4, Noon)], Metadata.Read(Metadata.Policies.ListUse));
+        await WriteAsync(tx => Metadata.Policies.Delete(tx, "service"));
+        Assert.Empty(Metadata.Read(Metadata.Policies.ListUse));
+    }
+
+    [Fact]
     public async Task Connections_PutListDelete_RoundTrips()
     {
         var lake = new ConnectionRecord("lake", "sql", """{"table":"t"}""", "Host=h;Password=p", true, "policy:iothubowner", 9, 4, Noon.AddTicks(7));

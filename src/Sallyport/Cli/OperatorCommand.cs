@@ -1,0 +1,93 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+using Sallyport.Protocol.ConnectionStrings;
+
+namespace Sallyport.Cli;
+
+/// <summary><c>operator</c>: people, each with a credential of their own that ends by itself.</summary>
+internal static class OperatorCommand
+{
+    private static readonly Printing Table = Printing.Table(
+        new("Name", "name"), new("Rights", "rights"), new("DevicePrefixes", "devicePrefixes"), new("ConsumerGroups", "consumerGroups"), new("ExpiresTime", "expiresTime"), new("HasEnded", "hasEnded"));
+
+    public static Command Create(HubVerbs verbs) => new("operator", "People, each with a credential of their own that ends by itself")
+    {
+        verbs.Create("list", "List the operators", "operator list -o table", [], Table,
+            async call => await call.Client.SendAsync(HttpMethod.Get, "manage/v1/operators", cancel: call.Cancel).ConfigureAwait(false)),
+        ShowVerb(verbs),
+        CreateVerb(verbs),
+        RenewVerb(verbs),
+        DeleteVerb(verbs),
+    };
+
+    private static Verb ShowVerb(HubVerbs verbs)
+    {
+        var name = Name();
+        return verbs.Create("show", "Show an operator", "operator show -n alice", [name], Table,
+            async call => await call.Client.SendAsync(HttpMethod.Get, Path(call, name), cancel: call.Cancel).ConfigureAwait(false));
+    }
+
+    private static Verb CreateVerb(HubVerbs verbs)
+    {
+        var (name, hours, file, grant) = (Name(), ValidFor(), CredentialFile(), new GrantOptions(rightsRequired: true));
+        return verbs.Create(
+            "create", "Create an operator and write its credential to a file, for --login-file", "operator create -n alice --permissions registry-read telemetry-read --credential-file alice.login",
+            [name, .. grant.All, hours, file], Table,
+            async call =>
+            {
+                var request = grant.Read(call.Parsed);
+                request["validForSeconds"] = call.Parsed.GetValue(hours) * 3600;
+                return await WithCredentialAsync(call, file, () => call.Client.SendAsync(HttpMethod.Put, Path(call, name), request, cancel: call.Cancel)).ConfigureAwait(false);
+            });
+    }
+
+    private static Verb RenewVerb(HubVerbs verbs)
+    {
+        var (name, hours, file) = (Name(), ValidFor(), CredentialFile());
+        return verbs.Create(
+            "renew", "Give an operator a new credential; the one before is refused from then on", "operator renew -n alice --credential-file alice.login", [name, hours, file], Table,
+            call => WithCredentialAsync(call, file, () => call.Client.SendAsync(
+                HttpMethod.Post, Path(call, name) + "/renew", new JsonObject { ["validForSeconds"] = call.Parsed.GetValue(hours) * 3600 }, cancel: call.Cancel)));
+    }
+
+    private static Verb DeleteVerb(HubVerbs verbs)
+    {
+        var (name, yes) = (Name(), Confirmation.Yes());
+        return verbs.Create("delete", "Delete an operator; its credential is refused from then on", "operator delete -n alice --yes", [name, yes], Printing.Nothing, async call =>
+        {
+            await Confirmation.RequireAsync(call.Terminal, call.Parsed.GetValue(yes), $"Delete operator {call.Parsed.GetValue(name)}?", call.Cancel).ConfigureAwait(false);
+            await call.Client.SendAsync(HttpMethod.Delete, Path(call, name), cancel: call.Cancel).ConfigureAwait(false);
+            return null;
+        });
+    }
+
+    // The file is made before anything is asked: a credential that can be written nowhere would be lost.
+    private static async Task<JsonNode?> WithCredentialAsync(HubCall call, Option<string> file, Func<Task<JsonNode?>> ask)
+    {
+        var path = System.IO.Path.GetFullPath(call.Parsed.GetValue(file)!);
+        try
+        {
+            var options = new FileStreamOptions { Mode = FileMode.Create, Access = FileAccess.Write, UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite };
+            await using var written = new StreamWriter(path, options);
+            File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+            var answer = (await ask().ConfigureAwait(false))!.AsObject();
+            var login = new ConnectionString { HostName = call.Login.Policy.HostName, SharedAccessKeyName = (string)answer["keyName"]!, SharedAccessKey = (string)answer["key"]! };
+            answer.Remove("key");
+            await written.WriteLineAsync(login.Format()).ConfigureAwait(false);
+            answer["credentialFile"] = path;
+            return answer;
+        }
+        catch (Exception unwritable) when (unwritable is IOException or UnauthorizedAccessException)
+        {
+            throw new FailedException($"{path} cannot be written: name another file with --credential-file.", unwritable);
+        }
+    }
+
+    private static Option<string> Name() => Flags.Required("--name", "NAME", "The operator", "-n");
+
+    private static Option<long?> ValidFor() => Flags.Number("--valid-for", "HOURS", "How long the credential opens anything, 1 to 720", 1, 720, 8);
+
+    private static Option<string> CredentialFile() => Flags.Required("--credential-file", "FILE", "Where to write the credential (0600), overwriting it: a login for --login-file", "--cf");
+
+    private static string Path(HubCall call, Option<string> name) => $"manage/v1/operators/{Uri.EscapeDataString(call.Parsed.GetValue(name)!)}";
+}
