@@ -29,6 +29,9 @@ public sealed class FailureBackoff(BackoffOptions options, TimeProvider time)
     private readonly long _forgets = TicksOf(options.Forgets, time);
     private long _swept = long.MinValue;
 
+    /// <summary>Told of each address whose sockets are closed from now on for a while. Must not block.</summary>
+    public event Action<IPAddress>? BackedOff;
+
     /// <summary>Asked for each accepted socket, before anything is read of it.</summary>
     /// <returns>True: close it; it is counted.</returns>
     public bool IsRefused(IPAddress address)
@@ -84,13 +87,17 @@ public sealed class FailureBackoff(BackoffOptions options, TimeProvider time)
     /// <returns>How long its next ones are refused from now on; zero when they are not.</returns>
     public TimeSpan Failed(IPAddress address)
     {
+        var source = PeerSource.Of(address);
+        var delay = TimeSpan.Zero;
         lock (_gate)
         {
-            if (Track(_addresses, PeerSource.Of(address)) is not { } standing || !Fail(standing) || IsTrusted(standing))
-                return TimeSpan.Zero;
-
-            return BackOff(standing);
+            if (Track(_addresses, source) is { } standing && Fail(standing) && !IsTrusted(standing))
+                delay = BackOff(standing);
         }
+
+        if (delay > TimeSpan.Zero)
+            BackedOff?.Invoke(source);
+        return delay;
     }
 
     /// <summary>A credential for the identity was refused.</summary>

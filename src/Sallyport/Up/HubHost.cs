@@ -157,6 +157,7 @@ internal sealed class HubHost : IAsyncDisposable
 
         // What devices do, and what becomes of it.
         var backoff = new FailureBackoff(settings.Limits.Backoff, time);
+        backoff.BackedOff += address => audit.Note(BackedOff(address));
         var limits = new PreAuthenticationLimits(settings.Limits.Connections, backoff);
         var filter = parts.Add(new IpFilter(metadata, audit));
         var quotas = new Quotas(settings.Limits.Quotas, time);
@@ -264,6 +265,10 @@ internal sealed class HubHost : IAsyncDisposable
     private static AuditEntry Own(string action, string hubId) => new("local:hub", "", action, hubId, "done", "", "", "local");
 
     // Each by itself: the counts must add up.
+    // Once a minute and address, with how often: the sockets that are closed then are counted by the meter.
+    private static AuditEntry BackedOff(System.Net.IPAddress address) =>
+        new("anonymous", "", "connection", $"address {address}", "refused", "429001 it fails again and again to authenticate: its sockets are closed for a while", "", address.ToString());
+
     private static RecordsSkipped Skipped(IAuditTrail audit) => (connection, partition, count) => audit.Note(new AuditEntry(
         $"connection:{connection}", "", "connection skip", $"{connection} partition {partition}", "done", $"{count} records were gone by retention before they could be written", Guid.NewGuid().ToString("N"), "local"));
 

@@ -61,6 +61,7 @@ public sealed class FloodTests : IAsyncDisposable
         Assert.Null(await KnockAsync(attacker, "d1", WrongKey));
         time.Advance(TimeSpan.FromSeconds(4));
         Assert.Equal(LetIn, await KnockAsync(attacker, "d1", _key));
+        Assert.Contains(await new TestDevices(_hub, time).RefusalsAsync(), refusal => refusal.Reason.StartsWith("429001 it fails again and again", StringComparison.Ordinal));
     }
 
     [Fact]
