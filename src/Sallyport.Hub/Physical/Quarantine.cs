@@ -98,7 +98,7 @@ public sealed class Quarantine : IDisposable
         try
         {
             if (Find(deviceId) is null)
-                throw new HubException(HubErrors.NotFound, $"{deviceId} is not in quarantine");
+                throw new HubException(HubErrors.NotFound, $"the device {deviceId} is not in quarantine");
 
             await _audit.RequireAsync(Because(reason, actor.Done("device release", deviceId)), cancel).ConfigureAwait(false);
             try
