@@ -31,6 +31,7 @@ public sealed class PostureCheck(
                 await RegistryTally.OfAsync(metadata, now, cancel).ConfigureAwait(false),
                 metadata.Read(tx => metadata.Identities.FindShared(tx, Finding.MaxExamples)),
                 policies.List(),
+                PolicyAdvice.For(policies, metadata, WeakSpots.RightsUnusedFor, now),
                 [.. metadata.Read(metadata.CertificateAuthorities.List).Select(authority => (authority.Name, EndOf(authority)))],
                 (quarantine.Count, quarantine.List(null, Finding.MaxExamples)),
                 clones.Reported,

@@ -7,7 +7,7 @@ namespace Sallyport.Hub.Posture;
 
 /// <summary>Everything that is looked at for weak spots: gathered once, then only read.</summary>
 internal sealed record Evidence(
-    DateTimeOffset Now, HubFacts Facts, RegistryTally Registry, (long Count, IReadOnlyList<string> Examples) Shared, IReadOnlyList<PolicyRecord> Policies,
+    DateTimeOffset Now, HubFacts Facts, RegistryTally Registry, (long Count, IReadOnlyList<string> Examples) Shared, IReadOnlyList<PolicyRecord> Policies, IReadOnlyList<PolicyAdvice> Advice,
     IReadOnlyList<(string Name, DateTimeOffset Ends)> Authorities, (int Count, IReadOnlyList<QuarantineRecord> First) Quarantined, IReadOnlyList<SuspectedClone> Clones, Sightings Seen)
 {
     public string SeenSince => $"since {Seen.Since.UtcDateTime:yyyy-MM-dd HH:mm}Z";
@@ -24,6 +24,9 @@ internal static class WeakSpots
 {
     private static readonly TimeSpan SoonEnds = TimeSpan.FromDays(30);
     private static readonly TimeSpan VerySoonEnds = TimeSpan.FromDays(7);
+    /// <summary>The default of <c>policy advise</c>.</summary>
+    public static readonly TimeSpan RightsUnusedFor = TimeSpan.FromDays(30);
+
     private static readonly TimeSpan VeryLongLived = TimeSpan.FromDays(30);
 
     public static readonly IReadOnlyList<WeakSpot> All =
@@ -51,6 +54,7 @@ internal static class WeakSpots
         new("tls12-clients", Tls12Clients),
         new("unused-identities", e => Some("unused-identities", PostureLevel.Low, $"Identities are enabled and were not heard of for {RegistryTally.UnusedAfter.TotalDays:0} days.",
             "registry", e.Registry.Unused, "device-identity delete -d ID, or device-identity update -d ID --status disabled")),
+        new("unused-rights", UnusedRights),
     ];
 
     private static Finding? BroadPolicyOnDevices(Evidence e)
@@ -148,6 +152,13 @@ internal static class WeakSpots
     private static Finding? Tls12Clients(Evidence e) => e.Seen.OldTls is { Count: > 0 and var count, LastAddress: var last }
         ? new("tls12-clients", PostureLevel.Low, $"Clients speak TLS 1.2, {e.SeenSince}: sound, but the next thing to go.", "connections", count, last is null ? [] : [last], "newer SDKs and firmware on these devices")
         : null;
+
+    // Before it was watched for so long, nobody knows what it will use.
+    private static Finding? UnusedRights(Evidence e) => Some(
+        "unused-rights", PostureLevel.Low, $"Policies or operators hold rights that they did not use for {RightsUnusedFor.TotalDays:0} days: whoever takes their key over has them.",
+        "policies",
+        [.. e.Advice.Where(advice => advice.Unused is not Rights.None && e.Now - advice.ObservedSince >= RightsUnusedFor).Select(advice => $"{advice.Name}: {RightsText.Format(advice.Unused)}")],
+        "policy advise prints the narrower policy");
 
     // In development, on this machine alone, it is as it should be.
     private static PostureLevel Exposed(Evidence e) => e.Facts.OpenAddresses.Count > 0 ? PostureLevel.High : PostureLevel.Low;

@@ -18,7 +18,7 @@ public sealed class WeakSpotsTests
 
     private static Evidence Calm => new(
         Now, new HubFacts { IsProduction = true, MaxTokenLifetime = TimeSpan.FromDays(1), KeyFile = "/etc/sallyport/key", DataDirectory = "/var/lib/sallyport/data" }, new RegistryTally(), (0, []),
-        [new PolicyRecord("iothubowner", (long)AzureRights.All, "k", "k", 1, Now)], [], (0, []), [], new Sightings(Time));
+        [new PolicyRecord("iothubowner", (long)AzureRights.All, "k", "k", 1, Now)], [], [], (0, []), [], new Sightings(Time));
 
     [Fact]
     public void Hub_WithoutWeakSpots_HasNoFinding() => Assert.Empty(WeakSpots.All.Select(spot => spot.Look(Calm)).OfType<Finding>());
@@ -153,6 +153,16 @@ public sealed class WeakSpotsTests
         Expect("policy-keys-never-renewed", PostureLevel.Medium, Calm with { Policies = [policy] }, "service");
         Expect("policy-keys-never-renewed", null, Calm with { Policies = [policy with { Generation = 2 }] });
         Expect("policy-keys-never-renewed", null, Calm with { Policies = [policy with { CreatedTime = Now.AddDays(-364) }] });
+    }
+
+    [Fact]
+    public void UnusedRights_AppearAfter30DaysOfWatching_AndGoWhenNarrowed()
+    {
+        var advice = new PolicyAdvice("dash", Rights.TelemetryRead | Rights.TwinRead, Rights.TwinRead, Rights.TelemetryRead, Now.AddDays(-30), Now);
+
+        Expect("unused-rights", PostureLevel.Low, Calm with { Advice = [advice] }, "dash: twin-read");
+        Expect("unused-rights", null, Calm with { Advice = [advice with { ObservedSince = Now.AddDays(-29) }] });
+        Expect("unused-rights", null, Calm with { Advice = [advice with { Unused = Rights.None }] });
     }
 
     [Fact]
