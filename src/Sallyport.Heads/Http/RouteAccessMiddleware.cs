@@ -35,6 +35,7 @@ internal sealed class RouteAccessMiddleware
     private readonly Attempts _attempts;
     private readonly TimeProvider _time;
     private readonly ILogger<RouteAccessMiddleware> _log;
+    private readonly RefusalLines _refusals;
 
     public RouteAccessMiddleware(
         RequestDelegate next, EndpointDataSource routes, IServiceAuthentication services, IDeviceAuthentication devices,
@@ -47,11 +48,13 @@ internal sealed class RouteAccessMiddleware
         _attempts = attempts;
         _time = time;
         _log = log;
+        _refusals = new RefusalLines(time, log);
     }
 
     public async Task InvokeAsync(HttpContext context)
     {
         NameRequest(context);
+        context.Response.OnStarting(ProtectiveHeaders.Add, context);
         try
         {
             await HandleAsync(context);
@@ -185,7 +188,7 @@ internal sealed class RouteAccessMiddleware
         var action = $"{context.Request.Method} {route.RoutePattern.RawText}";
         if (context.Features.Get<PreAuthenticationLease>()?.Answered(IdentityOf(context)) == true)
             context.Response.Headers.Connection = "close";
-        else
+        else if (_refusals.MayWrite())
             _log.LogWarning(new EventId(4102, "RequestRefused"), "{Action} from {Peer} refused with {Error}: {Reason}; correlation id {CorrelationId}",
                 action, peer, error.Name, admission.Reason, context.TraceIdentifier);
         return HubErrorResponse.WriteAsync(context, error, RouteAccess.TerseReason(error));

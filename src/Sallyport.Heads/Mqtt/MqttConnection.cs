@@ -217,7 +217,7 @@ internal sealed partial class MqttConnection : IDeviceLink, ICommitListener, ITh
 
         Answer(code);
         var isRepeated = _lease.Answered(Identity.TryParse(_session.Connect?.ClientId, out var named) ? named : null);
-        if (!isRepeated)
+        if (!isRepeated && _head.RefusalLines.MayWrite())
             _head.Logger.ConnectRefused(Name, Peer.Address, refusal.Error.Code, refusal.Message);
         if (!_isAudited)
             Note(refusal.Error, refusal.Message);
@@ -228,7 +228,8 @@ internal sealed partial class MqttConnection : IDeviceLink, ICommitListener, ITh
         if (!TryEnd(error, reason))
             return;
 
-        _head.Logger.ConnectionClosed(Name, Peer.Address, error.Code, reason);
+        if (_head.RefusalLines.MayWrite())
+            _head.Logger.ConnectionClosed(Name, Peer.Address, error.Code, reason);
         Note(error, reason);
     }
 

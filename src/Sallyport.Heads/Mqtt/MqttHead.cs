@@ -51,6 +51,7 @@ public sealed class MqttHead : IDisposable
         Attempts = attempts;
         Time = time;
         Logger = logger;
+        RefusalLines = new RefusalLines(time, logger);
         Options = options;
         _watch = time.CreateTimer(static head => ((MqttHead)head!).Watch(), this, WatchInterval, WatchInterval);
     }
@@ -65,6 +66,8 @@ public sealed class MqttHead : IDisposable
     internal Attempts Attempts { get; }
     internal TimeProvider Time { get; }
     internal ILogger Logger { get; }
+
+    internal RefusalLines RefusalLines { get; }
     internal MqttOptions Options { get; }
     internal TelemetryTurns Turns { get; } = new();
 

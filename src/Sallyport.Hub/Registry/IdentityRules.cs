@@ -61,6 +61,8 @@ internal sealed class IdentityRules(IIdentityStore identities, IOutboxStore outb
             Require(tx, Identity.Of(identity.DeviceId));
 
         var before = change.Mode is PutMode.Update ? Require(tx, identity) : identities.Find(tx, identity.DeviceId, identity.ModuleId);
+        if (before is null && (identity.ModuleId ?? identity.DeviceId) is "." or "..")
+            throw new HubException(HubErrors.ArgumentInvalid, "an id may not be '.' or '..': URI libraries remove these from a path, so that no SDK could ever name it");
         if (before is null)
             return Allowed(tx, new IdentityDecision(identity, null, Created(identity, change.Draft!)), change.Draft);
         if (change.Mode is PutMode.Create)

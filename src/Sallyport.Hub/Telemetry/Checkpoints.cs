@@ -1,3 +1,4 @@
+using Sallyport.Protocol.Errors;
 using Sallyport.Storage.Metadata;
 
 namespace Sallyport.Hub.Telemetry;
@@ -12,6 +13,9 @@ public sealed class Checkpoints(IMetadata metadata)
     public const string DefaultGroup = "$Default";
 
     public const int MaxNameLength = 128;
+
+    /// <summary>Checkpoints of a consumer group.</summary>
+    public const int MaxNames = 10_000;
 
     /// <summary>Whether the hub has this consumer group.</summary>
     public static bool GroupExists(string group) => string.Equals(group, DefaultGroup, StringComparison.OrdinalIgnoreCase);
@@ -28,10 +32,14 @@ public sealed class Checkpoints(IMetadata metadata)
         metadata.Read(tx => metadata.Checkpoints.Find(tx, ScopeOf(group), name));
 
     /// <summary>Saves the positions of the partitions named; the others keep theirs. Durable when it completes.</summary>
+    /// <exception cref="HubException">The name is new, and there are <see cref="MaxNames"/>.</exception>
     public async ValueTask SaveAsync(string group, string name, IReadOnlyDictionary<int, long> next, CancellationToken cancel) =>
         await metadata.WriteAsync(
             tx =>
             {
+                if (metadata.Checkpoints.Find(tx, ScopeOf(group), name).Count == 0 && metadata.Checkpoints.Count(tx, ScopeOf(group)) >= MaxNames)
+                    throw new HubException(HubErrors.QuotaExceeded, $"a consumer group has at most {MaxNames} checkpoints; delete one that is not used any more");
+
                 foreach (var (partition, sequence) in next)
                     metadata.Checkpoints.Put(tx, ScopeOf(group), name, partition, sequence);
                 return true;

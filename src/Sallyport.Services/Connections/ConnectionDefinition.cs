@@ -1,6 +1,8 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using System.Text.RegularExpressions;
 using Sallyport.Protocol.Errors;
+using Sallyport.Storage.EventLog;
 using Sallyport.Storage.Metadata;
 
 namespace Sallyport.Services.Connections;
@@ -10,7 +12,8 @@ namespace Sallyport.Services.Connections;
 /// <param name="ConnectionString">Of the target; decides whether it is PostgreSQL or SQLite.</param>
 /// <param name="Table"><c>table</c> or <c>schema.table</c>.</param>
 /// <param name="FromEarliest">Begin with the oldest record kept; otherwise with the first one that comes.</param>
-public sealed partial record ConnectionDefinition(string Name, string Kind, string ConnectionString, string Table, bool FromEarliest)
+/// <param name="Hold">What gives way when it holds back as much of the log as may be held.</param>
+public sealed partial record ConnectionDefinition(string Name, string Kind, string ConnectionString, string Table, bool FromEarliest, HoldPolicy Hold = HoldPolicy.Skip)
 {
     public const string Sql = "sql";
 
@@ -35,8 +38,12 @@ public sealed partial record ConnectionDefinition(string Name, string Kind, stri
 
 /// <summary>What is kept of a definition without its secret, as JSON in <see cref="ConnectionRecord.Settings"/>.</summary>
 /// <param name="Id">New with every creation.</param>
-internal sealed record ConnectionSettings(string Id, string Table, bool FromEarliest)
+/// <param name="RefuseIngest">Absent where it was made before there was a choice: it skips.</param>
+internal sealed record ConnectionSettings(string Id, string Table, bool FromEarliest, bool RefuseIngest = false)
 {
+    [JsonIgnore]
+    public HoldPolicy Hold => RefuseIngest ? HoldPolicy.RefuseIngest : HoldPolicy.Skip;
+
     public static ConnectionSettings Of(ConnectionRecord record) =>
         JsonSerializer.Deserialize<ConnectionSettings>(record.Settings, JsonSerializerOptions.Web)
         ?? throw new JsonException($"the settings of connection {record.Name} are empty");

@@ -1,3 +1,5 @@
+using Sallyport.Storage.EventLog;
+
 namespace Sallyport.Services.Connections;
 
 public enum ConnectionState
@@ -28,6 +30,7 @@ public sealed record ConnectionDescription(
     string Table,
     string Target,
     bool FromEarliest,
+    HoldPolicy Hold,
     string Creator,
     DateTimeOffset CreatedTime,
     ConnectionState State,

@@ -30,6 +30,7 @@ internal sealed class ConnectionRunner : IAsyncDisposable
     private readonly IMetadata _metadata;
     private readonly Func<ITelemetryTarget> _target;
     private readonly Ownership _ownership;
+    private readonly HoldPolicy _policy;
     private readonly Func<string?> _forbidden;
     private readonly RecordsSkipped? _skipped;
     private readonly TimeProvider _time;
@@ -52,11 +53,12 @@ internal sealed class ConnectionRunner : IAsyncDisposable
 
     /// <summary>Holds back what it will need; copies nothing before <see cref="Start"/>.</summary>
     /// <param name="target">Called before every attempt.</param>
+    /// <param name="policy">What gives way at the bound of what may be held.</param>
     /// <param name="state">What it is until it is started.</param>
     /// <param name="reason">Why, when it will not be started; null otherwise.</param>
     /// <param name="forbidden">Asked before each batch: why it may not be written any more; null while it may.</param>
     public ConnectionRunner(
-        IEventLog log, IMetadata metadata, Func<ITelemetryTarget> target, Ownership ownership, ConnectionState state, string? reason,
+        IEventLog log, IMetadata metadata, Func<ITelemetryTarget> target, Ownership ownership, HoldPolicy policy, ConnectionState state, string? reason,
         Func<string?> forbidden, RecordsSkipped? skipped, TimeProvider time, ILogger logger)
     {
         _skipped = skipped;
@@ -64,6 +66,7 @@ internal sealed class ConnectionRunner : IAsyncDisposable
         _metadata = metadata;
         _target = target;
         _ownership = ownership;
+        _policy = policy;
         _forbidden = forbidden;
         _time = time;
         _logger = logger;
@@ -104,7 +107,7 @@ internal sealed class ConnectionRunner : IAsyncDisposable
         _stop.Dispose();
     }
 
-    private ILogHold Hold(IReadOnlyList<long> next) => _log.Hold($"connection/{_ownership.Name}", StreamId.Events, next, HoldPolicy.Skip);
+    private ILogHold Hold(IReadOnlyList<long> next) => _log.Hold($"connection/{_ownership.Name}", StreamId.Events, next, _policy);
 
     private async Task RunAsync(CancellationToken stop)
     {

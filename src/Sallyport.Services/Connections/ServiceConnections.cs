@@ -79,7 +79,7 @@ public sealed class ServiceConnections : IAsyncDisposable
         {
             var settings = ConnectionSettings.Of(existing);
             if (existing.Kind != definition.Kind || settings.Table != definition.Table || settings.FromEarliest != definition.FromEarliest)
-                throw new HubException(HubErrors.Conflict, $"connection '{definition.Name}' exists with another kind, table or start; only its connection string can be replaced: delete it first");
+                throw new HubException(HubErrors.Conflict, $"connection '{definition.Name}' exists with another kind, table or start; only its connection string and hold policy can be replaced: delete it first");
         }
         else if (_runners.Count >= MaxConnections)
         {
@@ -87,7 +87,7 @@ public sealed class ServiceConnections : IAsyncDisposable
         }
     }
 
-    /// <summary>Creates a connection and starts it, or replaces the connection string of one that exists. It runs with the rights of who did that last.</summary>
+    /// <summary>Creates a connection and starts it, or replaces connection string and hold policy of one that exists. It runs with the rights of who did that last.</summary>
     /// <returns>True when it was created.</returns>
     /// <exception cref="HubException">The definition is not valid, or the connection exists with another table or start.</exception>
     public Task<bool> PutAsync(ConnectionDefinition definition, string creator, long creatorRights, CancellationToken cancel) => ActAsync(
@@ -95,11 +95,11 @@ public sealed class ServiceConnections : IAsyncDisposable
         {
             Validate(definition);
             var existing = Find(definition.Name);
-            var settings = existing?.Settings
-                ?? new ConnectionSettings(Guid.NewGuid().ToString("N"), definition.Table, definition.FromEarliest).ToJson();
+            var settings = (existing is null ? new ConnectionSettings(Guid.NewGuid().ToString("N"), definition.Table, definition.FromEarliest) : ConnectionSettings.Of(existing))
+                with { RefuseIngest = definition.Hold == HoldPolicy.RefuseIngest };
             var record = existing is null
-                ? new ConnectionRecord(definition.Name, definition.Kind, settings, definition.ConnectionString, false, creator, creatorRights, 0, _time.GetUtcNow())
-                : existing with { Secret = definition.ConnectionString, Creator = creator, CreatorRights = creatorRights };
+                ? new ConnectionRecord(definition.Name, definition.Kind, settings.ToJson(), definition.ConnectionString, false, creator, creatorRights, 0, _time.GetUtcNow())
+                : existing with { Settings = settings.ToJson(), Secret = definition.ConnectionString, Creator = creator, CreatorRights = creatorRights };
             await _metadata.WriteAsync(
                 tx =>
                 {
@@ -247,7 +247,7 @@ public sealed class ServiceConnections : IAsyncDisposable
         var start = Enumerable.Range(0, _log.PartitionCount).Select(partition => checkpoints.GetValueOrDefault(partition)).ToArray();
         var mayRun = _mayRun(record);
         var runner = new ConnectionRunner(
-            _log, _metadata, () => Target(record, settings), new Ownership(_metadata.HubId, settings.Id, record.Name, epoch, start),
+            _log, _metadata, () => Target(record, settings), new Ownership(_metadata.HubId, settings.Id, record.Name, epoch, start), settings.Hold,
             !mayRun ? ConnectionState.Stopped : record.Paused ? ConnectionState.Paused : ConnectionState.Waiting,
             mayRun ? null : Unauthorized(record), () => _mayRun(record) ? null : Unauthorized(record),
             _skipped, _time, _logger);
@@ -299,11 +299,11 @@ public sealed class ServiceConnections : IAsyncDisposable
         for (var partition = 0; partition < positions.Count; partition++)
         {
             var seconds = records[partition] == 0 ? 0 : await WaitingSecondsAsync(partition, positions[partition].Next, cancel);
-            behind.Add(new PartitionLag(partition, records[partition], seconds, positions[partition].Skipped));
+            behind.Add(new PartitionLag(partition, records[partition], seconds, positions[partition].Skipped + GoneBefore(partition, positions[partition].Next)));
         }
 
         return new ConnectionDescription(
-            record.Name, record.Kind, settings.Table, Describe(record, settings), settings.FromEarliest, record.Creator, record.CreatedTime,
+            record.Name, record.Kind, settings.Table, Describe(record, settings), settings.FromEarliest, settings.Hold, record.Creator, record.CreatedTime,
             state, lastError, lastErrorTime, rows, behind);
     }
 
@@ -338,6 +338,9 @@ public sealed class ServiceConnections : IAsyncDisposable
             var there = _log.Describe(StreamId.Events, partition);
             return Math.Max(0, there.NextSequence - Math.Max(position.Next, there.FirstSequence));
         })];
+
+    /// <summary>Records that the log let go of and that the target's position does not count yet: those of a target that is away.</summary>
+    private long GoneBefore(int partition, long next) => Math.Max(0, _log.Describe(StreamId.Events, partition).FirstSequence - next);
 
     private async Task<double> WaitingSecondsAsync(int partition, long next, CancellationToken cancel)
     {

@@ -14,16 +14,23 @@ internal sealed class SinkFiles(OutgoingOptions options)
     public string Resolve(string path)
     {
         Directory.CreateDirectory(options.SinksDirectory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-        var real = RealPath(Path.Combine(options.SinksDirectory, path));
-        var allowed = options.FileDirectories.Prepend(options.SinksDirectory).Select(RealPath)
-            .Any(directory => real.StartsWith(directory.TrimEnd('/') + "/", StringComparison.Ordinal));
-        if (!allowed)
-            throw new TargetException($"the file '{path}' is outside the sinks directory and the directories that the process configuration names", refused: true);
+        var real = Locate(path);
         if (Directory.Exists(real))
             throw new TargetException($"'{path}' is a directory", refused: true);
         if (!Directory.Exists(Path.GetDirectoryName(real)))
             throw new TargetException($"the directory of '{path}' does not exist", refused: true);
         return real;
+    }
+
+    /// <summary>The real path, which is inside an allowed directory; whether anything is there is not asked.</summary>
+    /// <exception cref="TargetException">It is outside.</exception>
+    public string Locate(string path)
+    {
+        var real = RealPath(Path.Combine(options.SinksDirectory, path));
+        return options.FileDirectories.Prepend(options.SinksDirectory).Select(RealPath)
+            .Any(directory => real.StartsWith(directory.TrimEnd('/') + "/", StringComparison.Ordinal))
+            ? real
+            : throw new TargetException($"the file '{path}' is outside the sinks directory and the directories that the process configuration names", refused: true);
     }
 
     /// <summary>What <c>realpath(3)</c> says, also of files that do not exist yet.</summary>

@@ -12,7 +12,7 @@ internal sealed class SqliteTarget : ITelemetryTarget
     private readonly TableName _table;
     private readonly SinkFiles _files;
 
-    /// <exception cref="FormatException">The connection string has something that is not allowed; says what, without a value.</exception>
+    /// <exception cref="FormatException">The connection string has something that is not allowed; or the file is where none may be; says what, without a secret.</exception>
     public SqliteTarget(string connectionString, TableName table, SinkFiles files)
     {
         SqliteConnectionStringBuilder settings;
@@ -39,6 +39,16 @@ internal sealed class SqliteTarget : ITelemetryTarget
 
         if (table.Schema is not null)
             throw new FormatException("a table in SQLite has no schema: name it without a dot");
+
+        // Told at once; asked again at each opening, because links change.
+        try
+        {
+            files.Locate(settings.DataSource);
+        }
+        catch (TargetException outside)
+        {
+            throw new FormatException(outside.Message, outside);
+        }
 
         _file = settings.DataSource;
         _table = table;

@@ -8,6 +8,9 @@ internal sealed class CheckpointTable : ICheckpointStore
             .All(row => KeyValuePair.Create(row.GetInt32(0), row.GetInt64(1)), scope, name)
             .ToDictionary();
 
+    public long Count(MetadataTransaction tx, string scope) =>
+        SqliteSession.Of(tx)["SELECT COUNT(DISTINCT name) FROM checkpoint WHERE scope = $1"].Number(scope) ?? 0;
+
     public void Put(MetadataTransaction tx, string scope, string name, int partition, long next) =>
         SqliteSession.Of(tx)["INSERT OR REPLACE INTO checkpoint VALUES ($1, $2, $3, $4)"].Execute(scope, name, partition, next);
 

@@ -205,6 +205,9 @@ public interface ICheckpointStore
     /// <summary>Next sequence number per partition; empty when never written.</summary>
     IReadOnlyDictionary<int, long> Find(MetadataTransaction tx, string scope, string name);
 
+    /// <summary>How many names the scope has.</summary>
+    long Count(MetadataTransaction tx, string scope);
+
     void Put(MetadataTransaction tx, string scope, string name, int partition, long next);
 
     void Delete(MetadataTransaction tx, string scope, string name);

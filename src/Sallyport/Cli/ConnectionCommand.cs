@@ -41,9 +41,10 @@ internal static class ConnectionCommand
         var connectionString = Flags.Required("--connection-string", Secrets.ValueName, "Of the database: PostgreSQL, or 'Data Source=FILE' for SQLite under DIR/sinks");
         var table = Flags.Text("--table", "TABLE", "The table, or schema.table; made when missing; default: telemetry");
         var from = Flags.Choice("--from", "Which events to begin with; default: earliest, the oldest that the hub still has", ["earliest", "latest"], null);
+        var hold = Flags.Choice("--hold", "What gives way when the target is away for so long that no more may be held for it: skip loses its oldest events, refuse-ingest stops taking telemetry; default: skip", ["skip", "refuse-ingest"], null);
         return verbs.Create(
             "sql", "Write telemetry into a table, each event exactly once; of a connection that exists, replaces the connection string",
-            "connection create sql -n warehouse --connection-string @warehouse.txt --table telemetry --from earliest", [name, connectionString, table, from], Table, async call =>
+            "connection create sql -n warehouse --connection-string @warehouse.txt --table telemetry --from earliest", [name, connectionString, table, from, hold], Table, async call =>
             {
                 var connection = new JsonObject
                 {
@@ -54,6 +55,8 @@ internal static class ConnectionCommand
                     connection["table"] = givenTable;
                 if (call.Parsed.GetValue(from) is { } givenFrom)
                     connection["from"] = givenFrom;
+                if (call.Parsed.GetValue(hold) is { } givenHold)
+                    connection["hold"] = givenHold;
                 return await call.Client.PutConnectionAsync(call.Parsed.GetValue(name)!, connection, call.Cancel).ConfigureAwait(false);
             });
     }

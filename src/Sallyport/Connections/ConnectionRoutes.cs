@@ -9,6 +9,7 @@ using Sallyport.Hub.Access;
 using Sallyport.Hub.Audit;
 using Sallyport.Protocol.Errors;
 using Sallyport.Services.Connections;
+using Sallyport.Storage.EventLog;
 
 namespace Sallyport.Connections;
 
@@ -28,7 +29,7 @@ internal sealed class ConnectionRoutes(ServiceConnections connections, IAuditTra
         routes.MapGet(One, ShowAsync).Requires(Rights.ConnectionManage)
             .Describe("Shows a service connection and how far it is behind.", answer: ConnectionWire.Json.ConnectionJson);
         routes.MapPut(One, PutAsync).Requires(Rights.ConnectionManage)
-            .Describe("Creates a service connection, or replaces its connection string.", ConnectionWire.Json.ConnectionRequestJson, ConnectionWire.Json.ConnectionJson);
+            .Describe("Creates a service connection, or replaces its connection string and hold policy.", ConnectionWire.Json.ConnectionRequestJson, ConnectionWire.Json.ConnectionJson);
         routes.MapDelete(One, DeleteAsync).Requires(Rights.ConnectionManage)
             .Describe("Forgets a service connection; what it wrote stays in the target.");
         routes.MapPost($"{One}/pause", PauseAsync).Requires(Rights.ConnectionManage)
@@ -62,7 +63,7 @@ internal sealed class ConnectionRoutes(ServiceConnections connections, IAuditTra
         // What is left out stays as it is, so that a new password needs nothing but the new connection string.
         var definition = new ConnectionDefinition(
             name, body.Kind ?? existing?.Kind ?? ConnectionDefinition.Sql, body.ConnectionString ?? "", body.Table ?? existing?.Table ?? "telemetry",
-            FromEarliest(body.From) ?? existing?.FromEarliest ?? true);
+            FromEarliest(body.From) ?? existing?.FromEarliest ?? true, Hold(body.Hold) ?? existing?.Hold ?? HoldPolicy.Skip);
 
         await ActAsync(
             context, "connection put",
@@ -154,6 +155,14 @@ internal sealed class ConnectionRoutes(ServiceConnections connections, IAuditTra
         _ => throw new HubException(HubErrors.ArgumentInvalid, "from is 'earliest' or 'latest'"),
     };
 
+    private static HoldPolicy? Hold(string? hold) => hold switch
+    {
+        null => null,
+        "skip" => HoldPolicy.Skip,
+        "refuse-ingest" => HoldPolicy.RefuseIngest,
+        _ => throw new HubException(HubErrors.ArgumentInvalid, "hold is 'skip' or 'refuse-ingest'"),
+    };
+
     private static async Task<ConnectionRequestJson> ReadAsync(HttpContext context)
     {
         try
@@ -166,7 +175,7 @@ internal sealed class ConnectionRoutes(ServiceConnections connections, IAuditTra
         catch (JsonException e)
         {
             // The parser's words may repeat the body, which holds a secret.
-            throw new HubException(HubErrors.FormatError, $"the body is not {{kind, connectionString, table, from}}: line {e.LineNumber + 1 ?? 1}, byte {e.BytePositionInLine + 1 ?? 1}");
+            throw new HubException(HubErrors.FormatError, $"the body is not {{kind, connectionString, table, from, hold}}: line {e.LineNumber + 1 ?? 1}, byte {e.BytePositionInLine + 1 ?? 1}");
         }
     }
 

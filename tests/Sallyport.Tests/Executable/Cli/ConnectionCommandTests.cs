@@ -39,6 +39,20 @@ public sealed class ConnectionCommandTests(CliHub hub) : IClassFixture<CliHub>
     }
 
     [Fact]
+    public async Task Create_WithAHoldPolicy_ShowsIt_AndReplacesIt()
+    {
+        await hub.RunWithInputAsync("Data Source=held.db", "connection", "create", "sql", "-n", "held", "--connection-string", "-", "--hold", "refuse-ingest");
+        var chosen = await hub.JsonAsync("connection", "show", "-n", "held");
+        await hub.RunWithInputAsync("Data Source=held.db", "connection", "create", "sql", "-n", "held", "--connection-string", "-");
+        var kept = await hub.JsonAsync("connection", "show", "-n", "held");
+        await hub.RunWithInputAsync("Data Source=held.db", "connection", "create", "sql", "-n", "held", "--connection-string", "-", "--hold", "skip");
+        var replaced = await hub.JsonAsync("connection", "show", "-n", "held");
+        await hub.RunAsync("connection", "delete", "-n", "held", "--yes");
+
+        Assert.Equal(("refuse-ingest", "refuse-ingest", "skip"), ((string?)chosen["hold"], (string?)kept["hold"], (string?)replaced["hold"]));
+    }
+
+    [Fact]
     public async Task Create_WithASecretOnTheCommandLine_IsWrongUsage()
     {
         var result = await hub.RunAsync("connection", "create", "sql", "-n", "leak", "--connection-string", "Host=db;Password=swordfish", "--table", "t");
@@ -50,6 +64,7 @@ public sealed class ConnectionCommandTests(CliHub hub) : IClassFixture<CliHub>
 
     [Theory]
     [InlineData("Data Source=x.db", "telemetry; drop", "name a table")]
+    [InlineData("Data Source=../../etc/x.db", "telemetry", "outside the sinks directory")]
     [InlineData("nonsense", "telemetry", "connection string is not NAME=VALUE")]
     public async Task Create_OfWhatTheHubRefuses_SaysWhy(string connectionString, string table, string expected)
     {

@@ -38,6 +38,20 @@ public sealed class BulkRoutesTests : IAsyncLifetime
     }
 
     [Theory]
+    [InlineData(".", null)]
+    [InlineData("..", null)]
+    [InlineData("d1", "..")]
+    public async Task Bulk_CreatingAnIdThatNoPathCanName_IsRefusedWithTheReason(string id, string? module)
+    {
+        await BulkAsync("""[{"id":"d1"}]""");
+
+        var answer = await BulkAsync($$"""[{"id":"{{id}}","moduleId":{{JsonValue.Create(module)?.ToJsonString() ?? "null"}}}]""");
+
+        Assert.Equal("ArgumentInvalid", answer.Json["errors"]![0]!["errorCode"]!.GetValue<string>());
+        Assert.Contains("may not be '.' or '..'", answer.Body.Replace("\\u0027", "'", StringComparison.Ordinal));
+    }
+
+    [Theory]
     [InlineData("UpdateIfMatchETag", "AAAAAAAAAAA=", "PreconditionFailed")]
     [InlineData("deleteIfMatchETag", "", "PreconditionFailed")]
     [InlineData("createOrUpdateIfMatchETag", null, "PreconditionFailed")]

@@ -49,6 +49,42 @@ public sealed partial class RouteAccessTests : IAsyncDisposable
         Assert.DoesNotContain("secret", body);
     }
 
+    [Theory]
+    [InlineData("/devices/d1", "good", HttpStatusCode.OK)]
+    [InlineData("/devices/d1", null, HttpStatusCode.Unauthorized)]
+    [InlineData("/nowhere", "good", HttpStatusCode.NotFound)]
+    [InlineData("/fails", "good", HttpStatusCode.InternalServerError)]
+    public async Task Answer_OfAnyKind_TellsABrowserToDoNothingWithIt(string path, string? authorization, HttpStatusCode status)
+    {
+        await StartAsync(server =>
+        {
+            server.MapGet("/devices/{id}", () => "in").Requires(Rights.RegistryRead);
+            server.MapGet("/fails", string () => throw new InvalidOperationException()).Requires(Rights.RegistryRead);
+        });
+
+        using var request = Request(HttpMethod.Get, path, authorization);
+        request.Headers.Host = "hub.test";
+        using var response = await _client.SendAsync(request, TestContext.Current.CancellationToken);
+
+        Assert.Equal(status, response.StatusCode);
+        string Header(string name) => response.Headers.TryGetValues(name, out var values) ? string.Join(", ", values) : "";
+        Assert.Equal(
+            ("max-age=31536000", "nosniff", "no-store", "default-src 'none'; frame-ancestors 'none'", "no-referrer", ""),
+            (Header("Strict-Transport-Security"), Header("X-Content-Type-Options"), Header("Cache-Control"), Header("Content-Security-Policy"), Header("Referrer-Policy"), Header("Server")));
+    }
+
+    [Fact]
+    public async Task Answer_ToLocalhost_LeavesABrowsersOtherSitesThereAlone()
+    {
+        await StartAsync(server => server.MapGet("/devices/{id}", () => "in").Requires(Rights.RegistryRead));
+
+        using var request = Request(HttpMethod.Get, "/devices/d1");
+        request.Headers.Host = "sallyport.localhost";
+        using var response = await _client.SendAsync(request, TestContext.Current.CancellationToken);
+
+        Assert.False(response.Headers.Contains("Strict-Transport-Security"));
+    }
+
     [Fact]
     public async Task Request_WithoutTheRight_IsRefused()
     {

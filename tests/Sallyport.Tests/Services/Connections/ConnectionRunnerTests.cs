@@ -209,7 +209,7 @@ public sealed class ConnectionRunnerTests(PostgresCluster cluster) : IAsyncLifet
     }
 
     private ConnectionRunner Runner(ITelemetryTarget target, long epoch) => new(
-        _hub.Log, _hub.Metadata, () => target, new Ownership("hub", "connection", _name, epoch, new long[TestHub.Partitions]),
+        _hub.Log, _hub.Metadata, () => target, new Ownership("hub", "connection", _name, epoch, new long[TestHub.Partitions]), HoldPolicy.Skip,
         ConnectionState.Waiting, null, () => null, null, _time, NullLogger.Instance);
 
     private async Task RestartServerAsync()

@@ -202,12 +202,30 @@ public sealed class ServiceConnectionsTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Target_OutsideTheSinks_FailsAndSaysSo()
+    public async Task Target_OutsideTheSinks_IsRefusedAtOnce()
+    {
+        await using var connections = await StartAsync();
+
+        foreach (var file in (string[])["/etc/sallyport.db", "../../etc/x.db"])
+        {
+            var refused = await Assert.ThrowsAsync<HubException>(() => connections.PutAsync(Definition() with { ConnectionString = $"Data Source={file}" }, "p", 2, Cancel));
+            Assert.Equal(HubErrors.ArgumentInvalid, refused.Error);
+            Assert.Contains("outside the sinks directory", refused.Message);
+        }
+
+        Assert.Empty(await connections.ListAsync(Cancel));
+    }
+
+    [Fact]
+    public async Task Target_LedOutsideTheSinksLater_FailsAndSaysSo()
     {
         await using var connections = await StartAsync();
         using var watch = new CommitWatch(_name);
+        await connections.PutAsync(Definition() with { ConnectionString = "Data Source=later/x.db" }, "p", 2, Cancel);
 
-        await connections.PutAsync(Definition() with { ConnectionString = "Data Source=/etc/sallyport.db" }, "p", 2, Cancel);
+        Directory.CreateDirectory(_hub.Sinks);
+        Directory.CreateSymbolicLink(Path.Combine(_hub.Sinks, "later"), "/etc");
+        await connections.ResumeAsync(_name, Cancel);
         var shown = await connections.FindAsync(_name, Cancel);
         await watch.UntilAsync(() => (shown = connections.FindAsync(_name, Cancel).GetAwaiter().GetResult())!.State == ConnectionState.Failed);
 

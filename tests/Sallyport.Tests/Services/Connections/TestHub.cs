@@ -32,11 +32,11 @@ internal sealed class TestHub : IAsyncDisposable
 
     public string Sinks => _directory["sinks"];
 
-    public static async Task<TestHub> OpenAsync()
+    public static async Task<TestHub> OpenAsync(long? maxHeldBytes = null)
     {
         var hub = new TestHub();
         hub.Log = await SegmentLog.OpenAsync(
-            new SegmentLogOptions { Directory = hub._directory["log"], PartitionCount = Partitions, SegmentBytes = 4 * 1024 * 1024, CommitBufferBytes = 2 * 1024 * 1024, ReserveBytes = 0 },
+            new SegmentLogOptions { Directory = hub._directory["log"], PartitionCount = Partitions, SegmentBytes = 4 * 1024 * 1024, CommitBufferBytes = 2 * 1024 * 1024, ReserveBytes = 0, MaxHeldBytes = maxHeldBytes },
             new byte[32], hub.LogTime, NullLogger.Instance);
         hub.Log.BeginRetention();
         hub.Metadata = await hub._sqlite.OpenAsync();

@@ -142,6 +142,7 @@ public abstract class StoresContract : MetadataContract
         });
 
         Assert.Equal(new Dictionary<int, long> { [0] = 11, [3] = long.MaxValue }, Metadata.Read(tx => Metadata.Checkpoints.Find(tx, "group", "a")));
+        Assert.Equal((1L, 0L), Metadata.Read(tx => (Metadata.Checkpoints.Count(tx, "group"), Metadata.Checkpoints.Count(tx, "none"))));
         await WriteAsync(tx => Metadata.Checkpoints.Delete(tx, "group", "a"));
         Assert.Empty(Metadata.Read(tx => Metadata.Checkpoints.Find(tx, "group", "a")));
         Assert.Equal(99, Metadata.Read(tx => Metadata.Checkpoints.Find(tx, "connection", "a"))[0]);
