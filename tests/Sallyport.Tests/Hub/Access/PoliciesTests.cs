@@ -19,6 +19,21 @@ public sealed class PoliciesTests : IAsyncLifetime
     public ValueTask DisposeAsync() => _hub.DisposeAsync();
 
     [Fact]
+    public async Task Operators_BeyondTheBound_AreRefused_UntilOneIsDeleted_AndDoNotCountAsPolicies()
+    {
+        for (var number = 0; number < Policies.MaxOperators; number++)
+            await Policies.CreateOperatorAsync(Owner, $"o{number}", Rights.TelemetryRead, Scope.Everything, Policies.DefaultOperatorLife, CancellationToken.None);
+
+        await AssertRefusedAsync(HubErrors.ArgumentInvalid, async () => await NextAsync());
+        await Policies.DeleteOperatorAsync(Owner, "o7", CancellationToken.None);
+        await NextAsync();
+        Assert.Equal(5, Policies.List().Count);
+
+        ValueTask<Sallyport.Storage.Metadata.PolicyRecord> NextAsync() =>
+            Policies.CreateOperatorAsync(Owner, "next", Rights.TelemetryRead, Scope.Everything, Policies.DefaultOperatorLife, CancellationToken.None);
+    }
+
+    [Fact]
     public async Task Open_FirstStart_MakesTheFiveDefaults()
     {
         Assert.Equal(["device", "iothubowner", "registryRead", "registryReadWrite", "service"], Policies.List().Select(policy => policy.Name));
