@@ -12,7 +12,12 @@ namespace Sallyport.Heads;
 /// <param name="Rights">All of these are needed.</param>
 /// <param name="Resource">What the <c>sr</c> of the token must cover; null for the path. For a route that looks like one of a device of that name but is about all.</param>
 /// <param name="AsDevice">The route belongs to the device named by its <c>{id}</c>: the device's own credential, or a policy with <see cref="Rights.DeviceConnect"/>, opens it.</param>
-public sealed record RequiredRights(Rights Rights, bool AsDevice = false, string? Resource = null);
+/// <param name="ServedTo">Null: devices when <paramref name="AsDevice"/>, services when it needs a right, else all.</param>
+public sealed record RequiredRights(Rights Rights, bool AsDevice = false, string? Resource = null, Zone? ServedTo = null)
+{
+    /// <summary>Through which listeners it is there, when devices and services have their own.</summary>
+    public Zone Zone => ServedTo ?? (AsDevice ? Zone.Devices : Rights is Rights.None ? Zone.All : Zone.Services);
+}
 
 /// <summary>The route is about many devices, and keeps by itself to those that its caller's scope covers.</summary>
 internal sealed record KeepsToScope;
@@ -24,10 +29,11 @@ public static class RouteAccess
 {
     /// <summary>Declares the rights of a route.</summary>
     /// <param name="resource">See <see cref="RequiredRights"/>.</param>
-    public static T Requires<T>(this T route, Rights rights, string? resource = null)
+    /// <param name="servedTo">See <see cref="RequiredRights"/>.</param>
+    public static T Requires<T>(this T route, Rights rights, string? resource = null, Zone? servedTo = null)
         where T : IEndpointConventionBuilder
     {
-        route.Add(endpoint => endpoint.Metadata.Add(new RequiredRights(rights, Resource: resource)));
+        route.Add(endpoint => endpoint.Metadata.Add(new RequiredRights(rights, Resource: resource, ServedTo: servedTo)));
         return route;
     }
 

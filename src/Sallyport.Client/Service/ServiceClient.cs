@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Http.Headers;
+using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Text;
 using System.Text.Json;
@@ -53,6 +54,8 @@ public sealed partial class ServiceClient : IDisposable
             ConnectTimeout = options.Timeout,
             PooledConnectionLifetime = TimeSpan.FromMinutes(5),
         };
+        if (options.Address is { } address)
+            handler.ConnectCallback = async (context, cancel) => await ConnectAsync(new IPEndPoint(IPAddress.Parse(address), context.DnsEndPoint.Port), cancel).ConfigureAwait(false);
         _http = new HttpClient(handler)
         {
             BaseAddress = new UriBuilder("https", HostName, options.Port).Uri,
@@ -124,6 +127,21 @@ public sealed partial class ServiceClient : IDisposable
         catch (OperationCanceledException) when (bound.IsCancellationRequested && !cancel.IsCancellationRequested)
         {
             throw new TimeoutException($"{HostName} did not answer within {_timeout.TotalSeconds:0} s");
+        }
+    }
+
+    private static async Task<NetworkStream> ConnectAsync(IPEndPoint endPoint, CancellationToken cancel)
+    {
+        var socket = new Socket(endPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        try
+        {
+            await socket.ConnectAsync(endPoint, cancel).ConfigureAwait(false);
+            return new NetworkStream(socket, ownsSocket: true);
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
         }
     }
 

@@ -6,6 +6,9 @@ public sealed record ServiceClientOptions
     /// <summary>The hub's HTTPS port.</summary>
     public int Port { get; init; } = 443;
 
+    /// <summary>IP address to connect to instead of those of the hub's name, which the hub still has to prove; null resolves the name.</summary>
+    public string? Address { get; init; }
+
     /// <summary>PEM file with the only roots to trust, as written by <c>sallyport ca export</c>; null for the system's roots.</summary>
     public string? CaFile { get; init; }
 

@@ -24,7 +24,7 @@ internal sealed class OpenApi(EndpointDataSource routes)
     private readonly Lazy<byte[]> _document = new(() => System.Text.Encoding.UTF8.GetBytes(Write(routes).ToJsonString()));
 
     public void Map(IEndpointRouteBuilder builder) =>
-        builder.MapGet("/manage/v1/openapi.json", AnswerAsync).Requires(Rights.None)
+        builder.MapGet("/manage/v1/openapi.json", AnswerAsync).Requires(Rights.None, servedTo: Zone.Services)
             .Describe("This document.", answer: HttpJson.Wire.JsonObject);
 
     private Task AnswerAsync(HttpContext context)

@@ -9,6 +9,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 using Microsoft.Extensions.Logging;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Access.Certificates;
+using Sallyport.Hub.Audit;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Limits;
 using Sallyport.Protocol.Errors;
@@ -28,24 +29,27 @@ internal sealed class RouteAccessMiddleware
     public const string RequestIdHeader = "x-ms-request-id";
     private const string ClientRequestIdHeader = "Request-Id";
     private const int MaxClientRequestIdLength = 128;
+    private const string NothingHere = "there is nothing at this path";
 
     private readonly RequestDelegate _next;
     private readonly IServiceAuthentication _services;
     private readonly IDeviceAuthentication _devices;
     private readonly Attempts _attempts;
+    private readonly IAuditTrail _audit;
     private readonly TimeProvider _time;
     private readonly ILogger<RouteAccessMiddleware> _log;
     private readonly RefusalLines _refusals;
 
     public RouteAccessMiddleware(
         RequestDelegate next, EndpointDataSource routes, IServiceAuthentication services, IDeviceAuthentication devices,
-        Attempts attempts, TimeProvider time, ILogger<RouteAccessMiddleware> log)
+        Attempts attempts, IAuditTrail audit, TimeProvider time, ILogger<RouteAccessMiddleware> log)
     {
         RouteAccessCheck.Verify(routes);
         _next = next;
         _services = services;
         _devices = devices;
         _attempts = attempts;
+        _audit = audit;
         _time = time;
         _log = log;
         _refusals = new RefusalLines(time, log);
@@ -94,10 +98,15 @@ internal sealed class RouteAccessMiddleware
     private async Task HandleAsync(HttpContext context)
     {
         if (context.GetEndpoint() is not { } endpoint)
-            throw new HubException(HubErrors.NotFound, "there is nothing at this path");
+            throw new HubException(HubErrors.NotFound, NothingHere);
 
+        var zone = context.Features.Get<ListenerZone>()?.Zone ?? Zone.All;
         if (endpoint is not RouteEndpoint route)
         {
+            // Which methods a path knows is told only where every path is.
+            if (zone is not Zone.All)
+                throw new HubException(HubErrors.NotFound, NothingHere);
+
             // Made by routing itself: the path is known, the method is not.
             await _next(context);
             if (!context.Response.HasStarted && context.Response.StatusCode == StatusCodes.Status405MethodNotAllowed)
@@ -107,6 +116,12 @@ internal sealed class RouteAccessMiddleware
 
         LimitBody(context, route);
         var required = route.Metadata.GetMetadata<RequiredRights>() ?? throw new InvalidOperationException($"{route.DisplayName} declares no right");
+        if ((required.Zone & zone) == 0)
+        {
+            NoteWrongZone(context, route, zone);
+            throw new HubException(HubErrors.NotFound, NothingHere);
+        }
+
         if (required.Rights is not Rights.None)
         {
             var admission = await AdmitAsync(context, route, required);
@@ -128,6 +143,16 @@ internal sealed class RouteAccessMiddleware
         }
 
         await _next(context);
+    }
+
+    // Nobody was asked who they are: what the route is for is not theirs to know. No correlation id: repeated ones are counted, not written.
+    private void NoteWrongZone(HttpContext context, RouteEndpoint route, Zone zone)
+    {
+        var peer = context.Peer();
+        _audit.Note(new AuditEntry(
+            "anonymous", "", "request", $"{context.Request.Method} {route.RoutePattern.RawText}", "refused",
+            $"{HubErrors.NotFound.Code} it is not served on the address of {(zone is Zone.Devices ? "devices" : "services")}",
+            "", peer.Address is null ? "local" : $"{peer.Protocol} {peer.Address}"));
     }
 
     private static void LimitBody(HttpContext context, RouteEndpoint route)

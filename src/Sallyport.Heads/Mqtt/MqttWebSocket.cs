@@ -26,7 +26,7 @@ public static class MqttWebSocket
     {
         var head = routes.ServiceProvider.GetRequiredService<MqttHead>();
         // Who it is, the CONNECT packet says.
-        return routes.MapGet(Path, context => ServeAsync(context, head)).Requires(Rights.None);
+        return routes.MapGet(Path, context => ServeAsync(context, head)).Requires(Rights.None, servedTo: Zone.Devices);
     }
 
     private static async Task ServeAsync(HttpContext context, MqttHead head)

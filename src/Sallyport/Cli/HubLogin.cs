@@ -10,7 +10,8 @@ namespace Sallyport.Cli;
 /// <summary>How a verb reaches the hub, and as whom. Holds a secret: never printed.</summary>
 /// <param name="Policy">The connection string of a shared access policy.</param>
 /// <param name="CaFile">The only root to trust; null for the system's.</param>
-internal sealed record HubLogin(ConnectionString Policy, int Port, int MqttsPort, string? CaFile)
+/// <param name="ServiceAddress">Where the hub is for services; null: where its name resolves to.</param>
+internal sealed record HubLogin(ConnectionString Policy, string? ServiceAddress, int Port, int MqttsPort, string? CaFile)
 {
     public string Address => $"{Policy.HostName}:{Port}";
 
@@ -19,7 +20,7 @@ internal sealed record HubLogin(ConnectionString Policy, int Port, int MqttsPort
     {
         try
         {
-            return new ServiceClient(Policy.Format(), new ServiceClientOptions { Port = Port, CaFile = CaFile, Time = time });
+            return new ServiceClient(Policy.Format(), new ServiceClientOptions { Address = ServiceAddress, Port = Port, CaFile = CaFile, Time = time });
         }
         catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException or System.Security.Cryptography.CryptographicException)
         {
@@ -65,7 +66,8 @@ internal sealed class LoginOptions(Terminal terminal)
             : throw new FailedException($"The hub on {directory} keeps no credential there: give a policy's connection string with --login-file or in {LoginVariable}.");
         return new HubLogin(
             policy,
-            (int?)parsed.GetValue(_port) ?? endpoints?.HttpsPort ?? 443,
+            endpoints?.ServiceAddress,
+            (int?)parsed.GetValue(_port) ?? endpoints?.ServicePort ?? endpoints?.HttpsPort ?? 443,
             endpoints?.MqttsPort ?? 8883,
             parsed.GetValue(_caFile) ?? terminal.Variable(CaFileVariable) ?? endpoints?.CaFile);
     }

@@ -30,6 +30,11 @@ internal static class AllSettings
             (s, v) => s with { Listeners = s.Listeners with { HttpsPort = (int)v } }, s => s.Listeners.HttpsPort),
         Setting.Whole("Listeners:MqttsPort", 0, 65535, "TCP port of MQTT over TLS; 0 takes a free one. Default: 8883.",
             (s, v) => s with { Listeners = s.Listeners with { MqttsPort = (int)v } }, s => s.Listeners.MqttsPort),
+        Setting.Text("Listeners:ServiceBind", "IP address for services and management alone: registry, reading, /manage/v1, /metrics. Listeners:Bind then serves devices alone. Default: none, one address serves all.",
+            (s, v) => IPAddress.TryParse(v, out _) ? s with { Listeners = s.Listeners with { ServiceBind = v } } : throw new SettingException("must be an IP address"),
+            s => s.Listeners.ServiceBind),
+        Setting.Whole("Listeners:ServicePort", 0, 65535, "TCP port of HTTPS on Listeners:ServiceBind; 0 takes a free one. Default: that of Listeners:HttpsPort.",
+            (s, v) => s with { Listeners = s.Listeners with { ServicePort = (int)v } }, s => s.Listeners.ServicePort),
 
         Setting.Insecure("Registry:InsecureSharedCredentials", "Let several identities have the same key or thumbprint: \"OWNER; REASON; LAST-DAY\". Default: false; it is refused with 409.",
             (s, v) => s with { Registry = s.Registry with { InsecureSharedCredentials = v } }, s => s.Registry.InsecureSharedCredentials),

@@ -13,6 +13,11 @@ namespace Sallyport.Settings;
 internal sealed record HubSettings
 {
     public HostSettings Hub { get; init; } = new();
+
+    /// <summary>Every name and address by which the hub is called: in its certificate, and in the tokens shown to it.</summary>
+    public IReadOnlyList<string> Names =>
+        Listeners.ServiceBind is { } service && !Hub.Hosts.Contains(service) ? [.. Hub.Hosts, service] : Hub.Hosts;
+
     public ListenerSettings Listeners { get; init; } = new();
     public TlsSettings Tls { get; init; } = new();
     public RegistrySettings Registry { get; init; } = new();
@@ -55,6 +60,29 @@ internal sealed record ListenerSettings
 
     /// <summary>MQTT over TLS.</summary>
     public int MqttsPort { get; init; } = 8883;
+
+    /// <summary>The address of services and management, and of nothing else; <see cref="Bind"/> then serves devices alone. Null: one address serves all.</summary>
+    public string? ServiceBind { get; init; }
+
+    /// <summary>HTTPS on <see cref="ServiceBind"/>. Null: as <see cref="HttpsPort"/>.</summary>
+    public int? ServicePort { get; init; }
+
+    /// <summary>Every mistake, a sentence each.</summary>
+    public IEnumerable<string> Validate()
+    {
+        if (ServiceBind is null)
+        {
+            if (ServicePort is not null)
+                yield return "Listeners:ServicePort needs Listeners:ServiceBind.";
+            yield break;
+        }
+
+        var service = IPAddress.Parse(ServiceBind);
+        if (service.Equals(IPAddress.Any) || service.Equals(IPAddress.IPv6Any))
+            yield return "Listeners:ServiceBind must be one address: every address would include that of devices.";
+        if (Bind is null ? service.Equals(IPAddress.Loopback) || service.Equals(IPAddress.IPv6Loopback) : service.Equals(IPAddress.Parse(Bind)))
+            yield return $"Listeners:ServiceBind must be another address than that of devices, which is {Bind ?? "loopback"}.";
+    }
 }
 
 internal sealed record RegistrySettings

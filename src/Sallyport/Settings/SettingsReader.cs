@@ -51,6 +51,7 @@ internal static class SettingsReader
         if (settings.Tls.KeyFile is not null && settings.Tls.CertificateFile is null)
             errors.Add("Tls:KeyFile is set without Tls:CertificateFile; name the certificate that the key belongs to");
         errors.AddRange(settings.Limits.Validate());
+        errors.AddRange(settings.Listeners.Validate());
         errors.AddRange((settings.EventLog with { Directory = settings.Hub.Data }).Validate());
         return new SettingsReading(settings, errors, path);
     }

@@ -14,6 +14,12 @@ internal sealed record EndpointsFile
     public required int HttpsPort { get; init; }
     public int? MqttsPort { get; init; }
 
+    /// <summary>Where services and management are, under the same <see cref="HostName"/>; absent when they are where devices are.</summary>
+    public string? ServiceAddress { get; init; }
+
+    /// <summary>With <see cref="ServiceAddress"/>.</summary>
+    public int? ServicePort { get; init; }
+
     /// <summary>The root to trust; absent when clients trust the certificate's issuer already.</summary>
     public string? CaFile { get; init; }
 

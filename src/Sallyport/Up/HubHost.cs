@@ -1,6 +1,8 @@
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
@@ -9,6 +11,7 @@ using Microsoft.Extensions.Logging;
 using OpenTelemetry.Metrics;
 using Sallyport.Certificates;
 using Sallyport.Connections;
+using Sallyport.Heads;
 using Sallyport.Heads.Connections;
 using Sallyport.Heads.Http;
 using Sallyport.Heads.Mqtt;
@@ -69,6 +72,9 @@ internal sealed class HubHost : IAsyncDisposable
     public string? HttpsPortNotice { get; }
 
     public ServerCertificate Certificate { get; }
+
+    /// <summary>What it serves over HTTPS.</summary>
+    internal IReadOnlyList<Endpoint> Routes => _server.Services.GetRequiredService<EndpointDataSource>().Endpoints;
 
     /// <summary>Completes, with the reason, when the hub can no longer promise durability: the process must end.</summary>
     public Task<Exception> Failure { get; }
@@ -136,7 +142,7 @@ internal sealed class HubHost : IAsyncDisposable
         parts.Add(new Running(anchors.RunAsync));
 
         // Who may come in.
-        var names = new HubNames(settings.Hub.Hosts);
+        var names = new HubNames(settings.Names);
         var policies = parts.Add(await Policies.OpenAsync(metadata, audit, time, CancellationToken.None).ConfigureAwait(false));
         parts.Add(new RightUseWriteBack(policies, metadata, time, logs.CreateLogger<RightUseWriteBack>()));
         var identities = new IdentityCache(metadata);
@@ -240,7 +246,7 @@ internal sealed class HubHost : IAsyncDisposable
 
     private static IServerCertificateSource CertificateSource(HubSettings settings, DataDirectory data, TimeProvider time, ILoggerFactory logs) =>
         settings.Tls.CertificateFile is null
-            ? new TlsDirectory(data.TlsPath, settings.Hub.Hosts, time, logs.CreateLogger("Sallyport.Certificates"))
+            ? new TlsDirectory(data.TlsPath, settings.Names, time, logs.CreateLogger("Sallyport.Certificates"))
             : new GivenCertificate(settings.Tls);
 
     private static OutgoingOptions Outgoing(HubSettings settings, DataDirectory data, ListenSockets sockets) => new()
@@ -250,7 +256,7 @@ internal sealed class HubHost : IAsyncDisposable
         FileDirectories = settings.Outgoing.FileDirectories,
         AllowedNetworks = settings.Outgoing.AllowedNetworks,
         RootsFile = settings.Outgoing.RootsFile,
-        OwnPorts = [sockets.Https[0].Port, sockets.Mqtts[0].Port],
+        OwnPorts = [.. sockets.All.Select(endPoint => endPoint.Port).Distinct()],
     };
 
     private static async Task<IEventLog> OpenLogAsync(SegmentLogOptions options, byte[] macKey, TimeProvider time, ILogger logger) =>
@@ -274,12 +280,14 @@ internal sealed class HubHost : IAsyncDisposable
 
     private static void Listen(KestrelServerOptions kestrel, ListenSockets sockets, PreAuthenticationLimits limits, IAuditTrail audit, TimeProvider time, ServerCertificate certificate, Sightings sightings)
     {
-        foreach (var endPoint in sockets.Https)
+        foreach (var endPoint in sockets.Https.Concat(sockets.Services))
         {
+            var zone = sockets.Services.Count == 0 ? Zone.All : sockets.Services.Contains(endPoint) ? Zone.Services : Zone.Devices;
             kestrel.Listen(endPoint, listen =>
             {
                 // HTTP/1.1 is what every SDK speaks; WebSockets need it, and there is no HTTP/2 to defend.
                 listen.Protocols = HttpProtocols.Http1;
+                listen.Serves(zone);
                 listen.UsePreAuthenticationLimits(limits, audit, time);
                 listen.UseHandshakeRecord(audit);
                 listen.UseHttps(Handshake(() => certificate.Https));
@@ -320,6 +328,8 @@ internal sealed class HubHost : IAsyncDisposable
             HostName = settings.Hub.Hosts[0],
             HttpsPort = sockets.Https[0].Port,
             MqttsPort = sockets.Mqtts[0].Port,
+            ServiceAddress = settings.Listeners.ServiceBind,
+            ServicePort = sockets.Services.Count == 0 ? null : sockets.Services[0].Port,
             CaFile = settings.Tls.CertificateFile is null ? TlsDirectory.CaFileOf(data.Path) : settings.Tls.CaFile,
             OwnerConnectionString = ConnectionString(Policies.Owner),
             ServiceConnectionString = ConnectionString("service"),

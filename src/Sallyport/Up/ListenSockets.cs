@@ -23,6 +23,11 @@ internal sealed class ListenSockets : IDisposable
 
     public IReadOnlyList<IPEndPoint> Mqtts { get; private set; } = [];
 
+    /// <summary>HTTPS for services alone; empty when <see cref="Https"/> serves them too.</summary>
+    public IReadOnlyList<IPEndPoint> Services { get; private set; } = [];
+
+    public IEnumerable<IPEndPoint> All => [.. Https, .. Mqtts, .. Services];
+
     /// <summary>443 was wanted but may not be bound here: what to do about it, and what does not work until then.</summary>
     public string? HttpsPortNotice { get; private set; }
 
@@ -33,8 +38,10 @@ internal sealed class ListenSockets : IDisposable
         var sockets = new ListenSockets();
         var errors = new List<string>();
         bind ??= Listen;
-        sockets.Https = sockets.BindHttps(settings, production, bind, errors);
+        sockets.Https = sockets.BindHttps(settings.Bind, settings.HttpsPort, "--https-port", settings, production, bind, errors);
         sockets.Mqtts = sockets.BindAll(settings.Bind, settings.MqttsPort, "--mqtts-port", bind, errors, out _);
+        if (settings.ServiceBind is { } service)
+            sockets.Services = sockets.BindHttps(service, settings.ServicePort ?? settings.HttpsPort, settings.ServicePort is null ? "--https-port" : "--service-port", settings, production, bind, errors);
         if (errors.Count == 0)
             return sockets;
 
@@ -54,12 +61,12 @@ internal sealed class ListenSockets : IDisposable
         _sockets.Clear();
     }
 
-    private List<IPEndPoint> BindHttps(ListenerSettings settings, bool production, Func<IPEndPoint, Socket> bind, List<string> errors)
+    private List<IPEndPoint> BindHttps(string? address, int? wanted, string flag, ListenerSettings settings, bool production, Func<IPEndPoint, Socket> bind, List<string> errors)
     {
         const string mend = "sudo sysctl -w net.ipv4.ip_unprivileged_port_start=443";
-        var port = settings.HttpsPort ?? 443;
+        var port = wanted ?? 443;
         var ownErrors = new List<string>();
-        var bound = BindAll(settings.Bind, port, "--https-port", bind, ownErrors, out var isForbidden);
+        var bound = BindAll(address, port, flag, bind, ownErrors, out var isForbidden);
         if (!isForbidden)
         {
             errors.AddRange(ownErrors);
@@ -68,7 +75,7 @@ internal sealed class ListenSockets : IDisposable
 
         if (port != 443 || production)
         {
-            errors.Add($"Port {port} may not be bound by this user: allow it with `{mend}`, or choose another with --https-port.");
+            errors.Add($"Port {port} may not be bound by this user: allow it with `{mend}`, or choose another with {flag}.");
             return [];
         }
 
@@ -78,7 +85,7 @@ internal sealed class ListenSockets : IDisposable
             Until then these do not work, because the Azure SDKs always use 443 for them: MQTT and AMQP over WebSocket,
             telemetry over HTTPS, and the service SDKs' registry. MQTT on {settings.MqttsPort} and every sallyport verb work.
             """;
-        return BindAll(settings.Bind, 8443, "--https-port", bind, errors, out _);
+        return BindAll(address, 8443, flag, bind, errors, out _);
     }
 
     private List<IPEndPoint> BindAll(
@@ -114,7 +121,7 @@ internal sealed class ListenSockets : IDisposable
                 if (address is null && bound.Count > 0)
                     continue;
 
-                errors.Add($"{wanted} is not an address of this machine: give one that is with --bind.");
+                errors.Add($"{wanted} is not an address of this machine: give one that is with {(flag == "--service-port" ? "--service-bind" : "--bind")}.");
                 return bound;
             }
         }

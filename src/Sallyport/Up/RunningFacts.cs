@@ -12,7 +12,7 @@ namespace Sallyport.Up;
 internal sealed class RunningFacts(LiveSettings live, DataDirectory data, ListenSockets sockets, ServerCertificate certificate, ServiceConnections connections, TimeProvider time)
 {
     private readonly IReadOnlyList<string> _open =
-        [.. sockets.Https.Concat(sockets.Mqtts).Where(listener => !IPAddress.IsLoopback(listener.Address)).Select(listener => listener.ToString())];
+        [.. sockets.All.Where(listener => !IPAddress.IsLoopback(listener.Address)).Select(listener => listener.ToString())];
 
     public HubFacts Now()
     {

@@ -19,7 +19,7 @@ internal static class SimulatedDevices
         {
             var simulation = new Simulation(
                 new SimulationOptions { Devices = count }, new DeviceClientOptions { Port = hub.MqttsPort!.Value, CaFile = hub.CaFile, Time = time }, time);
-            using var service = new ServiceClient(hub.OwnerConnectionString!, new ServiceClientOptions { Port = hub.HttpsPort, CaFile = hub.CaFile, Time = time });
+            using var service = new ServiceClient(hub.OwnerConnectionString!, new ServiceClientOptions { Address = hub.ServiceAddress, Port = hub.ServicePort ?? hub.HttpsPort, CaFile = hub.CaFile, Time = time });
             await simulation.RunAsync(await simulation.RegisterAsync(service, cancel).ConfigureAwait(false), cancel).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (cancel.IsCancellationRequested)

@@ -21,6 +21,8 @@ internal static class UpCommand
             new("Listeners:Bind", Text("--bind", "ADDR", "The address to listen on; default: loopback only")),
             new("Listeners:HttpsPort", Text("--https-port", "PORT", "HTTPS and WebSockets; default: 443, or 8443 where 443 may not be bound")),
             new("Listeners:MqttsPort", Text("--mqtts-port", "PORT", "MQTT over TLS; default: 8883")),
+            new("Listeners:ServiceBind", Text("--service-bind", "ADDR", "Another address, for services and management alone; --bind then serves devices alone")),
+            new("Listeners:ServicePort", Text("--service-port", "PORT", "HTTPS on that address; default: as --https-port")),
             new("Hub:KeyFile", Text("--key-file", "FILE", "The key that encrypts secrets at rest")),
             new("Tls:CertificateFile", Text("--tls-certificate", "FILE", "The server's certificate and intermediates, PEM; default: a generated one")),
             new("Tls:KeyFile", Text("--tls-key", "FILE", "The private key of that certificate, PEM")),

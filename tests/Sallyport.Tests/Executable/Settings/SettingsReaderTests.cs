@@ -63,6 +63,23 @@ public sealed class SettingsReaderTests : IDisposable
             error => Assert.Equal("environment variable SALLYPORT__Hub__Production: Hub:Production must be true or false", error));
     }
 
+    [Theory]
+    [InlineData("127.0.0.1", "127.0.0.1", "must be another address")]
+    [InlineData(null, "::1", "must be another address")]
+    [InlineData("127.0.0.1", "0.0.0.0", "must be one address")]
+    [InlineData("127.0.0.1", "::", "must be one address")]
+    [InlineData("127.0.0.1", null, "Listeners:ServicePort needs Listeners:ServiceBind")]
+    public void ServiceBind_NotApartFromThatOfDevices_IsAnError(string? bind, string? service, string error)
+    {
+        var flags = new Dictionary<string, IReadOnlyList<string>> { ["Listeners:ServicePort"] = ["9443"] };
+        if (bind is not null)
+            flags["Listeners:Bind"] = [bind];
+        if (service is not null)
+            flags["Listeners:ServiceBind"] = [service];
+
+        Assert.Contains(error, Assert.Single(Read(null, [], flags).Errors));
+    }
+
     [Fact]
     public void File_NotJson_IsAnErrorWithItsLine()
     {

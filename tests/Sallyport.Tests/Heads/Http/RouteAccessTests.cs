@@ -13,8 +13,10 @@ using Microsoft.Extensions.Time.Testing;
 using Sallyport.Heads;
 using Sallyport.Heads.Http;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Audit;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Protocol.Errors;
+using Sallyport.Tests.Hub.Audit;
 
 namespace Sallyport.Tests.Heads.Http;
 
@@ -242,6 +244,7 @@ public sealed partial class RouteAccessTests : IAsyncDisposable
         builder.Services.AddHttpBounds();
         builder.Services.AddSingleton<TimeProvider>(new FakeTimeProvider());
         builder.Services.AddSingleton(new Attempts(_ => true, TimeProvider.System));
+        builder.Services.AddSingleton<IAuditTrail>(new AuditList());
         builder.Services.AddSingleton<IServiceAuthentication>(_authentication);
         builder.Services.AddSingleton<IDeviceAuthentication>(_authentication);
         _server = builder.Build();
