@@ -5,11 +5,12 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import iotDevice from 'azure-iot-device';
+import iotHttp from 'azure-iot-device-http';
 import iotMqtt from 'azure-iot-device-mqtt';
 import * as hub from './hub.mjs';
 
 const { Client, Message } = iotDevice;
-const transports = { mqtt: iotMqtt.Mqtt, 'mqtt-ws': iotMqtt.MqttWs };
+const transports = { mqtt: iotMqtt.Mqtt, 'mqtt-ws': iotMqtt.MqttWs, https: iotHttp.Http };
 const files = mkdtempSync(path.join(os.tmpdir(), 'sallyport-certificates-'));
 
 before(() => hub.start());

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Text;
 using System.Text.Json.Nodes;
 using Sallyport.Protocol.ConnectionStrings;
 
@@ -61,25 +62,35 @@ internal static class OperatorCommand
         });
     }
 
-    // The file is made before anything is asked: a credential that can be written nowhere would be lost.
+    // The file is opened before anything is asked, because a credential that can be written nowhere would be lost, and left as it was
+    // when nothing came of it.
     private static async Task<JsonNode?> WithCredentialAsync(HubCall call, Option<string> file, Func<Task<JsonNode?>> ask)
     {
         var path = System.IO.Path.GetFullPath(call.Parsed.GetValue(file)!);
+        var (existed, isNew) = (File.Exists(path), false);
         try
         {
-            var options = new FileStreamOptions { Mode = FileMode.Create, Access = FileAccess.Write, UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite };
-            await using var written = new StreamWriter(path, options);
+            var options = new FileStreamOptions { Mode = FileMode.OpenOrCreate, Access = FileAccess.Write, UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite };
+            await using var credential = new FileStream(path, options);
+            isNew = !existed;
             File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
             var answer = (await ask().ConfigureAwait(false))!.AsObject();
             var login = new ConnectionString { HostName = call.Login.Policy.HostName, SharedAccessKeyName = (string)answer["keyName"]!, SharedAccessKey = (string)answer["key"]! };
             answer.Remove("key");
-            await written.WriteLineAsync(login.Format()).ConfigureAwait(false);
+            credential.SetLength(0);
+            await credential.WriteAsync(Encoding.UTF8.GetBytes(login.Format() + "\n")).ConfigureAwait(false);
+            isNew = false;
             answer["credentialFile"] = path;
             return answer;
         }
         catch (Exception unwritable) when (unwritable is IOException or UnauthorizedAccessException)
         {
             throw new FailedException($"{path} cannot be written: name another file with --credential-file.", unwritable);
+        }
+        finally
+        {
+            if (isNew)
+                File.Delete(path);
         }
     }
 

@@ -45,6 +45,20 @@ public sealed class OperatorCommandTests(CliHub hub) : IClassFixture<CliHub>
     }
 
     [Fact]
+    public async Task Operator_Refused_LeavesTheCredentialFileAsItWas()
+    {
+        using var directory = new TemporaryDirectory();
+        var (kept, made) = (Path.Combine(directory.Path, "kept"), Path.Combine(directory.Path, "made"));
+        await File.WriteAllTextAsync(kept, "of before", TestContext.Current.CancellationToken);
+
+        Assert.Equal(1, (await hub.RunAsync("operator", "renew", "-n", "nobody", "--credential-file", kept)).Exit);
+        Assert.Equal(1, (await hub.RunAsync("operator", "renew", "-n", "nobody", "--credential-file", made)).Exit);
+
+        Assert.Equal("of before", await File.ReadAllTextAsync(kept, TestContext.Current.CancellationToken));
+        Assert.False(File.Exists(made));
+    }
+
+    [Fact]
     public async Task Advice_BeforeTheDaysAreOver_SaysHowLongItHasWatched()
     {
         var advice = await hub.RunAsync("policy", "advise", "--unused-for", "30", "-o", "table");
