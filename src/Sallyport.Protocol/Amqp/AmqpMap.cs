@@ -10,6 +10,13 @@ public readonly ref struct AmqpMap
 
     internal AmqpMap(ReadOnlySpan<byte> content) => _content = content;
 
+    /// <summary>The map whose constructor and content these bytes are; an empty one when they are not.</summary>
+    public static AmqpMap Read(ReadOnlySpan<byte> encoded)
+    {
+        var reader = new AmqpReader(encoded);
+        return reader.TryRead(out var value) && value.Type == AmqpType.Map ? new AmqpMap(value.Content) : default;
+    }
+
     public bool IsEmpty => _content.IsEmpty;
 
     public Enumerator GetEnumerator() => new(_content);

@@ -24,6 +24,56 @@ public ref struct AmqpWriter(Span<byte> target)
 
     public void Boolean(bool value) => _target[Written++] = value ? AmqpCodes.True : AmqpCodes.False;
 
+    public void UByte(byte value)
+    {
+        _target[Written] = AmqpCodes.UByte;
+        _target[Written + 1] = value;
+        Written += 2;
+    }
+
+    public void UShort(ushort value)
+    {
+        _target[Written] = AmqpCodes.UShort;
+        BinaryPrimitives.WriteUInt16BigEndian(_target[(Written + 1)..], value);
+        Written += 3;
+    }
+
+    public void UInt(uint value)
+    {
+        if (value <= byte.MaxValue)
+        {
+            _target[Written] = AmqpCodes.SmallUInt;
+            _target[Written + 1] = (byte)value;
+            Written += 2;
+            return;
+        }
+
+        _target[Written] = AmqpCodes.UInt;
+        BinaryPrimitives.WriteUInt32BigEndian(_target[(Written + 1)..], value);
+        Written += 5;
+    }
+
+    public void ULong(ulong value)
+    {
+        _target[Written] = AmqpCodes.ULong;
+        BinaryPrimitives.WriteUInt64BigEndian(_target[(Written + 1)..], value);
+        Written += 9;
+    }
+
+    public void Int(int value)
+    {
+        _target[Written] = AmqpCodes.Int;
+        BinaryPrimitives.WriteInt32BigEndian(_target[(Written + 1)..], value);
+        Written += 5;
+    }
+
+    public void Uuid(Guid value)
+    {
+        _target[Written] = AmqpCodes.Uuid;
+        value.TryWriteBytes(_target[(Written + 1)..], bigEndian: true, out _);
+        Written += 17;
+    }
+
     public void Long(long value)
     {
         _target[Written] = AmqpCodes.Long;
@@ -53,12 +103,31 @@ public ref struct AmqpWriter(Span<byte> target)
     }
 
     /// <summary>Writes a section's descriptor; its value must follow.</summary>
-    public void Section(AmqpSection section)
+    public void Section(AmqpSection section) => Descriptor((byte)section);
+
+    /// <summary>Writes a small descriptor; its value must follow.</summary>
+    public void Descriptor(byte code)
     {
         _target[Written] = AmqpCodes.Described;
         _target[Written + 1] = AmqpCodes.SmallULong;
-        _target[Written + 2] = (byte)section;
+        _target[Written + 2] = code;
         Written += 3;
+    }
+
+    /// <summary>Writes an array of symbols; each at most 255 bytes.</summary>
+    public void Symbols(ReadOnlySpan<string> symbols)
+    {
+        _target[Written] = AmqpCodes.Array32;
+        var mark = Written + 1;
+        Written += 9;
+        _target[Written++] = AmqpCodes.Symbol8;
+        foreach (var symbol in symbols)
+        {
+            _target[Written] = (byte)symbol.Length;
+            Written += 1 + System.Text.Encoding.ASCII.GetBytes(symbol, _target[(Written + 1)..]);
+        }
+
+        End(mark, symbols.Length);
     }
 
     /// <summary>Starts a list; give what this returns to <see cref="End"/>.</summary>

@@ -1,0 +1,103 @@
+using Sallyport.Protocol.Amqp.Performatives;
+
+namespace Sallyport.Protocol.Amqp.Endpoints;
+
+/// <summary>
+/// Our end of a link: an <see cref="AmqpSender"/> or an <see cref="AmqpReceiver"/>. Used under the lock of its connection.
+/// </summary>
+public abstract class AmqpLink
+{
+    private protected AmqpLink(AmqpSession session, Attach attach, uint localHandle)
+    {
+        Session = session;
+        Attach = attach;
+        LocalHandle = localHandle;
+    }
+
+    public AmqpSession Session { get; }
+
+    /// <summary>A server: what the peer asked for. A client: what we asked for, then what the peer answered.</summary>
+    public Attach Attach { get; internal set; }
+
+    public string Name => Attach.Name;
+
+    /// <summary>For the driver: what this link leads to.</summary>
+    public object? Node { get; set; }
+
+    /// <summary>Both ends are attached.</summary>
+    public bool IsAttached => State == LinkState.Attached;
+
+    internal uint LocalHandle { get; }
+
+    internal uint RemoteHandle { get; set; }
+
+    /// <summary>The peer has attached its end, so its handle is known.</summary>
+    internal bool IsRemoteKnown { get; set; }
+
+    internal LinkState State { get; set; } = LinkState.Attaching;
+
+    private protected AmqpConnection Connection => Session.Connection;
+
+    /// <summary>Server: attaches our end, saying the peer's termini back.</summary>
+    /// <param name="maxMessageSize">The largest message that we take, in bytes; clients refuse to send when it is missing. 0 on links that we send on.</param>
+    /// <param name="source">Instead of the peer's source, for a dynamic one.</param>
+    public void Accept(ulong maxMessageSize = 0, Terminus? source = null)
+    {
+        Expect(LinkState.Attaching);
+        State = LinkState.Attached;
+        Connection.WriteAttach(Session, Answer(maxMessageSize) with { Source = source ?? Attach.Source, Target = Attach.Target });
+    }
+
+    /// <summary>Server: refuses the link in the protocol's way: an attach without termini, then a detach [2.6.3].</summary>
+    public void Refuse(AmqpError error)
+    {
+        Expect(LinkState.Attaching);
+        State = LinkState.DetachSent;
+        Connection.WriteAttach(Session, Answer(0));
+        Connection.WriteDetach(Session, new Detach(LocalHandle, Closed: true, error));
+        Release();
+    }
+
+    /// <summary>Ends the link from our side; what the peer still sends on it is dropped. Nothing happens when it is gone already.</summary>
+    public void Detach(AmqpError? error)
+    {
+        if (State != LinkState.Attached || !Session.IsOpen)
+            return;
+
+        State = LinkState.DetachSent;
+        Connection.WriteDetach(Session, new Detach(LocalHandle, Closed: true, error));
+        Release();
+    }
+
+    /// <summary>Gives back what it holds; the link is gone.</summary>
+    internal virtual void Release()
+    {
+    }
+
+    private Attach Answer(ulong maxMessageSize) => new()
+    {
+        Name = Attach.Name,
+        Handle = LocalHandle,
+        IsReceiver = !Attach.IsReceiver,
+        SenderSettleMode = Attach.SenderSettleMode,
+        ReceiverSettleMode = Attach.ReceiverSettleMode,
+        MaxMessageSize = maxMessageSize,
+    };
+
+    private void Expect(LinkState state)
+    {
+        if (State != state)
+            throw new InvalidOperationException($"the link is {State}");
+    }
+}
+
+internal enum LinkState : byte
+{
+    /// <summary>One end is attached.</summary>
+    Attaching,
+    Attached,
+
+    /// <summary>We sent detach and wait for the peer's; what arrives is dropped.</summary>
+    DetachSent,
+    Detached,
+}

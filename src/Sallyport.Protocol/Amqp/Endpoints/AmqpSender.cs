@@ -1,0 +1,113 @@
+using Sallyport.Protocol.Amqp.Performatives;
+
+namespace Sallyport.Protocol.Amqp.Endpoints;
+
+/// <summary>What became of <see cref="AmqpSender.TrySend"/>.</summary>
+public enum AmqpSendResult
+{
+    /// <summary>The whole message is in the output.</summary>
+    Sent,
+
+    /// <summary>The peer has no credit left for this link.</summary>
+    NoCredit,
+
+    /// <summary>The session's window is full, or too many deliveries wait for an outcome. A part may have gone: call again with the same message.</summary>
+    Blocked,
+}
+
+/// <summary>
+/// Our end of a link on which we send. Credit is the peer's and is computed anew from each of its flows [2.6.7]: it never sizes a buffer.
+/// Used under the lock of its connection.
+/// </summary>
+public sealed class AmqpSender : AmqpLink
+{
+    private uint _deliveryCount;
+
+    // Of a message that is sent in part.
+    private uint _deliveryId;
+    private int _sent;
+
+    internal AmqpSender(AmqpSession session, Attach attach, uint localHandle)
+        : base(session, attach, localHandle)
+    {
+    }
+
+    /// <summary>Messages that the peer takes now.</summary>
+    public uint Credit { get; private set; }
+
+    /// <summary>The peer wants what there is now and its credit back: call <see cref="Drained"/> when there is nothing more.</summary>
+    public bool IsDraining { get; private set; }
+
+    /// <summary>A message is sent in part.</summary>
+    public bool IsSendingPart => _sent > 0;
+
+    /// <summary>Sends a message, cut into frames of the peer's size.</summary>
+    /// <param name="head">Sections that come before <paramref name="message"/>; empty for none.</param>
+    /// <param name="tag">Unique among the link's unsettled deliveries; at most 32 bytes [2.8.7].</param>
+    /// <param name="settled">True sends and forgets. False remembers <paramref name="context"/> until the peer tells the outcome.</param>
+    public AmqpSendResult TrySend(ReadOnlySpan<byte> head, ReadOnlySpan<byte> message, ReadOnlySpan<byte> tag, uint format, bool settled, object? context)
+    {
+        if (State != LinkState.Attached || !Session.IsOpen)
+            return AmqpSendResult.NoCredit;
+
+        if (_sent == 0)
+        {
+            if (Credit == 0)
+                return AmqpSendResult.NoCredit;
+            if (Session.RemoteIncomingWindow == 0 || (!settled && !Session.Outgoing.HasRoomFor(Session.NextDeliveryId)))
+                return AmqpSendResult.Blocked;
+
+            _deliveryId = Session.NextDeliveryId++;
+            if (!settled)
+                Session.Outgoing.Add(_deliveryId, this, context);
+        }
+
+        var total = head.Length + message.Length;
+        do
+        {
+            if (Session.RemoteIncomingWindow == 0)
+                return AmqpSendResult.Blocked;
+
+            _sent += Connection.WriteTransfer(Session, LocalHandle, _deliveryId, tag, format, settled, head, message, _sent);
+            Session.SentFrame();
+        }
+        while (_sent < total);
+
+        _sent = 0;
+        _deliveryCount++;
+        Credit--;
+        return AmqpSendResult.Sent;
+    }
+
+    /// <summary>There is nothing more to send: gives the credit back [2.6.7].</summary>
+    public void Drained()
+    {
+        if (!IsDraining || State != LinkState.Attached || !Session.IsOpen)
+            return;
+
+        IsDraining = false;
+        _deliveryCount += Credit;
+        Credit = 0;
+        Connection.WriteFlow(Session, LocalHandle, _deliveryCount, 0, available: 0, drain: true);
+    }
+
+    /// <summary>Settles deliveries whose outcome the peer told without settling them itself (receiver settle mode second).</summary>
+    public void Settle(uint first, uint last, DeliveryState state, AmqpError? error = null)
+    {
+        if (State == LinkState.Attached && Session.IsOpen)
+            Connection.WriteDisposition(Session, new Disposition(IsReceiver: false, first, last, Settled: true, state, error));
+    }
+
+    internal void OnFlow(in Flow flow)
+    {
+        // [2.6.7] link-credit(snd) := delivery-count(rcv) + link-credit(rcv) - delivery-count(snd), in serial arithmetic.
+        var limit = (flow.DeliveryCount ?? Attach.InitialDeliveryCount) + (flow.LinkCredit ?? 0);
+        var credit = (int)(limit - _deliveryCount);
+        Credit = credit < 0 ? 0 : (uint)credit;
+        IsDraining = flow.Drain;
+        if (flow.Echo && !flow.Drain)
+            Connection.WriteFlow(Session, LocalHandle, _deliveryCount, Credit, available: null, drain: false);
+    }
+
+    internal override void Release() => Session.Outgoing.Forget(this);
+}
