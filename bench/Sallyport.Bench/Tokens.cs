@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Security.Cryptography;
+using System.Text;
 using Microsoft.Extensions.Logging.Abstractions;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Audit;
@@ -26,12 +27,16 @@ internal static class Tokens
         using var revoked = new RevokedTokens(metadata, new NoTrail(), TimeProvider.System);
         var tokens = new TokenCheck(new HubNames(["hub.example.org"]), revoked, new TokenOptions(TimeSpan.FromDays(1)), TimeProvider.System);
         var key = KeyPair.NewKey();
-        Measure("primary", KeyPair.Of(key, KeyPair.NewKey()));
-        Measure("secondary", KeyPair.Of(KeyPair.NewKey(), key));
+        var expires = DateTimeOffset.UtcNow.AddHours(1);
+        var text = SharedAccessSignature.Create("hub.example.org/devices/device-0001", key, expires);
+        Measure("primary", KeyPair.Of(key, KeyPair.NewKey()), text, "devices/device-0001");
+        Measure("secondary", KeyPair.Of(KeyPair.NewKey(), key), text, "devices/device-0001");
+        var keyText = Convert.ToBase64String(Encoding.UTF8.GetBytes(key));
+        var ofEventHubs = SharedAccessSignature.Create("sb://hub.example.org/hub/ConsumerGroups/$Default/Partitions/0", keyText, expires, "service");
+        Measure("text of the secondary", KeyPair.Of(KeyPair.NewKey(), key), ofEventHubs, "hub/consumergroups/$default/partitions/0");
 
-        void Measure(string which, KeyPair keys)
+        void Measure(string which, KeyPair keys, string text, string path)
         {
-            var text = SharedAccessSignature.Create("hub.example.org/devices/device-0001", key, DateTimeOffset.UtcNow.AddHours(1));
 
             List<double> microseconds = [];
             long bytes = 0;
@@ -41,7 +46,7 @@ internal static class Tokens
                 var clock = Stopwatch.StartNew();
                 for (var i = 0; i < Batch; i++)
                 {
-                    if ((tokens.Read(text, "hub.example.org", out var token) ?? tokens.Verify(token!.Value, keys, "", "devices/device-0001")) is { } refusal)
+                    if ((tokens.Read(text, "hub.example.org", out var token) ?? tokens.Verify(token!.Value, keys, "", path)) is { } refusal)
                         throw new InvalidOperationException(refusal.Reason);
                 }
 

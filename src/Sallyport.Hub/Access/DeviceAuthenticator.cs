@@ -74,6 +74,8 @@ public sealed class DeviceAuthenticator(TokenCheck tokens, IdentityCache identit
             return refusal;
         if (policies.RefuseEnded(policy!) is { } ended)
             return ended;
+        if (token.IsForEventHubs)
+            return Admission.Refuse(HubErrors.UnauthorizedAccess, PolicyCredentials.OnlyReads);
         if ((policy!.Rights & Rights.DeviceConnect) == 0)
             return Admission.Refuse(HubErrors.UnauthorizedAccess, $"the policy {policy.Name} does not hold DeviceConnect");
         if (!policy.Scope.CoversDevice(identity.DeviceId))

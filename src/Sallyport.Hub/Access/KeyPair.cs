@@ -1,11 +1,17 @@
+using System.Buffers;
+using System.Buffers.Text;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
+using Sallyport.Protocol.Sas;
 
 namespace Sallyport.Hub.Access;
 
 /// <summary>The two decoded keys of an identity or policy; either signs. Never printed.</summary>
 internal sealed class KeyPair
 {
+    private const int MaxLength = 64;
+    private const int MaxTextLength = (MaxLength + 2) / 3 * 4;
+
     private readonly byte[] _primary;
     private readonly byte[] _secondary;
 
@@ -21,9 +27,11 @@ internal sealed class KeyPair
     /// </summary>
     public static KeyPair Decoy { get; } = new(RandomNumberGenerator.GetBytes(32), RandomNumberGenerator.GetBytes(32));
 
-    public ReadOnlySpan<byte> Primary => _primary;
+    /// <summary>The same without the secondary key.</summary>
+    public KeyPair OnlyPrimary => new(_primary, []);
 
-    public ReadOnlySpan<byte> Secondary => _secondary;
+    /// <summary>The same without the primary key.</summary>
+    public KeyPair OnlySecondary => new([], _secondary);
 
     /// <summary>Decodes base64 keys; null stays none.</summary>
     public static KeyPair Of(string? primary, string? secondary) => new(Decode(primary), Decode(secondary));
@@ -34,8 +42,28 @@ internal sealed class KeyPair
     /// <summary>Whether the text is the canonical base64 of 16 to 64 bytes: two texts must never be one key.</summary>
     public static bool IsKey(string base64)
     {
-        Span<byte> key = stackalloc byte[64];
+        Span<byte> key = stackalloc byte[MaxLength];
         return Convert.TryFromBase64String(base64, key, out var length) && length >= 16 && Convert.ToBase64String(key[..length]) == base64;
+    }
+
+    /// <summary>
+    /// Whether one of the two signed the token, read in the one way that its kind demands (<see cref="SharedAccessSignature.IsForEventHubs"/>).
+    /// Allocates nothing; compares in constant time.
+    /// </summary>
+    public bool HasSigned(in SharedAccessSignature token) => HasSigned(token, asText: token.IsForEventHubs);
+
+    /// <param name="asText">The keys are the bytes of their base64, not what that decodes to.</param>
+    public bool HasSigned(in SharedAccessSignature token, bool asText)
+    {
+        if (!asText)
+            return token.IsSignedWith(_primary, _secondary);
+
+        // The base64 of a key is canonical (IsKey), so this is the text that clients have.
+        Span<byte> primary = stackalloc byte[MaxTextLength], secondary = stackalloc byte[MaxTextLength];
+        var isSigned = token.IsSignedWith(TextOf(_primary, primary), TextOf(_secondary, secondary));
+        CryptographicOperations.ZeroMemory(primary);
+        CryptographicOperations.ZeroMemory(secondary);
+        return isSigned;
     }
 
     /// <summary>Whether two keys or thumbprints are the same text, in a time that does not tell where they differ.</summary>
@@ -43,6 +71,9 @@ internal sealed class KeyPair
         one is not null && other is not null && CryptographicOperations.FixedTimeEquals(MemoryMarshal.AsBytes(one.AsSpan()), MemoryMarshal.AsBytes(other.AsSpan()));
 
     public override string ToString() => "keys";
+
+    private static ReadOnlySpan<byte> TextOf(ReadOnlySpan<byte> key, Span<byte> text) =>
+        Base64.EncodeToUtf8(key, text, out _, out var length) is OperationStatus.Done ? text[..length] : default;
 
     private static byte[] Decode(string? key) => key is null ? [] : Convert.FromBase64String(key);
 }

@@ -356,6 +356,12 @@ public sealed partial class Policies : IDisposable
 /// <param name="Withdrawal">Cancelled when a key is replaced, or it is changed or deleted; swapping the keys keeps it.</param>
 internal sealed record PolicyCredentials(string Name, Rights Rights, Scope Scope, DateTimeOffset Expires, KeyPair Keys, CancellationTokenSource Withdrawal, RightUse Use)
 {
+    /// <summary>Why a token for Event Hubs is refused elsewhere.</summary>
+    public const string OnlyReads = "the token was made for the Event Hubs endpoint (its sr has a scheme), where telemetry is read and nothing else done";
+
+    /// <summary>What a token of it may do.</summary>
+    public Rights RightsBy(in SharedAccessSignature token) => token.IsForEventHubs ? Rights & Rights.TelemetryRead : Rights;
+
     /// <summary>Who somebody is who showed a token of it.</summary>
     public Principal PrincipalOf(in SharedAccessSignature token, Rights rights) => new(
         Policies.IsOperator(Name) ? PrincipalKind.Operator : PrincipalKind.Policy,

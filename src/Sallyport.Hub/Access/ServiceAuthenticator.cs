@@ -43,10 +43,12 @@ public sealed class ServiceAuthenticator(TokenCheck tokens, Policies policies, I
             return refusal;
         if (policies.RefuseEnded(policy!) is { } ended)
             return ended;
+        if (token.Value.IsForEventHubs && (needed & ~Rights.TelemetryRead) is not Rights.None)
+            return Admission.Refuse(HubErrors.UnauthorizedAccess, PolicyCredentials.OnlyReads);
         if ((needed & ~policy!.Rights) is not Rights.None and var missing)
             return Admission.Refuse(HubErrors.UnauthorizedAccess, $"the policy {policy.Name} does not hold {RightsText.Format(missing)}");
 
         policies.Used(policy, needed);
-        return new Admission(policy.PrincipalOf(token.Value, policy.Rights), null, "");
+        return new Admission(policy.PrincipalOf(token.Value, policy.RightsBy(token.Value)), null, "");
     }
 }

@@ -33,6 +33,11 @@ public sealed record TokenExplanation
     /// <summary><c>primary</c>, <c>secondary</c>, <c>neither</c>; null when the subject does not exist or has no keys.</summary>
     public string? SignedWith { get; init; }
 
+    /// <summary>
+    /// How the key was read: <c>decoded</c> from its base64, or, for Event Hubs (<c>sr</c> has a scheme), its <c>text</c>. Null when <see cref="SignedWith"/> is no key.
+    /// </summary>
+    public string? KeyRead { get; init; }
+
     /// <summary>How else the signature came about, where that could be found: another's key, a key that was not decoded.</summary>
     public string? SignedInstead { get; init; }
 
@@ -76,6 +81,7 @@ public sealed class TokenExplainer(
             Resource = token.Path,
             Subject = subject,
             SignedWith = signedWith,
+            KeyRead = signedWith is "primary" or "secondary" ? token.IsForEventHubs ? "text" : "decoded" : null,
             SignedInstead = signedWith is "primary" or "secondary" ? null : SignedInstead(token, subject, keys),
             Expires = token.Expires,
             AcceptedUntil = token.AcceptedUntil,
@@ -102,7 +108,7 @@ public sealed class TokenExplainer(
     }
 
     private static string? WhichOf(KeyPair keys, in SharedAccessSignature token) =>
-        token.IsSignedWith(keys.Primary, default) ? "primary" : token.IsSignedWith(keys.Secondary, default) ? "secondary" : null;
+        keys.OnlyPrimary.HasSigned(token) ? "primary" : keys.OnlySecondary.HasSigned(token) ? "secondary" : null;
 
     private TokenVerdict OpensByOwnKey(in SharedAccessSignature token, string subject)
     {
@@ -131,15 +137,23 @@ public sealed class TokenExplainer(
         if (policy is null)
             return [new TokenVerdict($"anything{under}", false, refusal!.Reason)];
 
-        return [.. Enum.GetValues<Rights>().Where(right => right is not Rights.None && (policy.Rights & right) != 0)
+        var rights = policy.RightsBy(token);
+        if (rights is Rights.None)
+            return [new TokenVerdict($"{RightsText.Format(Rights.TelemetryRead)}{under}", false, refusal?.Reason ?? $"the policy {policy.Name} does not hold {RightsText.Format(Rights.TelemetryRead)}")];
+
+        return [.. Enum.GetValues<Rights>().Where(right => right is not Rights.None && (rights & right) != 0)
             .Select(right => new TokenVerdict($"{RightsText.Format(right)}{under}", refusal is null, refusal?.Reason ?? ""))];
     }
 
     /// <summary>Tries what goes wrong most: another's key, the key's text instead of what it decodes to.</summary>
     private string? SignedInstead(in SharedAccessSignature token, string subject, KeyPair? keys)
     {
-        if (keys is not null && token.IsSignedWith(TextOf(keys.Primary), TextOf(keys.Secondary)))
-            return "with the text of the right key: decode the base64 before signing";
+        if (keys is not null && keys.HasSigned(token, asText: !token.IsForEventHubs))
+        {
+            return token.IsForEventHubs
+                ? "with the decoded right key: Event Hubs clients sign with its text; or leave the scheme out of sr"
+                : "with the text of the right key: decode the base64 before signing";
+        }
 
         foreach (var policy in policies.List())
         {
@@ -160,6 +174,4 @@ public sealed class TokenExplainer(
 
         return null;
     }
-
-    private static byte[] TextOf(ReadOnlySpan<byte> key) => key.IsEmpty ? [] : System.Text.Encoding.ASCII.GetBytes(Convert.ToBase64String(key));
 }

@@ -47,8 +47,9 @@ public readonly struct SharedAccessSignature
     private readonly Field _skn;
     private readonly Mac _mac;
     private readonly long _expirySeconds;
+    private readonly bool _hasScheme;
 
-    private SharedAccessSignature(string text, Field sr, Field se, Field skn, in Mac mac, long expirySeconds)
+    private SharedAccessSignature(string text, Field sr, Field se, Field skn, in Mac mac, long expirySeconds, bool hasScheme)
     {
         _text = text;
         _sr = sr;
@@ -56,6 +57,7 @@ public readonly struct SharedAccessSignature
         _skn = skn;
         _mac = mac;
         _expirySeconds = expirySeconds;
+        _hasScheme = hasScheme;
     }
 
     /// <summary>
@@ -70,19 +72,17 @@ public readonly struct SharedAccessSignature
     /// <summary>The policy whose key signed it; null when a device or module signed with its own key.</summary>
     public string? PolicyName => NamesPolicy ? ReadPolicyName(stackalloc char[MaxPolicyNameLength]).ToString() : null;
 
-    /// <summary>The host that <c>sr</c> starts with, as written.</summary>
+    /// <summary>
+    /// Whether an Event Hubs client made it: a policy's token whose <c>sr</c> has a scheme. Such a client signs with the UTF-8 bytes of the key's
+    /// <em>text</em>; every other token is signed with what that decodes to.
+    /// </summary>
+    public bool IsForEventHubs => _hasScheme && NamesPolicy;
+
+    /// <summary>The host in <c>sr</c>, as written, without scheme and port.</summary>
     public string Host => ReadHost(stackalloc char[_sr.Length]).ToString();
 
-    /// <summary>The path behind the host in <c>sr</c>, decoded once; empty when there is none.</summary>
-    public string Path
-    {
-        get
-        {
-            var resource = Decode(_sr, stackalloc char[_sr.Length]);
-            var host = SasResource.HostOf(resource);
-            return host.Length == resource.Length ? "" : resource[(host.Length + 1)..].ToString();
-        }
-    }
+    /// <summary>The path behind the host in <c>sr</c>, decoded once, without slash at either end; empty when there is none.</summary>
+    public string Path => Resource(stackalloc char[_sr.Length]).Path.ToString();
 
     /// <summary><c>se</c>: when it ends, by the clock of whoever made it.</summary>
     public DateTimeOffset Expires => DateTimeOffset.FromUnixTimeSeconds(_expirySeconds);
@@ -167,8 +167,8 @@ public readonly struct SharedAccessSignature
             return Malformed("sig is not the canonical base64 of 32 bytes", out reason);
 
         at = sr.Start;
-        if (!IsResource(sr.In(text)))
-            return Malformed("sr is not a host name and path without scheme", out reason);
+        if (!IsResource(sr.In(text), out var hasScheme))
+            return Malformed("sr is not a host name and path, with one of the schemes sb, amqps, amqp and https or none", out reason);
 
         at = skn.Start;
         if (!IsPolicyName(skn.In(text)))
@@ -176,12 +176,12 @@ public readonly struct SharedAccessSignature
 
         at = 0;
         reason = "";
-        return new SharedAccessSignature(text, sr, se, skn, mac, expirySeconds);
+        return new SharedAccessSignature(text, sr, se, skn, mac, expirySeconds, hasScheme);
     }
 
     /// <summary>Decodes the host into <paramref name="buffer"/>.</summary>
     /// <param name="buffer">At least <see cref="ResourceLength"/> characters.</param>
-    public ReadOnlySpan<char> ReadHost(Span<char> buffer) => SasResource.HostOf(Decode(_sr, buffer));
+    public ReadOnlySpan<char> ReadHost(Span<char> buffer) => Resource(buffer).Host;
 
     /// <summary>Decodes the policy's name into <paramref name="buffer"/>; empty when there is none.</summary>
     /// <param name="buffer">At least <see cref="MaxPolicyNameLength"/> characters.</param>
@@ -207,8 +207,8 @@ public readonly struct SharedAccessSignature
 
     /// <summary>
     /// Whether the path of <c>sr</c> is, segment by segment, the beginning of <paramref name="path"/>: <c>devices/d1</c> covers
-    /// <c>devices/d1/modules/m1</c> but not <c>devices/d10</c>; a bare host covers everything. Case-sensitive, as ids are.
-    /// The caller compares <see cref="Host"/> with the names of the hub.
+    /// <c>devices/d1/modules/m1</c> but not <c>devices/d10</c>; a bare host covers everything. Case-sensitive, as ids are; not so
+    /// for Event Hubs (<see cref="IsForEventHubs"/>), whose names are not and whose .NET client lower-cases them. The caller compares <see cref="Host"/> with the names of the hub.
     /// </summary>
     /// <param name="path">Decoded, without leading slash: <c>devices/d1</c>.</param>
     /// <remarks>
@@ -216,7 +216,8 @@ public readonly struct SharedAccessSignature
     /// the encoded form of the segment that is asked for; in a policy's token it may not, because there the path is all that
     /// keeps a token made for one device from another.
     /// </remarks>
-    public bool Covers(string path) => SasResource.Covers(Decode(_sr, stackalloc char[_sr.Length]), path, orEncoded: !NamesPolicy);
+    public bool Covers(string path) => Resource(stackalloc char[_sr.Length])
+        .Covers(path, IsForEventHubs ? StringComparison.OrdinalIgnoreCase : StringComparison.Ordinal, orEncoded: !NamesPolicy);
 
     /// <summary>Makes the text of a token.</summary>
     /// <param name="resource">Decoded: a host, <c>host/devices/d1</c>, <c>host/devices/d1/modules/m1</c>.</param>
@@ -253,6 +254,12 @@ public readonly struct SharedAccessSignature
     {
         PercentText.TryDecode(field.In(_text), buffer, out var length);
         return buffer[..length];
+    }
+
+    private SasResource Resource(Span<char> buffer)
+    {
+        SasResource.TryRead(Decode(_sr, buffer), out var resource);
+        return resource;
     }
 
     private static SharedAccessSignature? Malformed(string what, out string reason)
@@ -299,10 +306,15 @@ public readonly struct SharedAccessSignature
         return Convert.TryToBase64Chars(bytes[..MacLength], canonical, out _) && base64.SequenceEqual(canonical);
     }
 
-    private static bool IsResource(ReadOnlySpan<char> text)
+    private static bool IsResource(ReadOnlySpan<char> text, out bool hasScheme)
     {
         Span<char> decoded = stackalloc char[Math.Min(text.Length, MaxResourceLength)];
-        return PercentText.TryDecode(text, decoded, out var length) && SasResource.IsValid(decoded[..length]);
+        hasScheme = false;
+        if (!PercentText.TryDecode(text, decoded, out var length) || !SasResource.TryRead(decoded[..length], out var resource))
+            return false;
+
+        hasScheme = resource.HasScheme;
+        return true;
     }
 
     /// <summary>C devices over HTTP append an empty <c>skn=</c>: it means none.</summary>

@@ -115,7 +115,7 @@ internal static class TokenCommand
         var rows = new JsonArray();
         foreach (var (what, member) in new[]
         {
-            ("verdict", "verdict"), ("whose", "subject"), ("covers", "resource"), ("host", "host"), ("signed with", "signedWith"), ("signed instead", "signedInstead"),
+            ("verdict", "verdict"), ("whose", "subject"), ("covers", "resource"), ("host", "host"), ("signed with", "signedWith"), ("key read", "keyRead"), ("signed instead", "signedInstead"),
             ("ends", "expires"), ("seconds left", "secondsLeft"), ("revoked", "isRevoked"), ("fingerprint", "fingerprint"),
         })
         {

@@ -60,6 +60,10 @@ public sealed class DeviceAuthenticatorTests : IAsyncLifetime
         Assert.True((await _hub.ConnectAsync(D1, _hub.Token(D1, resource))).IsAdmitted);
 
     [Fact]
+    public async Task Device_WithATokenForEventHubs_IsRefused() =>
+        Assert.Equal(HubErrors.UnauthorizedAccess, (await _hub.ConnectAsync(D1, _hub.EventHubsToken("iothubowner", "sb://hub.test/"))).Error);
+
+    [Fact]
     public async Task Device_WithAnIdThatCSharpEncodesTwice_IsAdmitted()
     {
         var identity = Identity.Of("a%$b:c");

@@ -74,6 +74,38 @@ public sealed class ServiceAuthenticatorTests : IAsyncLifetime
         Assert.Equal(admitted ? null : HubErrors.Unauthorized, admission.Error);
     }
 
+    [Theory]
+    [InlineData("sb://hub.test/hub/ConsumerGroups/$Default/Partitions/0", "primary")] // Node
+    [InlineData("sb://hub.test/hub", "secondary")] // Python, az
+    [InlineData("amqps://alias.test:5671/hub/", "primary")] // .NET
+    [InlineData("amqp://hub.test/hub", "primary")] // Java
+    public async Task EventHubsToken_OfTheKeysText_ReadsTelemetryAndNothingElse(string sr, string which)
+    {
+        const string partition = "hub/consumergroups/$default/partitions/0";
+        var token = _hub.EventHubsToken("iothubowner", sr, which: which);
+
+        Assert.Equal(Rights.TelemetryRead, (await _hub.CallAsync(token, partition, Rights.TelemetryRead)).Principal?.Rights);
+        Assert.True((await _hub.CallAsync(token, partition, Rights.None)).IsAdmitted);
+        Assert.Equal(HubErrors.UnauthorizedAccess, (await _hub.CallAsync(token, partition, Rights.TelemetryRead | Rights.CommandSend)).Error);
+        Assert.Equal(HubErrors.Unauthorized, (await _hub.CallAsync(token, "devices/d1", Rights.TelemetryRead)).Error);
+    }
+
+    [Fact]
+    public async Task EventHubsToken_IsReadInOneWayOnly()
+    {
+        Assert.Equal(HubErrors.Unauthorized, (await _hub.CallAsync(_hub.EventHubsToken("service", asText: false), "hub", Rights.TelemetryRead)).Error);
+        Assert.Equal(HubErrors.Unauthorized, (await _hub.CallAsync(_hub.EventHubsToken("service", "hub.test"), "hub", Rights.TelemetryRead)).Error);
+        Assert.True((await _hub.CallAsync(_hub.PolicyToken("service", "hub.test"), "hub", Rights.TelemetryRead)).IsAdmitted);
+    }
+
+    [Fact]
+    public async Task EventHubsToken_OfAPolicyThatMayNotRead_IsRefused() =>
+        Assert.Equal("the policy registryRead does not hold telemetry-read", (await _hub.CallAsync(_hub.EventHubsToken("registryRead"), "hub", Rights.TelemetryRead)).Reason);
+
+    [Fact]
+    public async Task EventHubsToken_WideAsItMayBe_NeverChangesARegistry() =>
+        Assert.Equal(HubErrors.UnauthorizedAccess, (await _hub.CallAsync(_hub.EventHubsToken("iothubowner", "https://hub.test/DEVICES/D1"), "devices/d1")).Error);
+
     [Fact]
     public async Task Token_OfADevice_IsRefused()
     {

@@ -10,15 +10,18 @@ namespace Sallyport.Tests.Hub.Access;
 public sealed class TokenCheckTests(AccessFixture hub) : IClassFixture<AccessFixture>
 {
     [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public async Task Verification_OfAGoodToken_AllocatesNothing(bool ofPolicy)
+    [InlineData("device")]
+    [InlineData("policy")]
+    [InlineData("event hubs")]
+    public async Task Verification_OfAGoodToken_AllocatesNothing(string whose)
     {
         // The fake clock allocates.
         var tokens = new TokenCheck(new HubNames([AccessFixture.Host]), hub.Revoked, new TokenOptions(TimeSpan.FromDays(1)), TimeProvider.System);
         var device = Identity.Of("d1");
         var expires = DateTimeOffset.UtcNow.AddHours(1);
-        var text = ofPolicy
+        var ofPolicy = whose != "device";
+        var text = whose == "event hubs" ? hub.EventHubsToken("device", $"sb://{AccessFixture.Host}/DEVICES", life: expires - hub.Time.GetUtcNow())
+            : ofPolicy
             ? SharedAccessSignature.Create(AccessFixture.Host, hub.Policies.List().Single(policy => policy.Name == "device").PrimaryKey, expires, "device")
             : SharedAccessSignature.Create(AccessFixture.ResourceOf(device), AccessFixture.KeyOf(device, "secondary"), expires);
         var keys = hub.Identities.Find(device)!.Keys;

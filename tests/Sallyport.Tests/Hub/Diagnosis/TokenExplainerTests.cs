@@ -28,6 +28,21 @@ public sealed class TokenExplainerTests(AccessFixture hub) : IClassFixture<Acces
     }
 
     [Fact]
+    public void Explain_OfAnEventHubsToken_SaysHowTheKeyWasRead()
+    {
+        var good = Explain(hub.EventHubsToken("service"));
+        var decoded = Explain(hub.EventHubsToken("service", asText: false));
+        var other = Explain(hub.EventHubsToken("registryRead"));
+
+        Assert.Equal(("Good.", "policy service", "primary", "text", "hub"), (good.Verdict, good.Subject, good.SignedWith, good.KeyRead, good.Resource));
+        Assert.Equal("telemetry-read under hub", Assert.Single(good.Opens).What);
+        Assert.Equal(("neither", null, "with the decoded right key: Event Hubs clients sign with its text; or leave the scheme out of sr"), (decoded.SignedWith, decoded.KeyRead, decoded.SignedInstead));
+        Assert.Equal("Refused: the policy registryRead does not hold telemetry-read.", other.Verdict);
+        Assert.Equal("decoded", Explain(hub.PolicyToken("service")).KeyRead);
+        Assert.Equal("decoded", Explain(hub.Token(Device)).KeyRead);
+    }
+
+    [Fact]
     public void Explain_OfAnyToken_HoldsNoKeyAndNoUsableToken()
     {
         foreach (var token in new[] { hub.Token(Device), hub.PolicyToken("iothubowner"), hub.Token(Module, AccessFixture.ResourceOf(Device)) })

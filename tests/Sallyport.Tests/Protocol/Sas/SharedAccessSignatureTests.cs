@@ -128,11 +128,30 @@ public sealed class SharedAccessSignatureTests
     [InlineData("hub%00")]
     [InlineData("hub%0a")]
     [InlineData("hub%C3%A9")]
-    [InlineData("hub/")]
     [InlineData("/hub")]
+    [InlineData("hub//")]
+    [InlineData("hub/a//")]
     [InlineData("hub//devices")]
-    [InlineData("https://hub/devices/d1")]
-    [InlineData("sb%3A%2F%2Fhub%2Fevents")]
+    [InlineData("hub:")]
+    [InlineData("hub:x")]
+    [InlineData("hub:+1")]
+    [InlineData("hub:65536")]
+    [InlineData("hub:18446744073709551617")]
+    [InlineData(":5671")]
+    [InlineData("[::1")]
+    [InlineData("[]")]
+    [InlineData("[::1]x")]
+    [InlineData("[::1]:")]
+    [InlineData("[::1]5671")]
+    [InlineData("sb:")]
+    [InlineData("sb:/hub")]
+    [InlineData("sb://")]
+    [InlineData("sb:///events")]
+    [InlineData("sb://sb://hub")]
+    [InlineData("http://hub/devices/d1")]
+    [InlineData("wss://hub")]
+    [InlineData("hub/sb://hub")]
+    [InlineData("https://hub//devices/d1")]
     public void TryParse_ResourceThatIsNotHostAndPath_IsRefused(string sr) => AssertRefused(Sign($"sr={sr}&sig={{S}}&se=1800000000"));
 
     [Theory]
@@ -160,6 +179,53 @@ public sealed class SharedAccessSignatureTests
 
         Assert.True(Parse(text)!.Value.Covers($"devices/{id}/modules/{id}"));
     }
+
+    [Theory]
+    [InlineData("hub.test/", "")]
+    [InlineData("hub.test:443", "")]
+    [InlineData("hub.test/devices/d1/", "devices/d1")]
+    [InlineData("sb%3A%2F%2Fhub.test%3A31671%2Fhub%2FConsumerGroups%2F%24Default%2FPartitions%2F0", "hub/ConsumerGroups/$Default/Partitions/0")] // Node
+    [InlineData("sb%3a%2f%2fhub.test%2f", "")]
+    [InlineData("amqps://hub.test:5671/", "")]
+    [InlineData("AMQP://hub.test/hub", "hub")]
+    [InlineData("https%3A%2F%2Fhub.test", "")]
+    public void TryParse_SchemePortAndSlashAtTheEnd_AreReadOver(string sr, string path)
+    {
+        var token = Parse(Sign($"sr={sr}&sig={{S}}&se=1800000000"))!.Value;
+
+        Assert.Equal(("hub.test", path), (token.Host, token.Path));
+        Assert.True(token.IsSignedWith(Key, default));
+    }
+
+    [Theory]
+    [InlineData("::1/devices/d1", "::1")]
+    [InlineData("[::1]:5671/devices/d1", "::1")]
+    [InlineData("sb://[::1]/devices/d1", "::1")]
+    public void TryParse_IPv6Address_IsTheHost(string sr, string host) =>
+        Assert.Equal((host, "devices/d1"), (Parse(Sign($"sr={sr}&sig={{S}}&se=1800000000"))!.Value.Host, Parse(Sign($"sr={sr}&sig={{S}}&se=1800000000"))!.Value.Path));
+
+    [Theory]
+    [InlineData("sb://hub/e", "&skn=service", true)]
+    [InlineData("amqps%3A%2F%2Fhub%2Fe", "&skn=service", true)]
+    [InlineData("sb://hub/e", "", false)]
+    [InlineData("sb://hub/e", "&skn=", false)]
+    [InlineData("hub/e", "&skn=service", false)]
+    public void IsForEventHubs_APolicysTokenWithAScheme(string sr, string skn, bool expected) =>
+        Assert.Equal(expected, Parse(Sign($"sr={sr}&sig={{S}}&se=1800000000{skn}"))!.Value.IsForEventHubs);
+
+    [Theory]
+    [InlineData("sb://hub/Hub", "hub/consumergroups/$default/partitions/0", true)]
+    [InlineData("sb://hub/hub/ConsumerGroups/$Default/Partitions/1", "hub/consumergroups/$default/partitions/1", true)]
+    [InlineData("sb://hub/hub/ConsumerGroups/$Default/Partitions/1", "hub/consumergroups/$default/partitions/10", false)]
+    [InlineData("sb://hub/hub/ConsumerGroups/$Default/Partitions/1", "hub/$management", false)]
+    [InlineData("sb://hub/hu", "hub/$management", false)]
+    [InlineData("hub/Hub", "hub/$management", false)]
+    public void Covers_ForEventHubs_IgnoresCaseAndNothingElse(string sr, string path, bool covered) =>
+        Assert.Equal(covered, Parse(Sign($"sr={Uri.EscapeDataString(sr)}&sig={{S}}&se=1800000000&skn=service"))!.Value.Covers(path));
+
+    [Fact]
+    public void Covers_ADevicesTokenWithAScheme_IsCaseSensitive() =>
+        Assert.False(Parse(Sign("sr=amqps://hub/devices/D1&sig={S}&se=1800000000"))!.Value.Covers("devices/d1"));
 
     [Theory]
     [InlineData("hub", "devices/d1", true)]
@@ -269,6 +335,7 @@ public sealed class SharedAccessSignatureTests
             Sign("sr=hub.test%2Fdevices%2Fd1&sig={S}&se=1800000000"),
             Sign("sr=hub.test/devices/d1&sig={s}&se=1800000000&skn="),
             Sign("sr=hub.test&sig={S}&skn=iothubowner&se=1800000000"),
+            Sign("sr=sb%3A%2F%2Fhub.test%3A5671%2Fhub%2FConsumerGroups%2F$Default&sig={S}&skn=service&se=1800000000"),
         };
         var read = 0;
         for (var run = 0; run < 30_000; run++)
