@@ -1,4 +1,5 @@
 using System.Buffers;
+using Sallyport.Heads.Connections;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Mqtt;
 

@@ -1,4 +1,5 @@
 using System.IO.Pipelines;
+using Sallyport.Heads.Connections;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Access.Certificates;
 using Sallyport.Hub.Audit;
@@ -143,7 +144,11 @@ internal sealed partial class MqttConnection : IDeviceLink, ICommitListener, ITh
             {
                 read = await _input.ReadAsync().ConfigureAwait(false);
             }
-            catch (Exception e) when (e is not MqttProtocolException)
+            catch (NonBinaryMessageException e)
+            {
+                throw new MqttProtocolException(e.Message); // [MQTT-6.0.0-1]
+            }
+            catch (Exception)
             {
                 _peerGone = true; // Whatever the transport calls it, the peer is gone.
                 return;

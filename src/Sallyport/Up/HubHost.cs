@@ -218,6 +218,7 @@ internal sealed class HubHost : IAsyncDisposable
             .AddSingleton(filter)
             .AddSingleton<IConnectionListenerFactory>(listeners)
             .AddSingleton(mqtt)
+            .AddSingleton<IWebSocketHead, MqttWebSocket>()
             .AddSingleton<ISettingsInForce>(live)
             .AddSingleton(connections)
             .AddSingleton<ConnectionRoutes>()
@@ -231,7 +232,7 @@ internal sealed class HubHost : IAsyncDisposable
         server.UseRouting();
         server.UseRouteAccess();
         server.MapHttpHead();
-        server.MapMqttWebSocket();
+        server.MapWebSocketHeads();
         server.Services.GetRequiredService<ConnectionRoutes>().Map(server);
         developmentRoot.Map(server);
         MonitoringRoutes.Map(server, isReady: () => !events.Failure.IsCompleted && !metadata.Failure.IsCompleted);

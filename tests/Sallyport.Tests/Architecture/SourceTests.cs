@@ -32,6 +32,10 @@ public sealed partial class SourceTests
     }
 
     [Fact]
+    public void Connections_CarryHeadsWithoutSeeingThem() =>
+        Assert.All(Under("src/Sallyport.Heads/Connections/"), source => Assert.DoesNotMatch(Head(), source.Text));
+
+    [Fact]
     public void Sql_IsNowhereAboveStorageButInTheTargetsOfConnections()
     {
         var elsewhere = Sources.Where(source => !source.Path.StartsWith("src/Sallyport.Storage/", StringComparison.Ordinal)
@@ -75,6 +79,9 @@ public sealed partial class SourceTests
     }
 
     private static IEnumerable<(string Path, string Text)> Under(string folder) => Sources.Where(source => source.Path.StartsWith(folder, StringComparison.Ordinal));
+
+    [GeneratedRegex(@"Sallyport\.(Heads|Protocol)\.(Amqp|Http|Mqtt)\b")]
+    private static partial Regex Head();
 
     [GeneratedRegex("SqliteConnection|NpgsqlConnection|\"(SELECT|INSERT|UPDATE|DELETE|CREATE TABLE) ")]
     private static partial Regex SqlText();

@@ -39,7 +39,7 @@ public sealed class MqttSocketTests : IAsyncLifetime
         _hub = await MqttTestHub.StartAsync();
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.Services.AddRoutingCore();
-        builder.Services.AddSingleton(_hub.Head);
+        builder.Services.AddSingleton(_hub.Head).AddSingleton<TimeProvider>(_hub.Time).AddSingleton<IWebSocketHead, MqttWebSocket>();
         builder.WebHost.UseKestrelCore();
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
@@ -59,7 +59,7 @@ public sealed class MqttSocketTests : IAsyncLifetime
         _server = builder.Build();
         _server.UseWebSockets();
         _server.UseRouting();
-        _server.MapMqttWebSocket();
+        _server.MapWebSocketHeads();
         await _server.StartAsync(Cancel);
         var addresses = _server.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Select(a => new Uri(a).Port).ToArray();
         (_mqttsPort, _httpsPort) = (addresses[0], addresses[1]);

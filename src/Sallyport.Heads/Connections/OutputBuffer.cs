@@ -1,8 +1,11 @@
 using System.Buffers;
 
-namespace Sallyport.Heads.Mqtt;
+namespace Sallyport.Heads.Connections;
 
-/// <summary>Answers on their way to the sender, in an array of the shared pool that goes back when it is empty. Not thread-safe.</summary>
+/// <summary>
+/// Bytes on their way out, in one array of the shared pool that goes back when it is empty. It has no bound: whoever writes has one.
+/// Not thread-safe.
+/// </summary>
 internal sealed class OutputBuffer : IBufferWriter<byte>
 {
     private const int SmallestArray = 256;
@@ -11,6 +14,9 @@ internal sealed class OutputBuffer : IBufferWriter<byte>
     public int Length { get; private set; }
 
     public ReadOnlySpan<byte> Written => _array.AsSpan(0, Length);
+
+    /// <summary>The same, until the next write or <see cref="Clear"/>.</summary>
+    public ReadOnlyMemory<byte> WrittenMemory => _array.AsMemory(0, Length);
 
     public void Advance(int count) => Length += count;
 

@@ -1,21 +1,21 @@
 using System.IO.Pipelines;
 using System.Net.WebSockets;
-using Sallyport.Protocol.Mqtt;
 
-namespace Sallyport.Heads.Mqtt;
+namespace Sallyport.Heads.Connections;
 
 /// <summary>
-/// A WebSocket as a stream of bytes: messages are joined and cut at will. [MQTT-6.0.0-2]
+/// A WebSocket as a stream of bytes: where messages begin and end means nothing. [MQTT-6.0.0-2]
 /// What arrives goes through a pipe, because cancelling a read of a WebSocket would cut it with its last acknowledgements unsent.
 /// </summary>
-internal sealed class MqttWebSocketTransport(WebSocket socket) : IDuplexPipe
+internal sealed class WebSocketTransport(WebSocket socket) : IDuplexPipe
 {
     private readonly Pipe _arrived = new();
 
+    /// <summary>What arrived. Its reads throw <see cref="NonBinaryMessageException"/> after a message that is not binary.</summary>
     public PipeReader Input => _arrived.Reader;
 
-    public PipeWriter Output { get; } = PipeWriter.Create(
-        WebSocketStream.Create(socket, WebSocketMessageType.Binary, ownsWebSocket: false), new StreamPipeWriterOptions(leaveOpen: true));
+    /// <summary>Every flush and every write of memory is one message.</summary>
+    public PipeWriter Output { get; } = new WebSocketOutput(socket);
 
     /// <summary>Moves what arrives into <see cref="Input"/> until the peer or the caller ends it. Never throws.</summary>
     public async Task PumpAsync(CancellationToken stop)
@@ -70,6 +70,6 @@ internal sealed class MqttWebSocketTransport(WebSocket socket) : IDuplexPipe
     {
         WebSocketMessageType.Binary => true,
         WebSocketMessageType.Close => false,
-        _ => throw new MqttProtocolException("a WebSocket message that is not binary"), // [MQTT-6.0.0-1]
+        _ => throw new NonBinaryMessageException(),
     };
 }
