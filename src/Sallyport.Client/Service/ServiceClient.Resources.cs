@@ -69,6 +69,16 @@ public sealed partial class ServiceClient
 
     public Task DeletePolicyAsync(string name, CancellationToken cancel = default) => SendAsync(HttpMethod.Delete, Policy(name), cancel: cancel);
 
+    public Task<JsonArray> ListConsumerGroupsAsync(CancellationToken cancel = default) => ListAsync("manage/v1/consumer-groups", cancel);
+
+    public Task<JsonObject> GetConsumerGroupAsync(string name, CancellationToken cancel = default) => GetAsync(ConsumerGroup(name), cancel);
+
+    /// <summary>Makes a consumer group; one that is there already stays as it is, and is given.</summary>
+    public Task<JsonObject> CreateConsumerGroupAsync(string name, CancellationToken cancel = default) => PutAsync(ConsumerGroup(name), [], null, cancel);
+
+    /// <summary>Deletes a consumer group with its checkpoints; its readers are ended.</summary>
+    public Task DeleteConsumerGroupAsync(string name, CancellationToken cancel = default) => SendAsync(HttpMethod.Delete, ConsumerGroup(name), cancel: cancel);
+
     public Task<JsonArray> ListConnectionsAsync(CancellationToken cancel = default) => ListAsync("manage/v1/connections", cancel);
 
     public Task<JsonObject> GetConnectionAsync(string name, CancellationToken cancel = default) => GetAsync(Connection(name), cancel);
@@ -99,6 +109,8 @@ public sealed partial class ServiceClient
     private static string Module(string deviceId, string moduleId) => $"{Device(deviceId)}/modules/{Uri.EscapeDataString(moduleId)}";
 
     private static string Policy(string name) => $"manage/v1/policies/{Uri.EscapeDataString(name)}";
+
+    private static string ConsumerGroup(string name) => $"manage/v1/consumer-groups/{Uri.EscapeDataString(name)}";
 
     private static string Connection(string name) => $"manage/v1/connections/{Uri.EscapeDataString(name)}";
 

@@ -12,8 +12,10 @@ namespace Sallyport.Heads.Http;
 /// Named positions of readers: <c>/manage/v1/checkpoints/{consumerGroup}/{name}</c> with <c>{"positions":{"0":17}}</c>, the sequence
 /// number that comes next, per partition. PUT keeps partitions that it does not name.
 /// </summary>
-internal sealed class CheckpointRoutes(EventReader reader, Checkpoints checkpoints, IAuditTrail audit)
+internal sealed class CheckpointRoutes(EventReader reader, Checkpoints checkpoints, ConsumerGroups groups, IAuditTrail audit)
 {
+    public const string NameSyntax = "1 to 128 ASCII letters, digits and - . _";
+
     private const string Path = "/manage/v1/checkpoints/{consumerGroup}/{name}";
 
     public void Map(IEndpointRouteBuilder routes)
@@ -59,13 +61,12 @@ internal sealed class CheckpointRoutes(EventReader reader, Checkpoints checkpoin
         context.Response.StatusCode = StatusCodes.Status204NoContent;
     }
 
-    private static (string Group, string Name) NameOf(HttpContext context)
+    private (string Group, string Name) NameOf(HttpContext context)
     {
-        var group = ConsumerGroups.Existing(context.RouteId("consumerGroup"));
-        ConsumerGroups.RequireCovered(context, group);
+        var group = groups.Require(context, context.RouteId("consumerGroup")).Name;
         return context.RouteId("name") is { } name && Checkpoints.IsValidName(name)
             ? (group, name)
-            : throw new HubException(HubErrors.ArgumentInvalid, $"a checkpoint's name: {ConsumerGroups.NameSyntax}");
+            : throw new HubException(HubErrors.ArgumentInvalid, $"a checkpoint's name: {NameSyntax}");
     }
 
     private static HubException NotFound() => new(HubErrors.NotFound, "there is no checkpoint of that name");

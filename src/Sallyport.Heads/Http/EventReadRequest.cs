@@ -10,7 +10,9 @@ namespace Sallyport.Heads.Http;
 /// <summary>The parameters of <c>GET /manage/v1/events</c>, checked. Immutable.</summary>
 internal sealed record EventReadRequest
 {
-    public string ConsumerGroup { get; private init; } = Checkpoints.DefaultGroup;
+    /// <summary>As it was given: whether there is one of that name is not looked at.</summary>
+    public string ConsumerGroup { get; private init; } = ConsumerGroups.Default;
+
     public int? Partition { get; private init; }
     public LogStart From { get; private init; } = LogStart.Latest;
     public DevicePattern? Devices { get; private init; }
@@ -22,7 +24,7 @@ internal sealed record EventReadRequest
     public bool Follow { get; private init; } = true;
     public long MaxEvents { get; private init; } = long.MaxValue;
 
-    /// <exception cref="HubException">400: the message names the parameter and says what it may be; 404: no such consumer group.</exception>
+    /// <exception cref="HubException">400: the message names the parameter and says what it may be.</exception>
     public static EventReadRequest Parse(IQueryCollection query, int partitionCount)
     {
         var request = new EventReadRequest();
@@ -42,7 +44,7 @@ internal sealed record EventReadRequest
         switch (Known(name))
         {
             case "consumerGroup":
-                return this with { ConsumerGroup = ConsumerGroups.Existing(value) };
+                return this with { ConsumerGroup = value };
             case "partition":
                 return TryParse(value, out var partition) && partition < partitionCount
                     ? this with { Partition = (int)partition }
@@ -54,7 +56,7 @@ internal sealed record EventReadRequest
                     ? this with { Devices = new DevicePattern(value) }
                     : throw Wrong(name, "a device id, * in it standing for any characters");
             case "checkpoint":
-                return Checkpoints.IsValidName(value) ? this with { Checkpoint = value } : throw Wrong(name, ConsumerGroups.NameSyntax);
+                return Checkpoints.IsValidName(value) ? this with { Checkpoint = value } : throw Wrong(name, CheckpointRoutes.NameSyntax);
             case "positions":
                 return TryParse(value, partitionCount, out var positions)
                     ? this with { Positions = positions }

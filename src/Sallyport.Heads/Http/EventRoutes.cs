@@ -21,11 +21,11 @@ namespace Sallyport.Heads.Http;
 /// event starts at the oldest and says so here, as does a reader that retention overtakes; both look the same to whoever counts.</item>
 /// <item><c>{"control":"heartbeat"}</c>: nothing came for a while, all is well.</item>
 /// <item><c>{"control":"end","reason":"…"}</c>: the hub ends the stream, because the token expired or was revoked, its policy was deleted or got a new key,
-/// or the hub stops.</item>
+/// the consumer group was deleted, or the hub stops.</item>
 /// </list>
 /// </summary>
 internal sealed class EventRoutes(
-    EventReader reader, Checkpoints checkpoints, EventReadOptions options, PrivilegedReads reads, RevokedTokens revoked, TimeProvider time, IHostApplicationLifetime lifetime)
+    EventReader reader, Checkpoints checkpoints, ConsumerGroups groups, EventReadOptions options, PrivilegedReads reads, RevokedTokens revoked, TimeProvider time, IHostApplicationLifetime lifetime)
 {
     // CancellationTokenSource takes no longer delays; a token that lives longer is looked at again by its next request.
     private static readonly TimeSpan LongestLife = TimeSpan.FromDays(49);
@@ -48,7 +48,7 @@ internal sealed class EventRoutes(
         // Groups and their checkpoints are positions in the stream events.
         if (stream != StreamId.Events && (request.Checkpoint is not null || context.Request.Query.ContainsKey("consumerGroup")))
             throw new HubException(HubErrors.ArgumentInvalid, "consumerGroup and checkpoint: the quarantine has none; go on with positions or from");
-        ConsumerGroups.RequireCovered(context, request.ConsumerGroup);
+        var group = groups.Require(context, request.ConsumerGroup).Name;
         if (Interlocked.Increment(ref _readers) > options.MaxReaders)
         {
             Interlocked.Decrement(ref _readers);
@@ -57,8 +57,8 @@ internal sealed class EventRoutes(
 
         try
         {
-            reads.Note(context.Actor(), stream == StreamId.Quarantine ? "quarantine read" : "event read", $"{request.ConsumerGroup}/{(request.Partition is { } partition ? $"{partition}" : "*")}");
-            await StreamAsync(context, stream, request);
+            reads.Note(context.Actor(), stream == StreamId.Quarantine ? "quarantine read" : "event read", $"{group}/{(request.Partition is { } partition ? $"{partition}" : "*")}");
+            await StreamAsync(context, stream, request, group);
         }
         finally
         {
@@ -66,18 +66,19 @@ internal sealed class EventRoutes(
         }
     }
 
-    private async Task StreamAsync(HttpContext context, StreamId stream, EventReadRequest request)
+    private async Task StreamAsync(HttpContext context, StreamId stream, EventReadRequest request, string group)
     {
         var caller = context.Caller().Principal!;
+        using var watch = new ConsumerGroupWatch(groups, group);
         var query = new EventQuery
         {
-            Stream = stream, Starts = StartsOf(request), Devices = request.Devices, Scope = caller.Scope, Follow = request.Follow, Heartbeat = options.Heartbeat,
+            Stream = stream, Starts = StartsOf(request, group), Devices = request.Devices, Scope = caller.Scope, Follow = request.Follow, Heartbeat = options.Heartbeat,
         };
         var left = caller.Expires - time.GetUtcNow();
         using var expired = new CancellationTokenSource(left < TimeSpan.Zero ? TimeSpan.Zero : left < LongestLife ? left : LongestLife, time);
         using var revocation = new RevocationWatch(revoked, caller.CredentialFingerprint);
         using var end = CancellationTokenSource.CreateLinkedTokenSource(
-            context.RequestAborted, lifetime.ApplicationStopping, expired.Token, caller.Withdrawn, revocation.Revoked);
+            context.RequestAborted, lifetime.ApplicationStopping, expired.Token, caller.Withdrawn, revocation.Revoked, watch.Deleted);
 
         using var reading = reader.Open(query);
 
@@ -103,14 +104,15 @@ internal sealed class EventRoutes(
                 lifetime.ApplicationStopping.IsCancellationRequested ? "the hub is stopping"
                 : caller.Withdrawn.IsCancellationRequested ? "the policy was deleted or got a new key"
                 : revocation.Revoked.IsCancellationRequested ? "the token was revoked"
+                : watch.Deleted.IsCancellationRequested ? "the consumer group was deleted"
                 : "the token expired");
             await lines.FlushAsync(context.RequestAborted);
         }
     }
 
-    private Dictionary<int, LogStart> StartsOf(EventReadRequest request)
+    private Dictionary<int, LogStart> StartsOf(EventReadRequest request, string group)
     {
-        var saved = request.Checkpoint is { } name ? checkpoints.Find(request.ConsumerGroup, name) : new Dictionary<int, long>();
+        var saved = request.Checkpoint is { } name ? checkpoints.Find(group, name) : new Dictionary<int, long>();
         return reader.Starts(request.From, request.Partition).ToDictionary(
             start => start.Key,
             start => request.Positions?.TryGetValue(start.Key, out var next) is true || saved.TryGetValue(start.Key, out next)

@@ -64,9 +64,11 @@ public static class HttpHead
         services.TryAddSingleton<Ingest>();
         services.TryAddSingleton<EventReader>();
         services.TryAddSingleton<Checkpoints>();
+        services.TryAddSingleton<ConsumerGroups>();
         services.TryAddSingleton(new EventReadOptions());
         services.AddSingleton<EventRoutes>();
         services.AddSingleton<CheckpointRoutes>();
+        services.AddSingleton<ConsumerGroupRoutes>();
         services.AddSingleton<DeviceTelemetryRoutes>();
         return services;
     }
@@ -91,6 +93,7 @@ public static class HttpHead
         routes.ServiceProvider.GetRequiredService<DeviceTelemetryRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<EventRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<CheckpointRoutes>().Map(routes);
+        routes.ServiceProvider.GetRequiredService<ConsumerGroupRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<QuarantineRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<PostureRoutes>().Map(routes);
         return routes;

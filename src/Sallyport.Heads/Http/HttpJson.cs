@@ -21,6 +21,8 @@ namespace Sallyport.Heads.Http;
 [JsonSerializable(typeof(CertificateRequestJson))]
 [JsonSerializable(typeof(List<AttemptJson>))]
 [JsonSerializable(typeof(CheckpointJson))]
+[JsonSerializable(typeof(ConsumerGroupJson))]
+[JsonSerializable(typeof(List<ConsumerGroupJson>))]
 [JsonSerializable(typeof(LimitsJson))]
 [JsonSerializable(typeof(DeviceLimitsJson))]
 [JsonSerializable(typeof(IpFilterJson))]

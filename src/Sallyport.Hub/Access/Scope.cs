@@ -1,6 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Text;
-using Sallyport.Hub.Telemetry;
 using Sallyport.Protocol.Identities;
 
 namespace Sallyport.Hub.Access;
@@ -38,7 +37,7 @@ public sealed class Scope
         string[] prefixes = [.. devicePrefixes.Distinct(StringComparer.Ordinal)], groups = [.. consumerGroups.Distinct(StringComparer.OrdinalIgnoreCase)];
         problem = prefixes.Length > MaxNames || groups.Length > MaxNames ? $"at most {MaxNames} device prefixes and {MaxNames} consumer groups"
             : !prefixes.All(prefix => Identity.IsValidId(prefix)) ? "a device prefix is the beginning of a device id: 1 to 128 of its characters"
-            : !groups.All(Checkpoints.IsValidGroup) ? "a consumer group has 1 to 128 ASCII letters, digits and - . _, or is $Default"
+            : !groups.All(Telemetry.ConsumerGroups.CanExist) ? $"a consumer group has {Telemetry.ConsumerGroups.NameSyntax}, or is {Telemetry.ConsumerGroups.Default}"
             : null;
         scope = problem is null ? new Scope(prefixes, groups) : null;
         return scope is not null;

@@ -5,23 +5,14 @@ namespace Sallyport.Hub.Telemetry;
 
 /// <summary>
 /// Named positions of readers, per consumer group: for each partition the sequence number that the reader takes next.
-/// The last writer wins. Group names are compared without regard to case, because Event Hubs clients write <c>$default</c> too. Thread-safe.
+/// The last writer wins. They go with their group (<see cref="ConsumerGroups.DeleteAsync"/>). Thread-safe.
 /// </summary>
 public sealed class Checkpoints(IMetadata metadata)
 {
-    /// <summary>The consumer group that every hub has.</summary>
-    public const string DefaultGroup = "$Default";
-
     public const int MaxNameLength = 128;
 
     /// <summary>Checkpoints of a consumer group.</summary>
     public const int MaxNames = 10_000;
-
-    /// <summary>Whether the hub has this consumer group.</summary>
-    public static bool GroupExists(string group) => string.Equals(group, DefaultGroup, StringComparison.OrdinalIgnoreCase);
-
-    /// <summary>Whether a consumer group may be called so.</summary>
-    public static bool IsValidGroup(string group) => IsValidName(group) || GroupExists(group);
 
     /// <summary>1 to 128 ASCII letters, digits and <c>- . _</c>.</summary>
     public static bool IsValidName(string name) =>
@@ -32,11 +23,14 @@ public sealed class Checkpoints(IMetadata metadata)
         metadata.Read(tx => metadata.Checkpoints.Find(tx, ScopeOf(group), name));
 
     /// <summary>Saves the positions of the partitions named; the others keep theirs. Durable when it completes.</summary>
-    /// <exception cref="HubException">The name is new, and there are <see cref="MaxNames"/>.</exception>
+    /// <exception cref="HubException">404: the group is gone; 403: the name is new, and there are <see cref="MaxNames"/>.</exception>
     public async ValueTask SaveAsync(string group, string name, IReadOnlyDictionary<int, long> next, CancellationToken cancel) =>
         await metadata.WriteAsync(
             tx =>
             {
+                // Looked at here, so that a reader that is a little late leaves nothing for a later group of the same name.
+                if (!metadata.ConsumerGroups.Exists(tx, group))
+                    throw new HubException(HubErrors.NotFound, "the hub has no such consumer group any more");
                 if (metadata.Checkpoints.Find(tx, ScopeOf(group), name).Count == 0 && metadata.Checkpoints.Count(tx, ScopeOf(group)) >= MaxNames)
                     throw new HubException(HubErrors.QuotaExceeded, $"a consumer group has at most {MaxNames} checkpoints; delete one that is not used any more");
 
@@ -57,5 +51,5 @@ public sealed class Checkpoints(IMetadata metadata)
         cancel);
 
     // Group names are ASCII by then: one that does not exist does not get here.
-    private static string ScopeOf(string group) => $"consumer-group/{group.ToUpperInvariant()}";
+    internal static string ScopeOf(string group) => $"consumer-group/{group.ToUpperInvariant()}";
 }

@@ -16,4 +16,6 @@ internal sealed class CheckpointTable : ICheckpointStore
 
     public void Delete(MetadataTransaction tx, string scope, string name) =>
         SqliteSession.Of(tx)["DELETE FROM checkpoint WHERE scope = $1 AND name = $2"].Execute(scope, name);
+
+    public void DeleteAll(MetadataTransaction tx, string scope) => SqliteSession.Of(tx)["DELETE FROM checkpoint WHERE scope = $1"].Execute(scope);
 }

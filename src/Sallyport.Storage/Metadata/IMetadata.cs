@@ -16,6 +16,7 @@ public interface IMetadata : IAsyncDisposable
     IPolicyStore Policies { get; }
     ISubscriptionStore Subscriptions { get; }
     ICheckpointStore Checkpoints { get; }
+    IConsumerGroupStore ConsumerGroups { get; }
     IConnectionStore Connections { get; }
     IOutboxStore Outbox { get; }
     ICertificateAuthorityStore CertificateAuthorities { get; }
@@ -211,7 +212,27 @@ public interface ICheckpointStore
     void Put(MetadataTransaction tx, string scope, string name, int partition, long next);
 
     void Delete(MetadataTransaction tx, string scope, string name);
+
+    /// <summary>Deletes every name of the scope.</summary>
+    void DeleteAll(MetadataTransaction tx, string scope);
 }
+
+/// <summary>Consumer groups, the default one among them. Names are told apart without case, and kept as they were given.</summary>
+public interface IConsumerGroupStore
+{
+    /// <summary>In the order of their names.</summary>
+    IReadOnlyList<ConsumerGroupRecord> List(MetadataTransaction tx);
+
+    bool Exists(MetadataTransaction tx, string name);
+
+    /// <summary>There must be none of this name.</summary>
+    void Add(MetadataTransaction tx, ConsumerGroupRecord record);
+
+    bool Delete(MetadataTransaction tx, string name);
+}
+
+/// <param name="CreatedTime">Of <c>$Default</c>: when the hub began to keep groups.</param>
+public sealed record ConsumerGroupRecord(string Name, DateTimeOffset CreatedTime);
 
 /// <summary>Service connections: where telemetry is sent.</summary>
 public interface IConnectionStore

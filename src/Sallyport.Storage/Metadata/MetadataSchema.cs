@@ -11,7 +11,7 @@ internal static class MetadataSchema
     /// <summary>"SLPT", in the header of the file: tells <c>file(1)</c> and us whose database it is.</summary>
     public const int ApplicationId = 0x534C5054;
 
-    public static readonly IReadOnlyList<string> Steps = [Initial, HubId, PhysicalZone, CertificateAuthorities, Revocations, IpFilter, Operators];
+    public static readonly IReadOnlyList<string> Steps = [Initial, HubId, PhysicalZone, CertificateAuthorities, Revocations, IpFilter, Operators, ConsumerGroups];
 
     private const string PhysicalZone = """
         -- Devices whose word is not taken. Bound to the id, not to the registered identity: deleting a device and making it anew
@@ -63,6 +63,15 @@ internal static class MetadataSchema
         -- One row: since when. A bit that is not in right_use was not used since then.
         CREATE TABLE right_use_recorded (since INTEGER NOT NULL) STRICT;
         INSERT INTO right_use_recorded VALUES (unixepoch() * 10000000 + 621355968000000000);
+        """;
+
+    private const string ConsumerGroups = """
+        -- Told apart without case, kept as given. The default one is a row like the others; it is never deleted.
+        CREATE TABLE consumer_group (
+            name         TEXT    NOT NULL PRIMARY KEY COLLATE NOCASE,
+            created_time INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        INSERT INTO consumer_group VALUES ('$Default', unixepoch() * 10000000 + 621355968000000000);
         """;
 
     // Tells this hub's rows from another's where both write, also from those of a hub set up anew under the same name.

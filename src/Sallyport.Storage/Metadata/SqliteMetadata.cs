@@ -30,6 +30,7 @@ public sealed class SqliteMetadata : IMetadata
         Connections = new ConnectionTable(secrets);
         Subscriptions = new SubscriptionTable();
         Checkpoints = new CheckpointTable();
+        ConsumerGroups = new ConsumerGroupTable();
         CertificateAuthorities = new CertificateAuthorityTable();
         _readers = new SqliteReaders(() => Connect(path, SqliteOpenMode.ReadOnly));
         _hubId = new Lazy<string>(() => Read(tx => SqliteSession.Of(tx)["SELECT id FROM hub"].First(row => row.GetString(0))!));
@@ -49,6 +50,8 @@ public sealed class SqliteMetadata : IMetadata
     public ISubscriptionStore Subscriptions { get; }
 
     public ICheckpointStore Checkpoints { get; }
+
+    public IConsumerGroupStore ConsumerGroups { get; }
 
     public IConnectionStore Connections { get; }
 

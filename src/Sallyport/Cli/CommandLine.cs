@@ -90,6 +90,7 @@ internal static class CommandLine
         TokenCommand.Create(verbs),
         ConnectionCommand.Create(verbs),
         AuditCommand.Create(verbs, terminal),
+        ConsumerGroupCommand.Create(verbs),
         MonitorEventsCommand.Create(verbs),
         SimulateCommand.Create(verbs),
         .. LimitCommands.Create(verbs),

@@ -172,6 +172,7 @@ internal sealed class HubHost : IAsyncDisposable
         var clones = new CloneSuspicion(settings.Physical.Copies, quarantine, audit, time, logs.CreateLogger<CloneSuspicion>());
         connected.TakenOver += clones.TakenOver;
         var ingest = new Ingest(events, line, new TamperRule(quarantine, settings.Physical.TamperProperties));
+        var groups = parts.Add(new ConsumerGroups(metadata, audit, time));
         var mqtt = parts.Add(new MqttHead(
             devices, connected, ingest, events, new MqttSessions(metadata), limits, quotas, audit, attempts, time, logs.CreateLogger<MqttHead>(), new MqttOptions()));
         var relay = parts.Add(new Running(new OutboxRelay(metadata, events, time, logs.CreateLogger<OutboxRelay>()).RunAsync));
@@ -212,6 +213,7 @@ internal sealed class HubHost : IAsyncDisposable
             .AddSingleton<Func<HubFacts>>(new RunningFacts(live, data, sockets, certificate, connections, time).Now)
             .AddSingleton(new RegistryOptions { AllowSharedCredentials = settings.Registry.InsecureSharedCredentials is not null })
             .AddSingleton(ingest)
+            .AddSingleton(groups)
             .AddSingleton(quotas)
             .AddSingleton(backoff)
             .AddSingleton(limits)

@@ -12,7 +12,7 @@ public sealed class UsageTests
         "operator list", "operator show -n a", "operator create -n a --permissions twin-read --cf f", "operator renew -n a --cf f", "operator delete -n a -y",
         "generate-sas-token", "connection create sql -n c --connection-string - --table t", "connection show -n c", "connection list",
         "connection pause -n c", "connection resume -n c", "connection test -n c", "connection delete -n c -y",
-        "device quarantine d1", "device release d1", "device list-quarantined", "security posture", "audit list", "audit export", "audit verify", "audit anchor", "limits show", "ip-filter list", "ip-filter add -n r --network ::/0 --action deny", "ip-filter delete -n r", "ip-filter move -n r --position 1",
+        "consumer-group list", "consumer-group show -n g", "consumer-group create -n g", "consumer-group delete -n g -y", "device quarantine d1", "device release d1", "device list-quarantined", "security posture", "audit list", "audit export", "audit verify", "audit anchor", "limits show", "ip-filter list", "ip-filter add -n r --network ::/0 --action deny", "ip-filter delete -n r", "ip-filter move -n r --position 1",
         "ip-filter set --rules @missing.json", "monitor-events", "simulate", "status", "config show");
 
     [Theory]
@@ -62,6 +62,7 @@ public sealed class UsageTests
     [InlineData("policy create -n p", "--permissions")]
     [InlineData("connection create sql -n c --table t", "--connection-string")]
     [InlineData("policy renew-key -n p", "--renew-key")]
+    [InlineData("consumer-group create", "--name")]
     public async Task Verb_WithoutAFlagThatItNeeds_NamesIt(string verb, string flag)
     {
         var result = await CliResult.OfAsync(verb.Split(' '));

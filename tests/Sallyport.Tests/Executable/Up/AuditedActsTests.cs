@@ -34,6 +34,8 @@ public sealed class AuditedActsTests
         ["POST /manage/v1/connections/{name}/pause"] = ("manage/v1/connections/c1/pause", null),
         ["POST /manage/v1/connections/{name}/resume"] = ("manage/v1/connections/c1/resume", null),
         ["POST /manage/v1/connections/{name}/test"] = ("manage/v1/connections/c1/test", null),
+        ["PUT /manage/v1/consumer-groups/{name}"] = ("manage/v1/consumer-groups/new", null),
+        ["DELETE /manage/v1/consumer-groups/{name}"] = ("manage/v1/consumer-groups/g1", null),
         ["DELETE /manage/v1/checkpoints/{consumerGroup}/{name}"] = ("manage/v1/checkpoints/$Default/reader", null),
     };
 
@@ -99,7 +101,7 @@ public sealed class AuditedActsTests
 
         var entries = (await owner.SendAsync(HttpMethod.Get, "manage/v1/audit?top=100"))!["entries"]!.AsArray();
 
-        foreach (var (action, target) in new[] { ("device create", "d1"), ("module create", "d1/m1"), ("connection put", "c1"), ("checkpoint delete", "$Default/reader"), ("device read-keys", "d1"), ("audit list", "all") })
+        foreach (var (action, target) in new[] { ("device create", "d1"), ("module create", "d1/m1"), ("connection put", "c1"), ("consumer-group create", "g1"), ("checkpoint delete", "$Default/reader"), ("device read-keys", "d1"), ("audit list", "all") })
         {
             var entry = entries.First(entry => entry!["action"]!.GetValue<string>() == action && entry["target"]!.GetValue<string>() == target)!;
             Assert.Equal("policy:iothubowner", entry["principal"]!.GetValue<string>());
@@ -153,6 +155,7 @@ public sealed class AuditedActsTests
         await owner.PutModuleAsync("d1", "m1");
         await owner.PutConnectionAsync("c1", new JsonObject { ["kind"] = "sql", ["connectionString"] = "Data Source=c1.db" });
         await owner.PauseConnectionAsync("c1");
+        await owner.CreateConsumerGroupAsync("g1");
         await owner.SendAsync(HttpMethod.Put, "manage/v1/checkpoints/$Default/reader", new JsonObject { ["positions"] = new JsonObject { ["0"] = 1 } });
     }
 

@@ -171,6 +171,46 @@ public sealed class EventRoutesTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task Stream_WhenItsConsumerGroupIsDeleted_SaysSoAndEnds_AndOthersGoOn()
+    {
+        _server = await TelemetryServer.StartAsync(Rights.TelemetryRead | Rights.ConnectionManage);
+        foreach (var group in (string[])["Dashboards", "others"])
+            Assert.Equal(HttpStatusCode.OK, (await Client.PutAsync($"/manage/v1/consumer-groups/{group}", null, Cancel)).StatusCode);
+        using var lines = await FollowAsync("/manage/v1/events?consumerGroup=dashboards");
+        using var others = await FollowAsync("/manage/v1/events?consumerGroup=others");
+        await Telemetry.SendAsync(Telemetry.DeviceOf(1), "1");
+        Assert.Contains("\"body\":1", await lines.ReadLineAsync(Cancel));
+        Assert.Contains("\"body\":1", await others.ReadLineAsync(Cancel));
+
+        Assert.Equal(HttpStatusCode.NoContent, (await Client.DeleteAsync("/manage/v1/consumer-groups/DASHBOARDS", Cancel)).StatusCode);
+
+        Assert.Equal("""{"control":"end","reason":"the consumer group was deleted"}""", await lines.ReadLineAsync(Cancel));
+        Assert.Null(await lines.ReadLineAsync(Cancel));
+        Assert.Equal(HttpStatusCode.NotFound, (await Client.GetAsync("/manage/v1/events?consumerGroup=Dashboards", Cancel)).StatusCode);
+        await Telemetry.SendAsync(Telemetry.DeviceOf(1), "2");
+        Assert.Contains("\"body\":2", await others.ReadLineAsync(Cancel));
+    }
+
+    [Fact]
+    public async Task Checkpoints_OfTwoGroups_AreApart_AndGoWithTheirs()
+    {
+        _server = await TelemetryServer.StartAsync(Rights.TelemetryRead | Rights.ConnectionManage);
+        await Telemetry.SendAsync(Telemetry.DeviceOf(0), "1", "2", "3");
+        await Client.PutAsync("/manage/v1/consumer-groups/Nightly", null, Cancel);
+        Assert.Equal(HttpStatusCode.NoContent, await PutAsync("nightly/me", """{"positions":{"0":2}}"""));
+        Assert.Equal(HttpStatusCode.NoContent, await PutAsync("$Default/me", """{"positions":{"0":1}}"""));
+
+        Assert.Single(await _server.EventsAsync("&consumerGroup=NIGHTLY&checkpoint=me"));
+        Assert.Equal(2, (await _server.EventsAsync("&checkpoint=me")).Length);
+
+        await Client.DeleteAsync("/manage/v1/consumer-groups/nightly", Cancel);
+        Assert.Equal(HttpStatusCode.NotFound, await PutAsync("nightly/me", """{"positions":{"0":2}}"""));
+        await Client.PutAsync("/manage/v1/consumer-groups/nightly", null, Cancel);
+        Assert.Equal(3, (await _server.EventsAsync("&consumerGroup=nightly&checkpoint=me")).Length);
+        Assert.Equal(2, (await _server.EventsAsync("&checkpoint=me")).Length);
+    }
+
+    [Fact]
     public async Task Stream_WhenTheTokenExpires_SaysSoAndEnds()
     {
         _server = await TelemetryServer.StartAsync();

@@ -63,14 +63,17 @@ internal sealed class TelemetryServer : IAsyncDisposable
             .AddSingleton<Quotas>()
             .AddSingleton<EventReader>()
             .AddSingleton<Checkpoints>()
+            .AddSingleton<ConsumerGroups>()
             .AddSingleton(options ?? new EventReadOptions())
             .AddSingleton<EventRoutes>()
             .AddSingleton<CheckpointRoutes>()
+            .AddSingleton<ConsumerGroupRoutes>()
             .AddSingleton<DeviceTelemetryRoutes>();
         server._server = builder.Build();
         server._server.UseRouteAccess();
         server._server.Services.GetRequiredService<EventRoutes>().Map(server._server);
         server._server.Services.GetRequiredService<CheckpointRoutes>().Map(server._server);
+        server._server.Services.GetRequiredService<ConsumerGroupRoutes>().Map(server._server);
         server._server.Services.GetRequiredService<DeviceTelemetryRoutes>().Map(server._server);
         await server._server.StartAsync(CancellationToken.None);
         server.Client.BaseAddress = new Uri(server._server.Urls.Single());

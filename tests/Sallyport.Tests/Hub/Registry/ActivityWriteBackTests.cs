@@ -121,6 +121,7 @@ public sealed class ActivityWriteBackTests : IAsyncLifetime
         public IPolicyStore Policies => inner.Policies;
         public ISubscriptionStore Subscriptions => inner.Subscriptions;
         public ICheckpointStore Checkpoints => inner.Checkpoints;
+        public IConsumerGroupStore ConsumerGroups => inner.ConsumerGroups;
         public IConnectionStore Connections => inner.Connections;
         public IOutboxStore Outbox => inner.Outbox;
         public ICertificateAuthorityStore CertificateAuthorities => inner.CertificateAuthorities;

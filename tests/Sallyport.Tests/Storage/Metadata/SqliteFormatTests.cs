@@ -127,6 +127,14 @@ public sealed class SqliteFormatTests : IDisposable
                     Assert.Equal(new DateTimeOffset(639029510000000000, TimeSpan.Zero), metadata.Policies.UseRecordedSince(tx));
                 }
 
+                if (string.CompareOrdinal(Path.GetFileName(fixture), "metadata-8.sql") >= 0)
+                {
+                    Assert.Equal([new("$Default", new(639029510000000000, TimeSpan.Zero)), new("Dashboards", new(639029520000000000, TimeSpan.Zero))], metadata.ConsumerGroups.List(tx));
+                    Assert.Equal(17, metadata.Checkpoints.Find(tx, "consumer-group/DASHBOARDS", "nightly")[0]);
+                }
+
+                // Every hub had it before it had a row.
+                Assert.True(metadata.ConsumerGroups.Exists(tx, "$default"));
                 return true;
             });
         }

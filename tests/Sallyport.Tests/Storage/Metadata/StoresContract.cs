@@ -2,7 +2,7 @@ using Sallyport.Storage.Metadata;
 
 namespace Sallyport.Tests.Storage.Metadata;
 
-/// <summary>Policies, subscriptions, checkpoints, connections and the outbox.</summary>
+/// <summary>Policies, subscriptions, checkpoints, consumer groups, connections and the outbox.</summary>
 public abstract class StoresContract : MetadataContract
 {
     [Fact]
@@ -146,6 +146,41 @@ public abstract class StoresContract : MetadataContract
         await WriteAsync(tx => Metadata.Checkpoints.Delete(tx, "group", "a"));
         Assert.Empty(Metadata.Read(tx => Metadata.Checkpoints.Find(tx, "group", "a")));
         Assert.Equal(99, Metadata.Read(tx => Metadata.Checkpoints.Find(tx, "connection", "a"))[0]);
+    }
+
+    [Fact]
+    public async Task Checkpoints_OfAScopeDeleted_AreGone_AndOthersStay()
+    {
+        await WriteAsync(tx =>
+        {
+            Metadata.Checkpoints.Put(tx, "group", "a", 0, 10);
+            Metadata.Checkpoints.Put(tx, "group", "b", 3, 11);
+            Metadata.Checkpoints.Put(tx, "group2", "a", 0, 12);
+            Metadata.Checkpoints.DeleteAll(tx, "group");
+        });
+
+        Assert.Equal((0L, 1L), Metadata.Read(tx => (Metadata.Checkpoints.Count(tx, "group"), Metadata.Checkpoints.Count(tx, "group2"))));
+    }
+
+    [Fact]
+    public async Task ConsumerGroups_AddListDelete_RoundTrips_WithoutCase()
+    {
+        var store = Metadata.ConsumerGroups;
+        Assert.Equal(["$Default"], Metadata.Read(store.List).Select(group => group.Name));
+        await WriteAsync(tx =>
+        {
+            store.Add(tx, new("night-shift", Noon));
+            store.Add(tx, new("Dashboards", Noon.AddTicks(1)));
+        });
+        await ReopenAsync();
+        store = Metadata.ConsumerGroups;
+
+        Assert.Equal([new("Dashboards", Noon.AddTicks(1)), new("night-shift", Noon)], Metadata.Read(store.List).Skip(1));
+        Assert.Equal((true, true, false), Metadata.Read(tx => (store.Exists(tx, "$DEFAULT"), store.Exists(tx, "DASHBOARDS"), store.Exists(tx, "dashboards2"))));
+        await Assert.ThrowsAnyAsync<Exception>(() => WriteAsync(tx => store.Add(tx, new("dashboards", Noon))));
+        Assert.True(await Metadata.WriteAsync(tx => store.Delete(tx, "DashBoards")));
+        Assert.False(await Metadata.WriteAsync(tx => store.Delete(tx, "Dashboards")));
+        Assert.False(Metadata.Read(tx => store.Exists(tx, "Dashboards")));
     }
 
     [Fact]
