@@ -56,6 +56,8 @@ public sealed class DataDirectory : IDisposable
     /// <summary>What connections write files into.</summary>
     public string SinksPath => System.IO.Path.Combine(Path, "sinks");
 
+    internal string RetiredKeysPath => System.IO.Path.Combine(Path, Secrets.RetiredKeys.FileName);
+
     public string AuditPath => System.IO.Path.Combine(Path, "audit");
 
     /// <summary>Where a hub that accepts connections says how to reach it.</summary>

@@ -47,6 +47,8 @@ namespace Sallyport.Heads.Http;
 [JsonSerializable(typeof(List<QuarantineJson>))]
 [JsonSerializable(typeof(QuarantineRequestJson))]
 [JsonSerializable(typeof(RevocationRequestJson))]
+[JsonSerializable(typeof(RotationJson))]
+[JsonSerializable(typeof(SecretsJson))]
 [JsonSerializable(typeof(StatusJson))]
 [JsonSerializable(typeof(RegistryStatisticsJson))]
 [JsonSerializable(typeof(RevokedJson))]

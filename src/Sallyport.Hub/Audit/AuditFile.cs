@@ -21,6 +21,7 @@ internal sealed class AuditFile : IDisposable
     private readonly List<(int Bytes, DateTimeOffset Time)> _pendingEntries = [];
     private readonly ArrayBufferWriter<byte> _lines = new();
     private byte[] _key;
+    private string _keyId;
     private SafeFileHandle _handle;
     private long _length;
     private AuditAnchor _head;
@@ -33,12 +34,13 @@ internal sealed class AuditFile : IDisposable
     {
         (_directory, _maxBytes, _keys, _chain) = (directory, maxBytes, keys, chain);
         (_handle, _length, _key, _head) = Create(start);
+        _keyId = start.KeyId;
         _isNew = true;
     }
 
-    private AuditFile(string directory, long maxBytes, AuditKeys keys, LineHash chain, string path, byte[] key, AuditAnchor head)
+    private AuditFile(string directory, long maxBytes, AuditKeys keys, LineHash chain, string path, string keyId, AuditAnchor head)
     {
-        (_directory, _maxBytes, _keys, _chain, _key, _head) = (directory, maxBytes, keys, chain, key, head);
+        (_directory, _maxBytes, _keys, _chain, _keyId, _key, _head) = (directory, maxBytes, keys, chain, keyId, keys.Find(keyId)!, head);
         _handle = OpenForAppend(path);
         _length = RandomAccess.GetLength(_handle);
     }
@@ -77,7 +79,7 @@ internal sealed class AuditFile : IDisposable
 
         var end = AuditEnd.Read(path, header, keys.Find(header.KeyId), chain);
         if (end.Left is null && header.KeyId == keys.CurrentId)
-            return new AuditFile(directory, maxBytes, keys, chain, path, keys.Find(header.KeyId)!, end.Head with { File = number });
+            return new AuditFile(directory, maxBytes, keys, chain, path, header.KeyId, end.Head with { File = number });
         return StartNew(First(number + 1, end.LastSequence + 1, [], end.Head.Hash, end.Left), end.Left is null ? null : Path.GetFileName(path));
 
         AuditHeader First(int file, long sequence, IReadOnlyList<OlderFile> older, string previous, LeftEnd? left) =>
@@ -102,7 +104,7 @@ internal sealed class AuditFile : IDisposable
             throw new IOException("the audit trail failed before", _failure);
         if (_pendingEntries.Count == 0)
             return;
-        if (_length + _pending.WrittenCount + (_pendingEntries.Count * (long)AuditSeal.Length) > _maxBytes && !_isNew)
+        if ((_length + _pending.WrittenCount + (_pendingEntries.Count * (long)AuditSeal.Length) > _maxBytes && !_isNew) || _keyId != _keys.CurrentId)
             Rotate(_pendingEntries[0].Time);
 
         var head = Seal();
@@ -174,10 +176,10 @@ internal sealed class AuditFile : IDisposable
 
     private void Rotate(DateTimeOffset time)
     {
-        var (handle, length, key, head) = Create(
-            new AuditHeader(AuditHeader.Newest, _head.File + 1, _head.Sequence + 1, time, _keys.HubId, _head.Hash, _keys.CurrentId, [], null));
+        var start = new AuditHeader(AuditHeader.Newest, _head.File + 1, _head.Sequence + 1, time, _keys.HubId, _head.Hash, _keys.CurrentId, [], null);
+        var (handle, length, key, head) = Create(start);
         _handle.Dispose();
-        (_handle, _length, _key, _head, _isNew) = (handle, length, key, head, true);
+        (_handle, _length, _key, _keyId, _head, _isNew) = (handle, length, key, start.KeyId, head, true);
     }
 
     /// <summary>A file appears with its first line whole or not at all.</summary>

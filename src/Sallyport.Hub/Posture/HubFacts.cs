@@ -20,6 +20,9 @@ public sealed record HubFacts
     /// <summary>Of the key file and of the data directory; a copy of a folder around both holds what is encrypted and the key.</summary>
     public string KeyFile { get; init; } = "";
 
+    /// <summary>Ids of the keys that the key file holds below the newest; none when no rotation is unfinished.</summary>
+    public IReadOnlyList<string> OldKeys { get; init; } = [];
+
     /// <inheritdoc cref="KeyFile"/>
     public string DataDirectory { get; init; } = "";
 

@@ -45,6 +45,7 @@ internal static class WeakSpots
         new("plain-connections", PlainConnections),
         new("policy-keys-never-renewed", PolicyKeysNeverRenewed),
         new("quarantined-devices", QuarantinedDevices),
+        new("rotation-unfinished", RotationUnfinished),
         new("secondary-keys-never-renewed", e => Some("secondary-keys-never-renewed", PostureLevel.Low,
             $"Secondary keys are older than {RegistryTally.OldKeyAfter.TotalDays:0} days, or than this hub's notes: whoever ever had one still has it.",
             "registry", e.Registry.OldSecondaryKeys, "device-identity renew-key -d ID --key-type secondary")),
@@ -131,6 +132,10 @@ internal static class WeakSpots
         "policy-keys-never-renewed", PostureLevel.Medium, $"Policies are older than {RegistryTally.OldKeyAfter.TotalDays:0} days and no key of theirs was ever renewed.",
         "policies", [.. e.Policies.Where(policy => policy.Generation == 1 && e.Now - policy.CreatedTime > RegistryTally.OldKeyAfter).Select(policy => policy.Name)],
         "policy renew-key -n NAME --renew-key secondary, move its users over, then the primary");
+
+    private static Finding? RotationUnfinished(Evidence e) => Some(
+        "rotation-unfinished", PostureLevel.Medium, "The key file holds older keys below the newest: what they sealed opens with them still.",
+        "Hub:KeyFile", [.. e.Facts.OldKeys.Select(key => $"key {key}")], "secrets rotate, which goes on where it was and says what is left to do");
 
     private static Finding? QuarantinedDevices(Evidence e) => e.Quarantined.Count == 0 ? null : new(
         "quarantined-devices", PostureLevel.Info, "Devices are in quarantine: somebody has to look at them.", "device list-quarantined",

@@ -21,7 +21,7 @@ internal sealed class ConnectionTable(SecretBox secrets) : IConnectionStore
     public bool Delete(MetadataTransaction tx, string name) => SqliteSession.Of(tx)["DELETE FROM connection WHERE name = $1"].Execute(name) > 0;
 
     // The time of creation tells a connection from a deleted namesake.
-    private static SecretPlace PlaceOf(string name, long createdTicks) =>
+    internal static SecretPlace PlaceOf(string name, long createdTicks) =>
         new("connection", name, "secret", createdTicks.ToString(CultureInfo.InvariantCulture));
 
     private ConnectionRecord Record(SqliteDataReader row)

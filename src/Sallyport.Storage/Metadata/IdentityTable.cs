@@ -76,13 +76,14 @@ internal sealed class IdentityTable(SecretBox secrets) : IIdentityStore
     public IReadOnlyList<IdentityRecord> ListModules(MetadataTransaction tx, string deviceId) =>
         SqliteSession.Of(tx)[Select + " WHERE device_id = $1 AND module_id > '' ORDER BY module_id"].All(Record, deviceId);
 
-    // In two steps: as one statement SQLite goes through every row instead of the indices.
+    // In two steps: as one statement SQLite goes through every row instead of the indices. While a key is rotated, rows are marked with the old or the new one.
     public IReadOnlyList<IdentityRecord> FindByCredential(MetadataTransaction tx, string credential, int top) =>
-        [.. SqliteSession.Of(tx)["""
+        [.. secrets.Marks(credential).SelectMany(mark => SqliteSession.Of(tx)["""
             SELECT device_id, module_id FROM identity WHERE primary_mark = $1
             UNION SELECT device_id, module_id FROM identity WHERE secondary_mark = $1
             LIMIT $2
-            """].All(row => (Device: row.GetString(0), Module: row.GetString(1)), secrets.Mark(credential), top)
+            """].All(row => (Device: row.GetString(0), Module: row.GetString(1)), mark, top))
+            .Distinct().Take(top)
             .Select(id => Find(tx, id.Device, id.Module)!)];
 
     public (long Count, IReadOnlyList<string> Examples) FindShared(MetadataTransaction tx, int top)
@@ -111,11 +112,11 @@ internal sealed class IdentityTable(SecretBox secrets) : IIdentityStore
     public IdentityFacts? MarkSome(MetadataTransaction tx, IdentityFacts? after, int top)
     {
         var session = SqliteSession.Of(tx);
-        if (session["SELECT complete FROM mark_key WHERE key_id = $1"].Number(secrets.MarkKeyId) == 1)
+        if (session["SELECT complete FROM mark_key WHERE key_id = $1"].Number(secrets.KeyId) == 1)
             return null;
 
-        session["DELETE FROM mark_key WHERE key_id <> $1"].Execute(secrets.MarkKeyId);
-        session["INSERT OR IGNORE INTO mark_key VALUES ($1, 0)"].Execute(secrets.MarkKeyId);
+        session["DELETE FROM mark_key WHERE key_id <> $1"].Execute(secrets.KeyId);
+        session["INSERT OR IGNORE INTO mark_key VALUES ($1, 0)"].Execute(secrets.KeyId);
         var page = Survey(tx, after, top);
         foreach (var facts in page)
         {
@@ -166,7 +167,7 @@ internal sealed class IdentityTable(SecretBox secrets) : IIdentityStore
 
     private byte[]? Mark(string? credential) => credential is null ? null : secrets.Mark(credential);
 
-    private static SecretPlace PlaceOf(string deviceId, string moduleId, string column, string generationId) =>
+    internal static SecretPlace PlaceOf(string deviceId, string moduleId, string column, string generationId) =>
         new("identity", moduleId.Length == 0 ? deviceId : $"{deviceId}/{moduleId}", column, generationId);
 
     private byte[]? Seal(IdentityRecord record, string column, string? key) =>

@@ -40,7 +40,7 @@ internal sealed class PolicyTable(SecretBox secrets) : IPolicyStore
         }
     }
 
-    private static SecretPlace PlaceOf(string name, string column, long generation) =>
+    internal static SecretPlace PlaceOf(string name, string column, long generation) =>
         new("policy", name, column, generation.ToString(CultureInfo.InvariantCulture));
 
     private PolicyRecord Record(SqliteDataReader row)

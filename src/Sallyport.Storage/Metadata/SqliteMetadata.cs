@@ -24,6 +24,7 @@ public sealed class SqliteMetadata : IMetadata
     private SqliteMetadata(string path, SqliteConnection writing, SecretBox secrets, TimeProvider time, ILogger log)
     {
         _identities = new IdentityTable(secrets);
+        Secrets = secrets;
         Quarantine = new QuarantineTable();
         IpFilter = new IpFilterTable();
         Policies = new PolicyTable(secrets);
@@ -63,6 +64,9 @@ public sealed class SqliteMetadata : IMetadata
 
     /// <summary>Completes, with the reason, when no more changes are taken.</summary>
     public Task<Exception> Failure => _writer.Failure;
+
+    /// <summary>What seals the secrets in it.</summary>
+    internal SecretBox Secrets { get; }
 
     /// <summary>How many commits there were since it was opened; many acts share one.</summary>
     internal long Commits => _writer.Commits;
@@ -130,8 +134,8 @@ public sealed class SqliteMetadata : IMetadata
         await _writer.StopAsync().ConfigureAwait(false);
     }
 
-    // Once after a migration or when the key file lost its oldest key: 100,000 identities take a few seconds.
-    private async ValueTask MarkIdentitiesAsync()
+    /// <summary>Marks every identity whose mark is missing or was made with another key than the newest: 100,000 take a few seconds. Other acts have their turn.</summary>
+    internal async ValueTask MarkIdentitiesAsync()
     {
         const int perCommit = 1000;
         IdentityFacts? at = null;

@@ -31,10 +31,11 @@ public static class KeyFile
             if (origin != Origin.Credential)
                 RefuseOthers(path);
 
-            var keys = Parse(path, File.ReadAllText(path));
+            var keys = new KeyRing(Parse(path, File.ReadAllText(path)), RetiredKeys.None);
             if (directory.KeyId is { } needed && keys.Keys.All(key => key.Id != needed))
                 throw new UnusableDataException($"The key file '{path}' holds key {keys.Current.Id}, and the data directory '{directory.Path}' was written with key {needed}: give the file that holds that key with --key-file.");
 
+            keys = new KeyRing(keys.Keys, RetiredKeys.Read(directory.RetiredKeysPath, directory.Id, keys.Keys));
             directory.RecordKeyId(keys.Current.Id);
             return keys;
         }
@@ -49,18 +50,50 @@ public static class KeyFile
 
     /// <summary>Reads the key for somebody who only checks what it signed, and holds no directory.</summary>
     /// <param name="directoryId">Of the data directory that it belongs to.</param>
+    /// <param name="auditDirectory">Of its audit trail: what is kept of retired keys lies in the directory around it, or in it when it is an archive.</param>
     /// <returns>Null when none is named and none is where the hub would have made it.</returns>
     /// <exception cref="UnusableDataException">The file cannot be read, or is not a key.</exception>
-    public static KeyRing? TryRead(string directoryId, string? keyFile, Func<string, string?> environment)
+    public static KeyRing? TryRead(string directoryId, string auditDirectory, string? keyFile, Func<string, string?> environment)
     {
         var (path, origin) = Locate(directoryId, keyFile, environment);
         try
         {
-            return origin == Origin.Made && !File.Exists(path) ? null : Parse(path, File.ReadAllText(path));
+            if (origin == Origin.Made && !File.Exists(path))
+                return null;
+
+            var keys = Parse(path, File.ReadAllText(path));
+            var archived = Path.Combine(auditDirectory, RetiredKeys.FileName);
+            return new KeyRing(keys, RetiredKeys.Read(
+                File.Exists(archived) ? archived : Path.Combine(Path.GetFullPath(auditDirectory), "..", RetiredKeys.FileName), directoryId, keys));
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
             throw new UnusableDataException($"The key file '{path}' cannot be used: {exception.Message}", exception);
+        }
+    }
+
+    /// <summary>Whether <see cref="Replace"/> can: a systemd credential is a read-only copy of what somebody else keeps.</summary>
+    internal static bool CanReplace(DataDirectory directory, string? keyFile, Func<string, string?> environment) =>
+        Locate(directory.Id, keyFile, environment).Origin != Origin.Credential;
+
+    /// <summary>Puts other keys in the place of those that the file holds; durable when it returns, and a crash leaves the one or the other.</summary>
+    /// <param name="before">What it holds, as far as this process knows.</param>
+    /// <exception cref="UnusableDataException">It holds something else by now, or cannot be written.</exception>
+    internal static void Replace(DataDirectory directory, string? keyFile, Func<string, string?> environment, KeyRing before, KeyRing after)
+    {
+        var path = Locate(directory.Id, keyFile, environment).Path;
+        try
+        {
+            if (!Parse(path, File.ReadAllText(path)).Select(key => key.Id).SequenceEqual(before.Keys.Select(key => key.Id)))
+                throw new UnusableDataException($"The key file '{path}' was changed since the hub started: start the hub anew, so that it uses what the file holds now, and ask again.");
+
+            // A link stays one: what it points at is the file.
+            var target = File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName ?? path;
+            PrivateFile.Replace(target, Encoding.ASCII.GetBytes(string.Concat(after.Keys.Select(key => $"{Version1}{key.ToBase64()}\n"))));
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new UnusableDataException($"The key file '{path}' cannot be written by the hub: {exception.Message}", exception);
         }
     }
 
@@ -101,7 +134,7 @@ public static class KeyFile
 
     private static bool IsInside(string path, string directory) => path.StartsWith(directory + Path.DirectorySeparatorChar, StringComparison.Ordinal);
 
-    private static KeyRing Parse(string path, string text)
+    private static List<MasterKey> Parse(string path, string text)
     {
         List<MasterKey> keys = [];
         foreach (var line in text.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
@@ -118,7 +151,7 @@ public static class KeyFile
         if (keys.Count == 0 || keys.DistinctBy(key => key.Id).Count() != keys.Count)
             throw new UnusableDataException($"The key file '{path}' {(keys.Count == 0 ? "is empty" : "holds a key twice")}: each line is one key, the newest first.");
 
-        return new KeyRing(keys);
+        return keys;
     }
 
     private enum Origin

@@ -39,13 +39,24 @@ public sealed class MasterKey
     public override string ToString() => $"key {Id}";
 }
 
-/// <summary>The keys of a data directory: the first seals, all of them open. Immutable.</summary>
+/// <summary>The keys of a data directory: the first seals, all of them open; and what is left of keys that were taken out. Immutable.</summary>
 public sealed class KeyRing
 {
+    private const string LogMacPurpose = "log-mac";
+    private const string AuditMacPurpose = "audit-mac";
+
     /// <param name="keys">Newest first; at least one.</param>
     /// <exception cref="ArgumentException">No key, or one twice.</exception>
     public KeyRing(params IReadOnlyList<MasterKey> keys)
+        : this(keys, RetiredKeys.None)
     {
+    }
+
+    /// <inheritdoc cref="KeyRing(IReadOnlyList{MasterKey})"/>
+    /// <param name="retired">What goes on being signed with, or checked by, keys that are here no more.</param>
+    internal KeyRing(IReadOnlyList<MasterKey> keys, RetiredKeys retired)
+    {
+        Retired = retired;
         if (keys.Count == 0 || keys.Select(key => key.Id).Distinct().Count() != keys.Count)
             throw new ArgumentException("a key ring holds at least one key, and none twice", nameof(keys));
 
@@ -57,6 +68,21 @@ public sealed class KeyRing
 
     public MasterKey Current => Keys[0];
 
-    /// <summary>What was never re-encrypted (the log's MAC chain) keeps the key that it began with.</summary>
     public MasterKey Oldest => Keys[^1];
+
+    internal RetiredKeys Retired { get; }
+
+    /// <summary>The key of the event log's MAC chain: the log is never rewritten, so it keeps the one that it began with.</summary>
+    public byte[] LogMacKey() => Retired.LogMac?.ToArray() ?? Oldest.Derive(LogMacPurpose);
+
+    /// <summary>The key that signs, or once signed, files of the audit trail under that master key; null when it is not here.</summary>
+    public byte[]? AuditMacKey(string keyId) =>
+        Keys.FirstOrDefault(key => key.Id == keyId)?.Derive(AuditMacPurpose) ?? Retired.AuditMacs.GetValueOrDefault(keyId)?.ToArray();
+
+    /// <summary>The same ring with a key in front.</summary>
+    internal KeyRing With(MasterKey newest) => new([newest, .. Keys], Retired);
+
+    /// <summary>What must be kept of all keys but the newest when they are taken out.</summary>
+    internal RetiredKeys Retire() => new(
+        LogMacKey(), Retired.AuditMacs.Concat(Keys.Skip(1).Select(key => KeyValuePair.Create(key.Id, key.Derive(AuditMacPurpose)))).DistinctBy(key => key.Key).ToDictionary());
 }

@@ -36,22 +36,15 @@ public sealed class SecretBox : IDisposable
     private const int TagLength = 16;
     private const int MarkLength = 16;
 
-    private readonly Dictionary<ulong, AesGcm> _ciphers = [];
-    private readonly ulong _current;
-    private readonly byte[] _markKey;
+    private volatile Sealing _sealing;
 
-    public SecretBox(KeyRing keys)
-    {
-        foreach (var key in keys.Keys)
-            _ciphers.Add(NumberOf(key), new AesGcm(key.Derive("metadata-secrets"), TagLength));
+    public SecretBox(KeyRing keys) => _sealing = new Sealing(keys, null);
 
-        _current = NumberOf(keys.Current);
-        _markKey = keys.Oldest.Derive("credential-mark");
-        MarkKeyId = keys.Oldest.Id;
-    }
+    /// <summary>The id of the key that seals now, and that <see cref="Mark"/> uses. Marks of another key must be made anew.</summary>
+    public string KeyId => _sealing.KeyId;
 
-    /// <summary>Which key <see cref="Mark"/> uses: the oldest, so that marks outlive a key that is added. When it is gone, marks must be made anew.</summary>
-    public string MarkKeyId { get; }
+    /// <summary>Seals with the newest of these keys from now on. What earlier keys sealed opens until the process ends: a look that began before may still hold it.</summary>
+    public void Use(KeyRing keys) => _sealing = new Sealing(keys, _sealing);
 
     /// <summary>
     /// A keyed hash (HMAC-SHA256, 16 bytes) by which the same secret is found again without being told: who has the database alone
@@ -60,30 +53,57 @@ public sealed class SecretBox : IDisposable
     public byte[] Mark(string secret)
     {
         var plain = Encoding.UTF8.GetBytes(secret);
-        var mark = HMACSHA256.HashData(_markKey, plain)[..MarkLength];
+        var mark = HMACSHA256.HashData(_sealing.MarkKeys[0], plain)[..MarkLength];
         CryptographicOperations.ZeroMemory(plain);
         return mark;
+    }
+
+    /// <summary>What <see cref="Mark"/> says and said: by each key of the key file, the newest first, for as long as rows may be marked with any of them.</summary>
+    public IReadOnlyList<byte[]> Marks(string secret)
+    {
+        var plain = Encoding.UTF8.GetBytes(secret);
+        var marks = _sealing.MarkKeys.Select(key => HMACSHA256.HashData(key, plain)[..MarkLength]).ToList();
+        CryptographicOperations.ZeroMemory(plain);
+        return marks;
     }
 
     /// <summary>Encrypts with the newest key.</summary>
     public byte[] Seal(string secret, in SecretPlace place)
     {
-        var length = Encoding.UTF8.GetByteCount(secret);
-        var plain = new byte[length];
-        Encoding.UTF8.GetBytes(secret, plain);
+        var plain = Encoding.UTF8.GetBytes(secret);
+        var envelope = Seal(plain, place);
+        CryptographicOperations.ZeroMemory(plain);
+        return envelope;
+    }
 
+    /// <summary>The same secret sealed with the newest key; null when it is already.</summary>
+    /// <exception cref="SecretUnreadableException">It was altered, moved, or its key is not here.</exception>
+    public byte[]? Reseal(ReadOnlySpan<byte> envelope, in SecretPlace place)
+    {
+        if (envelope.Length >= NonceAt && envelope[0] == EnvelopeVersion && BinaryPrimitives.ReadUInt64BigEndian(envelope[1..]) == _sealing.Current)
+            return null;
+
+        var plain = OpenBytes(envelope, place);
+        var again = Seal(plain, place);
+        CryptographicOperations.ZeroMemory(plain);
+        return again;
+    }
+
+    private byte[] Seal(byte[] plain, in SecretPlace place)
+    {
+        var sealing = _sealing;
+        var length = plain.Length;
         var envelope = new byte[SecretAt + length + TagLength];
         envelope[0] = EnvelopeVersion;
-        BinaryPrimitives.WriteUInt64BigEndian(envelope.AsSpan(1), _current);
+        BinaryPrimitives.WriteUInt64BigEndian(envelope.AsSpan(1), sealing.Current);
         RandomNumberGenerator.Fill(envelope.AsSpan(NonceAt, NonceLength));
         var bound = AssociatedData(envelope.AsSpan(0, NonceAt), place);
-        var cipher = _ciphers[_current];
+        var cipher = sealing.Ciphers[sealing.Current];
         lock (cipher) // AesGcm may not be used by two threads at once; one use takes about a microsecond.
         {
             cipher.Encrypt(envelope.AsSpan(NonceAt, NonceLength), plain, envelope.AsSpan(SecretAt, length), envelope.AsSpan(SecretAt + length), bound);
         }
 
-        CryptographicOperations.ZeroMemory(plain);
         return envelope;
     }
 
@@ -91,13 +111,21 @@ public sealed class SecretBox : IDisposable
     /// <exception cref="SecretUnreadableException">It was altered, moved, or its key is not here.</exception>
     public string Open(ReadOnlySpan<byte> envelope, in SecretPlace place)
     {
+        var plain = OpenBytes(envelope, place);
+        var secret = Encoding.UTF8.GetString(plain);
+        CryptographicOperations.ZeroMemory(plain);
+        return secret;
+    }
+
+    private byte[] OpenBytes(ReadOnlySpan<byte> envelope, in SecretPlace place)
+    {
         if (envelope.Length < SecretAt + TagLength)
             throw new SecretUnreadableException(place, "the stored value is too short");
         if (envelope[0] != EnvelopeVersion)
             throw new SecretUnreadableException(place, $"its envelope has version {envelope[0]}, this program knows {EnvelopeVersion}");
 
         var number = BinaryPrimitives.ReadUInt64BigEndian(envelope[1..]);
-        if (!_ciphers.TryGetValue(number, out var cipher))
+        if (!_sealing.Ciphers.TryGetValue(number, out var cipher))
             throw new SecretUnreadableException(place, $"it was sealed with key {number:x16}, which the key file does not hold");
 
         var plain = new byte[envelope.Length - SecretAt - TagLength];
@@ -114,16 +142,15 @@ public sealed class SecretBox : IDisposable
             throw new SecretUnreadableException(place, "the stored value was altered or comes from elsewhere");
         }
 
-        var secret = Encoding.UTF8.GetString(plain);
-        CryptographicOperations.ZeroMemory(plain);
-        return secret;
+        return plain;
     }
 
     public void Dispose()
     {
-        foreach (var cipher in _ciphers.Values)
+        foreach (var cipher in _sealing.Ciphers.Values)
             cipher.Dispose();
-        CryptographicOperations.ZeroMemory(_markKey);
+        foreach (var key in _sealing.MarkKeys)
+            CryptographicOperations.ZeroMemory(key);
     }
 
     private static ulong NumberOf(MasterKey key) => Convert.ToUInt64(key.Id, 16);
@@ -143,5 +170,28 @@ public sealed class SecretBox : IDisposable
         }
 
         return bound;
+    }
+
+    /// <summary>The keys in use. Replaced whole.</summary>
+    private sealed class Sealing
+    {
+        public Sealing(KeyRing keys, Sealing? before)
+        {
+            KeyId = keys.Current.Id;
+            Current = NumberOf(keys.Current);
+            Ciphers = before is null ? [] : new(before.Ciphers);
+            foreach (var key in keys.Keys.Where(key => !Ciphers.ContainsKey(NumberOf(key))))
+                Ciphers.Add(NumberOf(key), new AesGcm(key.Derive("metadata-secrets"), TagLength));
+            MarkKeys = [.. keys.Keys.Select(key => key.Derive("credential-mark"))];
+        }
+
+        public string KeyId { get; }
+
+        public ulong Current { get; }
+
+        public Dictionary<ulong, AesGcm> Ciphers { get; }
+
+        /// <summary>Newest first.</summary>
+        public IReadOnlyList<byte[]> MarkKeys { get; }
     }
 }

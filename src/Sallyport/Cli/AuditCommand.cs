@@ -125,7 +125,7 @@ internal static class AuditCommand
             if (!System.IO.Directory.Exists(directory) || AuditVerifier.IsEmpty(directory))
                 throw new FailedException($"There is no audit trail in {directory}: name the directory audit of a data directory with --directory.");
 
-            var keys = AuditVerifier.HubIdOf(directory) is { } hub && KeyFile.TryRead(hub, keyFile, Environment.GetEnvironmentVariable) is { } ring ? new AuditKeys(hub, ring) : null;
+            var keys = AuditVerifier.HubIdOf(directory) is { } hub && KeyFile.TryRead(hub, directory, keyFile, Environment.GetEnvironmentVariable) is { } ring ? new AuditKeys(hub, ring) : null;
             return AuditVerifier.Verify(directory, keys, anchors, cancel);
         }
         catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException)

@@ -86,6 +86,7 @@ internal static class CommandLine
         CertificateCommand.Create(verbs),
         CertCommand.Create(verbs),
         SecurityCommand.Create(verbs),
+        SecretsCommand.Create(verbs),
         SasTokenCommand.Create(verbs),
         TokenCommand.Create(verbs),
         ConnectionCommand.Create(verbs),

@@ -25,7 +25,7 @@ internal static class DataCommand
                 {
                     var (data, keys) = OfflineOptions.Open(offline.Read(parsed), time);
                     using var held = data;
-                    var log = await LogVerifier.VerifyAsync(data.LogPath, keys.Oldest.Derive("log-mac"), new SegmentLines(terminal.Error), cancel).ConfigureAwait(false);
+                    var log = await LogVerifier.VerifyAsync(data.LogPath, keys.LogMacKey(), new SegmentLines(terminal.Error), cancel).ConfigureAwait(false);
                     var problems = log.Problems.Select(problem => $"{problem.File} at byte {problem.Position}: {problem.What}")
                         .Concat(await VerifyMetadataAsync(data, keys, time, cancel).ConfigureAwait(false))
                         .Concat(AuditVerifier.Verify(data.AuditPath, new AuditKeys(data.Id, keys), [], cancel).Findings.Select(finding => $"{finding.File} at line {finding.Line}: {finding.What}"))

@@ -24,6 +24,7 @@ using Sallyport.Hub.Limits;
 using Sallyport.Hub.Physical;
 using Sallyport.Hub.Posture;
 using Sallyport.Hub.Registry;
+using Sallyport.Hub.Secrets;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Services.Connections;
 using Sallyport.Services.Outgoing;
@@ -122,18 +123,23 @@ internal sealed class HubHost : IAsyncDisposable
         // What is on disk, and this process's alone; then the ports.
         var data = parts.Add(DataDirectory.Open(settings.Hub.Data, time));
         var sockets = parts.Add(ListenSockets.Bind(settings.Listeners, settings.Hub.Production));
-        var keys = KeyFile.Open(data, settings.Hub.KeyFile, Environment.GetEnvironmentVariable);
+        var keys = HeldKeys.Open(data, settings.Hub.KeyFile, Environment.GetEnvironmentVariable);
+        if (keys.OldIds.Count > 0)
+            log.RotationUnfinished(keys.Path, string.Join(", ", keys.OldIds));
         File.Delete(data.EndpointsPath);
         var certificate = parts.Add(new ServerCertificate(CertificateSource(settings, data, time, logs), time, logs.CreateLogger("Sallyport.Certificates")));
-        var auditKeys = new AuditKeys(data.Id, keys);
+        var auditKeys = new AuditKeys(data.Id, keys.Ring);
         var trail = parts.Add(AuditTrail.Open(data.AuditPath, auditKeys, new AuditTrailOptions(), time, logs.CreateLogger<AuditTrail>()));
         var audit = guardTrail(trail);
         audit.Note(Own("hub start", data.Id));
         parts.Add(new Undo(() => audit.Note(Own("hub stop", data.Id))));
+        var secrets = parts.Add(new SecretBox(keys.Ring));
         var metadata = parts.Add(await SqliteMetadata.OpenAsync(
-            data.MetadataPath, parts.Add(new SecretBox(keys)), time, logs.CreateLogger<SqliteMetadata>()).ConfigureAwait(false));
+            data.MetadataPath, secrets, time, logs.CreateLogger<SqliteMetadata>()).ConfigureAwait(false));
         var events = parts.Add(await openLog(
-            settings.EventLog with { Directory = data.LogPath }, keys.Oldest.Derive("log-mac"), time, logs.CreateLogger<SegmentLog>()).ConfigureAwait(false));
+            settings.EventLog with { Directory = data.LogPath }, keys.Ring.LogMacKey(), time, logs.CreateLogger<SegmentLog>()).ConfigureAwait(false));
+
+        var rotation = parts.Add(new KeyRotation(metadata, secrets, keys, auditKeys, audit, time, logs.CreateLogger<KeyRotation>()));
 
         // Heads of the trail go where this machine cannot take them back.
         var outgoing = Outgoing(settings, data, sockets);
@@ -210,7 +216,7 @@ internal sealed class HubHost : IAsyncDisposable
             .AddSingleton(quarantine)
             .AddSingleton(clones)
             .AddSingleton(sightings)
-            .AddSingleton<Func<HubFacts>>(new RunningFacts(live, data, sockets, certificate, connections, time).Now)
+            .AddSingleton<Func<HubFacts>>(new RunningFacts(live, data, keys, sockets, certificate, connections, time).Now)
             .AddSingleton(new RegistryOptions { AllowSharedCredentials = settings.Registry.InsecureSharedCredentials is not null })
             .AddSingleton(ingest)
             .AddSingleton(groups)
@@ -224,6 +230,9 @@ internal sealed class HubHost : IAsyncDisposable
             .AddSingleton<ISettingsInForce>(live)
             .AddSingleton(connections)
             .AddSingleton<ConnectionRoutes>()
+            .AddSingleton(rotation)
+            .AddSingleton(keys)
+            .AddSingleton<SecretsRoutes>()
             .AddHttpHead()
             .AddOpenTelemetry()
             .WithMetrics(metrics => metrics.AddMeter("Sallyport.*", "System.Runtime").AddPrometheusExporter());
@@ -236,6 +245,7 @@ internal sealed class HubHost : IAsyncDisposable
         server.MapHttpHead();
         server.MapWebSocketHeads();
         server.Services.GetRequiredService<ConnectionRoutes>().Map(server);
+        server.Services.GetRequiredService<SecretsRoutes>().Map(server);
         developmentRoot.Map(server);
         MonitoringRoutes.Map(server, isReady: () => !events.Failure.IsCompleted && !metadata.Failure.IsCompleted);
         await server.StartAsync().ConfigureAwait(false);

@@ -32,6 +32,9 @@ internal static partial class HubLog
     [LoggerMessage(7007, LogLevel.Error, "Changed settings were not taken: {Problem}")]
     public static partial void SettingsNotReloaded(this ILogger log, string problem);
 
+    [LoggerMessage(7010, LogLevel.Warning, "The key file {KeyFile} holds older keys ({OldKeys}) below the newest: the rotation is not finished, run secrets rotate")]
+    public static partial void RotationUnfinished(this ILogger log, string keyFile, string oldKeys);
+
     [LoggerMessage(7008, LogLevel.Warning, "{Key} was changed; it takes effect at the next start")]
     public static partial void SettingNeedsRestart(this ILogger log, string key);
 }

@@ -9,7 +9,7 @@ using Sallyport.Storage.Secrets;
 namespace Sallyport.Up;
 
 /// <summary>What the executable tells posture of the running hub. Thread-safe.</summary>
-internal sealed class RunningFacts(LiveSettings live, DataDirectory data, ListenSockets sockets, ServerCertificate certificate, ServiceConnections connections, TimeProvider time)
+internal sealed class RunningFacts(LiveSettings live, DataDirectory data, HeldKeys keys, ListenSockets sockets, ServerCertificate certificate, ServiceConnections connections, TimeProvider time)
 {
     private readonly IReadOnlyList<string> _open =
         [.. sockets.All.Where(listener => !IPAddress.IsLoopback(listener.Address)).Select(listener => listener.ToString())];
@@ -26,7 +26,8 @@ internal sealed class RunningFacts(LiveSettings live, DataDirectory data, Listen
             UsesDevelopmentRoot = isGenerated,
             ServerCertificateEnds = isGenerated ? null : certificate.Ends,
             OwnerStringFile = settings.Hub.Production ? null : data.EndpointsPath,
-            KeyFile = KeyFile.PathOf(data, settings.Hub.KeyFile, Environment.GetEnvironmentVariable),
+            KeyFile = keys.Path,
+            OldKeys = keys.OldIds,
             DataDirectory = data.Path,
             MaxTokenLifetime = settings.Access.Tokens.MaxLifetime,
             Loosened = [.. AllSettings.Insecure(settings).Select(loosened => new LoosenedDefence(
