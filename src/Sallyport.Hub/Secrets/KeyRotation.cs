@@ -176,7 +176,7 @@ public sealed class KeyRotation : IAsyncDisposable
         if (sealedStill > 0)
         {
             throw new UnusableDataException(
-                $"{sealedStill} secrets name an old key and cannot be opened, so the old key stays in the key file: renew or delete these, then run secrets rotate again. {string.Join(" ", unreadable.First)}");
+                $"{sealedStill} {(sealedStill == 1 ? "secret names" : "secrets name")} an old key and cannot be opened, so the old key stays in the key file: renew or delete these, then run secrets rotate again. {string.Join(" ", unreadable.First)}");
         }
 
         // The entry is the first that the newest key signs, in a file of its own.

@@ -14,6 +14,6 @@ internal static partial class CertificateLog
     [LoggerMessage(7102, LogLevel.Information, "New connections are shown the server certificate {Subject}, valid until {NotAfter:u}")]
     public static partial void ServerCertificateInForce(this ILogger log, string subject, DateTime notAfter);
 
-    [LoggerMessage(7103, LogLevel.Error, "A newer server certificate could not be taken; the present one stays in force")]
-    public static partial void ServerCertificateNotReloaded(this ILogger log, Exception error);
+    [LoggerMessage(7103, LogLevel.Error, "A newer server certificate could not be taken; the present one stays in force until {NotAfter:u}: {Reason}")]
+    public static partial void ServerCertificateNotReloaded(this ILogger log, DateTime notAfter, string reason);
 }

@@ -68,7 +68,7 @@ internal sealed class ServerCertificate : IDisposable
             }
             catch (Exception failed) when (failed is IOException or UnauthorizedAccessException or System.Security.Cryptography.CryptographicException)
             {
-                _log.ServerCertificateNotReloaded(failed);
+                _log.ServerCertificateNotReloaded(Ends.UtcDateTime, failed.Message);
             }
         }
     }

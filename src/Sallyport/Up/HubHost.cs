@@ -260,7 +260,7 @@ internal sealed class HubHost : IAsyncDisposable
     private static IServerCertificateSource CertificateSource(HubSettings settings, DataDirectory data, TimeProvider time, ILoggerFactory logs) =>
         settings.Tls.CertificateFile is null
             ? new TlsDirectory(data.TlsPath, settings.Names, time, logs.CreateLogger("Sallyport.Certificates"))
-            : new GivenCertificate(settings.Tls);
+            : new GivenCertificate(settings.Tls, time);
 
     private static OutgoingOptions Outgoing(HubSettings settings, DataDirectory data, ListenSockets sockets) => new()
     {

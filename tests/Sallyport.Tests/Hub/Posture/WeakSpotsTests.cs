@@ -66,6 +66,13 @@ public sealed class WeakSpotsTests
     }
 
     [Fact]
+    public void OldKeysInTheKeyFile_AreARotationThatIsNotFinished()
+    {
+        Expect("rotation-unfinished", null, Calm);
+        Expect("rotation-unfinished", PostureLevel.Medium, With(facts => facts with { OldKeys = ["5b07d17f860b3bff"] }), "key 5b07d17f860b3bff");
+    }
+
+    [Fact]
     public void DevelopmentRootAndOwnerString_WeighMoreBeyondThisMachine()
     {
         var quiet = With(facts => facts with { UsesDevelopmentRoot = true, OwnerStringFile = "/d/endpoints.json" });

@@ -17,10 +17,10 @@ public sealed class CredentialMarkTests : IDisposable
     public void Dispose() => _directory.Dispose();
 
     [Fact]
-    public async Task Marks_AfterTheOldestKeyIsGone_FindEveryIdentityStill()
+    public async Task Marks_AfterANewKeyAndWithoutTheOld_FindEveryIdentityStill()
     {
         await WithAsync([_first], metadata => PutAsync(metadata, "d1", "d2"));
-        await WithAsync([_next, _first], metadata => PutAsync(metadata, "d1", "d2")); // Sealed anew, marked with the oldest key.
+        await WithAsync([_next, _first], metadata => PutAsync(metadata, "d1", "d2")); // Sealed anew, and marked anew at the start.
         await WithAsync([_next], metadata =>
         {
             Assert.Equal(["d1", "d2"], Found(metadata));
