@@ -127,7 +127,7 @@ internal sealed class HubHost : IAsyncDisposable
         if (keys.OldIds.Count > 0)
             log.RotationUnfinished(keys.Path, string.Join(", ", keys.OldIds));
         File.Delete(data.EndpointsPath);
-        var certificate = parts.Add(new ServerCertificate(CertificateSource(settings, data, time, logs), time, logs.CreateLogger("Sallyport.Certificates")));
+        var certificate = parts.Add(CertificateOf(settings, data, time, logs));
         var auditKeys = new AuditKeys(data.Id, keys.Ring);
         var trail = parts.Add(AuditTrail.Open(data.AuditPath, auditKeys, new AuditTrailOptions(), time, logs.CreateLogger<AuditTrail>()));
         var audit = guardTrail(trail);
@@ -257,10 +257,21 @@ internal sealed class HubHost : IAsyncDisposable
         return new HubHost(parts, server, mqtt, certificate, endpoints, sockets.HttpsPortNotice, FirstFailure(events.Failure, metadata.Failure, relay.Failure, renewal.Failure));
     }
 
-    private static IServerCertificateSource CertificateSource(HubSettings settings, DataDirectory data, TimeProvider time, ILoggerFactory logs) =>
-        settings.Tls.CertificateFile is null
-            ? new TlsDirectory(data.TlsPath, settings.Names, time, logs.CreateLogger("Sallyport.Certificates"))
-            : new GivenCertificate(settings.Tls, time);
+    private static ServerCertificate CertificateOf(HubSettings settings, DataDirectory data, TimeProvider time, ILoggerFactory logs)
+    {
+        var log = logs.CreateLogger("Sallyport.Certificates");
+        if (settings.Tls.CertificateFile is null)
+            return new ServerCertificate(new TlsDirectory(data.TlsPath, settings.Names, time, log), time, log);
+
+        try
+        {
+            return new ServerCertificate(new GivenCertificate(settings.Tls, time), time, log);
+        }
+        catch (Exception unusable) when (unusable is IOException or UnauthorizedAccessException or System.Security.Cryptography.CryptographicException)
+        {
+            throw new CannotStartException($"The server's certificate cannot be used: {unusable.Message.TrimEnd('.')}. Name it with --tls-certificate FILE and its key with --tls-key FILE, both PEM.");
+        }
+    }
 
     private static OutgoingOptions Outgoing(HubSettings settings, DataDirectory data, ListenSockets sockets) => new()
     {

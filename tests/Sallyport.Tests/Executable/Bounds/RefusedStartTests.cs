@@ -47,6 +47,20 @@ public sealed class RefusedStartTests : IDisposable
     }
 
     [Theory]
+    [InlineData("garbage\n", "cannot be used: '")]
+    [InlineData(null, "cannot be used: Could not find file '")]
+    public async Task Certificate_Unusable_IsNamedWithItsFlags(string? content, string expected)
+    {
+        if (content is not null)
+            File.WriteAllText(_home["server.pem"], content);
+
+        var error = await RefusedAsync("--tls-certificate", _home["server.pem"], "--https-port", "0", "--mqtts-port", "0");
+
+        Assert.Contains($"{expected}{_home["server.pem"]}'", error);
+        Assert.Contains("--tls-certificate FILE", error);
+    }
+
+    [Theory]
     [InlineData("format.json", "data directory format 99")]
     [InlineData("metadata.db", "99")]
     [InlineData("log/format", "99")]
