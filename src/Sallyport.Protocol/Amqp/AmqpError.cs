@@ -9,7 +9,7 @@ public sealed record AmqpError(string Condition, string Description)
     public AmqpRedirect? Redirect { get; init; }
 }
 
-/// <summary>The info map of <c>amqp:link:redirect</c> (AMQP 1.0 part 2, 2.8.17).</summary>
+/// <summary>The info map of <c>amqp:link:redirect</c> (AMQP 1.0 part 2, 2.8.18).</summary>
 public sealed record AmqpRedirect(string HostName, string NetworkHost, int Port, string Address);
 
 /// <summary>The standard's conditions (AMQP 1.0 part 2, 2.8.15 to 2.8.18).</summary>

@@ -45,9 +45,9 @@ internal readonly ref struct AmqpFrame
         var size = BinaryPrimitives.ReadUInt32BigEndian(head);
         var body = head[4] * 4;
         if (size < HeaderLength || body < HeaderLength || body > size)
-            throw new AmqpProtocolException(AmqpConditions.FramingError, $"a frame of {size} bytes whose body begins at {body}"); // [2.3.1]
+            throw new AmqpProtocolException(AmqpConditions.FramingError, $"a frame of {size} bytes whose body begins at {body}"); // [AMQP-2.3.1]
         if (size > maxFrameSize)
-            throw new AmqpProtocolException(AmqpConditions.FramingError, $"a frame of {size} bytes, more than the {maxFrameSize} allowed"); // [2.7.1]
+            throw new AmqpProtocolException(AmqpConditions.FramingError, $"a frame of {size} bytes, more than the {maxFrameSize} allowed"); // [AMQP-2.7.1]
         if (input.Length < size)
             return false;
 
@@ -70,7 +70,7 @@ internal readonly ref struct AmqpFrame
         }
 
         input = input.Slice(size);
-        frame = new AmqpFrame(head[5], BinaryPrimitives.ReadUInt16BigEndian(head[6..]), whole[body..]); // [2.3.1] An extended header is passed by.
+        frame = new AmqpFrame(head[5], BinaryPrimitives.ReadUInt16BigEndian(head[6..]), whole[body..]); // [AMQP-2.3.1] An extended header is passed by.
         return true;
     }
 

@@ -9,11 +9,11 @@ public sealed partial class AmqpConnection
     {
         delivery = default;
         if (_phase == Phase.Open)
-            return code == PerformativeCode.Open ? OnOpen(list) : throw new AmqpProtocolException(AmqpConditions.NotAllowed, "the first frame is not open"); // [2.4.1]
+            return code == PerformativeCode.Open ? OnOpen(list) : throw new AmqpProtocolException(AmqpConditions.NotAllowed, "the first frame is not open"); // [AMQP-2.4.1]
         if (code == PerformativeCode.Close)
             return OnClose(list);
         if (_phase is Phase.CloseSent or Phase.Closed)
-            return AmqpStep.Handled; // [2.4.6]
+            return AmqpStep.Handled; // [AMQP-2.4.6]
 
         switch (code)
         {
@@ -50,11 +50,12 @@ public sealed partial class AmqpConnection
     private AmqpStep OnOpen(AmqpValue list)
     {
         var open = Open.Read(list);
-        if (open.MaxFrameSize < 512) // [2.7.1]
+        if (open.MaxFrameSize < 512) // [AMQP-2.7.1]
             throw new AmqpProtocolException(AmqpConditions.InvalidField, "open: max-frame-size is below 512");
 
         RemoteHostName = open.HostName;
         RemoteContainerId = open.ContainerId;
+        _remoteChannelMax = open.ChannelMax;
         RemoteIdleTimeOut = TimeSpan.FromMilliseconds(open.IdleTimeOutMs);
         OutgoingFrameSize = (int)Math.Min(open.MaxFrameSize, (uint)Options.MaxFrameSize);
         if (!IsServer)
@@ -64,10 +65,13 @@ public sealed partial class AmqpConnection
 
     private AmqpStep OnBegin(ushort channel, AmqpValue list)
     {
-        if (channel > Options.ChannelMax) // [2.7.1]
+        if (channel > Options.ChannelMax) // [AMQP-2.7.1]
             throw new AmqpProtocolException(AmqpConditions.FramingError, $"channel {channel} is above the {Options.ChannelMax} allowed");
         if (_byRemoteChannel.ContainsKey(channel))
             throw new AmqpProtocolException(AmqpConditions.NotAllowed, $"channel {channel} has a session already");
+
+        if (_begun.Count - Unanswered > MaxSessions)
+            throw new AmqpProtocolException(AmqpConditions.ResourceLimitExceeded, "too many sessions, and ends that are not answered");
 
         var begin = Begin.Read(list);
         AmqpSession session;
@@ -75,7 +79,7 @@ public sealed partial class AmqpConnection
         {
             session = new AmqpSession(this, channel);
             session.Begin(channel, begin);
-            WriteBegin(session, channel); // [2.5.1]
+            WriteBegin(session, channel); // [AMQP-2.5.1]
             _begun.Add(session);
         }
         else
@@ -100,13 +104,15 @@ public sealed partial class AmqpConnection
             return AmqpStep.Handled;
 
         var attach = Attach.Read(list);
-        if (attach.Handle > Options.HandleMax) // [2.7.2]
+        if (attach.Handle > Options.HandleMax) // [AMQP-2.7.2]
             throw new AmqpProtocolException(AmqpConditions.FramingError, $"handle {attach.Handle} is above the {Options.HandleMax} allowed");
-        if (session.Find(attach.Handle) is not null) // [2.6.2]
+        if (session.Find(attach.Handle) is not null) // [AMQP-2.6.2]
             return EndBroken(session, AmqpConditions.HandleInUse, $"handle {attach.Handle} has a link already");
 
         if (!IsServer)
             return OnAnswered(session, attach);
+        if (LinkCount - Unanswered > Math.Min(MaxLinks, Options.MaxLinks))
+            throw new AmqpProtocolException(AmqpConditions.ResourceLimitExceeded, "too many links, and detaches that are not answered");
 
         AmqpLink link = attach.IsReceiver ? new AmqpSender(session, attach, attach.Handle) : new AmqpReceiver(session, attach, attach.Handle);
         link.RemoteHandle = attach.Handle;
@@ -127,8 +133,7 @@ public sealed partial class AmqpConnection
 
         link.RemoteHandle = attach.Handle;
         link.IsRemoteKnown = true;
-        link.Attach = attach;
-        link.State = LinkState.Attached;
+        link.OnAnswered(attach);
         Link = link;
         return AmqpStep.Attached;
     }
@@ -170,19 +175,19 @@ public sealed partial class AmqpConnection
         delivery = default;
         var transfer = Transfer.Read(list);
         if (!session.IsOpen)
-            return AmqpStep.Handled;
+            return AmqpStep.Handled; // [AMQP-2.5.5]
         if (!session.TryReceiveFrame())
             return EndBroken(session, AmqpConditions.WindowViolation, "a transfer beyond the session's window");
         if (session.Find(transfer.Handle) is not { } link)
             return EndBroken(session, AmqpConditions.UnattachedHandle, $"transfer on handle {transfer.Handle}, which has no link");
         if (link is not AmqpReceiver receiver)
             return EndBroken(session, AmqpConditions.NotAllowed, "transfer on a link that the peer receives on");
-        if (transfer.DeliveryTag.Length > 32) // [2.8.7]
+        if (transfer.DeliveryTag.Length > 32) // [AMQP-2.8.7]
             return EndBroken(session, AmqpConditions.InvalidField, "a delivery tag of more than 32 bytes");
 
         session.TopUpWindow();
         if (!link.IsAttached)
-            return AmqpStep.Handled; // In flight when we detached.
+            return AmqpStep.Handled; // [AMQP-2.6.5] In flight when we detached.
 
         Session = session;
         Link = link;
@@ -214,7 +219,7 @@ public sealed partial class AmqpConnection
 
         var wasOurs = link.State == LinkState.DetachSent;
         if (!wasOurs)
-            WriteDetach(session, new Detach(link.LocalHandle, detach.Closed, null)); // [2.6.5] [2.6.6]
+            WriteDetach(session, new Detach(link.LocalHandle, detach.Closed, null)); // [AMQP-2.6.4] [AMQP-2.6.6]
         session.Remove(link);
         Session = session;
         Link = link;
@@ -228,7 +233,7 @@ public sealed partial class AmqpConnection
         Session = session;
         var wasOurs = !session.IsOpen;
         if (!wasOurs)
-            session.End(null); // [2.5.5]
+            session.End(null); // [AMQP-2.5.2]
         _byRemoteChannel.Remove(session.RemoteChannel);
         _begun.Remove(session);
         _lastSession = null;
@@ -240,7 +245,7 @@ public sealed partial class AmqpConnection
     {
         PeerError = Ending.Read(list, "close");
         if (_phase == Phase.Opened)
-            WriteClose(null); // [2.4.3]
+            WriteClose(null); // [AMQP-2.4.3]
         _phase = Phase.Closed;
         EndAll();
         return AmqpStep.Closed;

@@ -26,7 +26,7 @@ public sealed partial class AmqpConnection
         if (!isAmqp && !isSasl)
         {
             if (IsServer)
-                Output.Write(AmqpHeader); // [2.2] What is supported, then the end.
+                Output.Write(AmqpHeader); // [AMQP-2.2] What is supported, then the end.
             _phase = Phase.Closed;
             throw new AmqpProtocolException(AmqpConditions.FramingError, "the first bytes are no header of AMQP 1.0.0");
         }
@@ -45,7 +45,7 @@ public sealed partial class AmqpConnection
             return AmqpStep.Handled; // The server's mechanisms follow.
 
         Output.Write(SaslHeader);
-        Span<byte> bytes = stackalloc byte[512]; // [5.3.1] No SASL frame of ours is larger.
+        Span<byte> bytes = stackalloc byte[512]; // [AMQP-5.3.1] No SASL frame of ours is larger.
         var writer = new AmqpWriter(bytes[AmqpFrame.HeaderLength..]);
         Sasl.WriteMechanisms(ref writer, [.. Mechanisms]);
         Send(bytes, writer.Written, AmqpFrame.SaslType, 0);
@@ -54,7 +54,7 @@ public sealed partial class AmqpConnection
 
     private AmqpStep OnAmqpHeader()
     {
-        if (!IsServer && _ownSasl is not null && SaslOutcome != SaslCode.Ok)
+        if (!IsServer && _phase == Phase.Header) // [AMQP-5.3.2] Whoever asks for SASL does not go on without it.
             throw new AmqpProtocolException(AmqpConditions.FramingError, "the server skipped SASL");
 
         _phase = Phase.Open;

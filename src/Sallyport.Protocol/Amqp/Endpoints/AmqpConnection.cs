@@ -28,10 +28,13 @@ public sealed partial class AmqpConnection
         Open,
         Opened,
 
-        /// <summary>We sent close: everything is dropped until the peer's [2.4.3].</summary>
+        /// <summary>We sent close: everything is dropped until the peer's [AMQP-2.4.3].</summary>
         CloseSent,
         Closed,
     }
+
+    /// <summary>How many of our ends and detaches the peer may leave without an answer beyond its sessions and links; then the connection is closed.</summary>
+    private const int Unanswered = 256;
 
     private readonly Dictionary<ushort, AmqpSession> _byRemoteChannel = [];
     private readonly List<AmqpSession> _begun = [];
@@ -41,6 +44,7 @@ public sealed partial class AmqpConnection
     private byte[]? _kept;
     private Disposition _outcomes;
     private int _outcomesLeft;
+    private ushort _remoteChannelMax = ushort.MaxValue;
 
     /// <param name="output">Gets all that goes to the peer; see <see cref="Output"/>.</param>
     public AmqpConnection(AmqpOptions options, bool isServer, IBufferWriter<byte> output)
@@ -111,6 +115,7 @@ public sealed partial class AmqpConnection
     public AmqpStep Next(ref ReadOnlySequence<byte> input, out AmqpDelivery delivery)
     {
         delivery = default;
+        _outcomesLeft = 0;
         GiveBackKept();
         if (_phase is Phase.Header or Phase.AmqpHeader)
             return OnHeader(ref input);
@@ -121,7 +126,7 @@ public sealed partial class AmqpConnection
         if (frame.Type != AmqpFrame.AmqpType)
             throw new AmqpProtocolException(AmqpConditions.FramingError, $"a frame of type {frame.Type}");
         if (frame.Body.IsEmpty)
-            return AmqpStep.Handled; // [2.4.5]
+            return AmqpStep.Handled; // [AMQP-2.4.5]
 
         var reader = new AmqpReader(frame.Body);
         if (!reader.TryRead(out var value) || !Fields.TryDescribed(value, out var code, out var list))
@@ -170,14 +175,15 @@ public sealed partial class AmqpConnection
 
         if (_phase != Phase.Opened)
         {
-            // [2.4.3] A close needs an open before it. Before the headers are exchanged there is nobody to tell.
-            if (_phase != Phase.Open || !IsServer)
+            // [AMQP-2.4.3] A close needs an open before it; a client has sent its own. Before the headers are exchanged there is nobody to tell.
+            if (_phase != Phase.Open)
             {
                 _phase = Phase.Closed;
                 return;
             }
 
-            WriteOpen(null);
+            if (IsServer)
+                WriteOpen(null);
         }
 
         _phase = Phase.CloseSent;
@@ -220,19 +226,25 @@ public sealed partial class AmqpConnection
     }
 
     /// <summary>Client: begins a session; links may be attached once <see cref="AmqpStep.Begun"/> has come.</summary>
+    /// <exception cref="InvalidOperationException">The connection is closed, or the peer takes no more sessions.</exception>
     public AmqpSession BeginSession()
     {
-        ushort channel = 0;
+        if (IsClosing)
+            throw new InvalidOperationException("the connection is closed");
+
+        var channel = 0;
         while (_begun.Exists(session => session.LocalChannel == channel))
             channel++;
+        if (channel > _remoteChannelMax) // [AMQP-2.7.1]
+            throw new InvalidOperationException($"the peer takes no more than {channel} sessions");
 
-        var session = new AmqpSession(this, channel);
+        var session = new AmqpSession(this, (ushort)channel);
         _begun.Add(session);
         WriteBegin(session, remoteChannel: null);
         return session;
     }
 
-    /// <summary>A frame without content, so that the peer sees that we live [2.4.5].</summary>
+    /// <summary>A frame without content, so that the peer sees that we live [AMQP-2.4.5].</summary>
     public void WriteHeartbeat()
     {
         if (_phase != Phase.Opened)

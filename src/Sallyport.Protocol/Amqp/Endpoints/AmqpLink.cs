@@ -48,7 +48,7 @@ public abstract class AmqpLink
         Connection.WriteAttach(Session, Answer(maxMessageSize) with { Source = source ?? Attach.Source, Target = Attach.Target });
     }
 
-    /// <summary>Server: refuses the link in the protocol's way: an attach without termini, then a detach [2.6.3].</summary>
+    /// <summary>Server: refuses the link in the protocol's way: an attach without termini, then a detach [AMQP-2.6.3].</summary>
     public void Refuse(AmqpError error)
     {
         Expect(LinkState.Attaching);
@@ -56,6 +56,9 @@ public abstract class AmqpLink
         Connection.WriteAttach(Session, Answer(0));
         Connection.WriteDetach(Session, new Detach(LocalHandle, Closed: true, error));
         Release();
+
+        // It stays until the peer detaches, and a peer may be slow: what it wanted is forgotten at once.
+        Attach = Attach with { Source = null, Target = null, DesiredCapabilities = [], Properties = [] };
     }
 
     /// <summary>Ends the link from our side; what the peer still sends on it is dropped. Nothing happens when it is gone already.</summary>
@@ -67,6 +70,13 @@ public abstract class AmqpLink
         State = LinkState.DetachSent;
         Connection.WriteDetach(Session, new Detach(LocalHandle, Closed: true, error));
         Release();
+    }
+
+    /// <summary>Client: the peer has attached its end too.</summary>
+    internal virtual void OnAnswered(Attach attach)
+    {
+        Attach = attach;
+        State = LinkState.Attached;
     }
 
     /// <summary>Gives back what it holds; the link is gone.</summary>

@@ -12,7 +12,7 @@ public sealed record AmqpOptions
     /// <summary>The highest channel. Default 4,095: a pooled connection has a session for each device.</summary>
     public ushort ChannelMax { get; init; } = 4095;
 
-    /// <summary>The highest handle of a session. Default 255; beyond it the connection is closed, as the specification has it [2.7.2].</summary>
+    /// <summary>The highest handle of a session. Default 255; beyond it the connection is closed, as the specification has it [AMQP-2.7.2].</summary>
     public uint HandleMax { get; init; } = 255;
 
     /// <summary>Links of a connection; beyond it an attach is refused with <c>amqp:resource-limit-exceeded</c>. Default 16,384.</summary>

@@ -11,6 +11,9 @@ public sealed class AmqpReceiver : AmqpLink
 {
     private uint _deliveryCount;
     private uint _credit;
+
+    // The delivery count up to which the peer was ever let: what is on its way when a grant is reduced is no mistake.
+    private uint _last;
     private uint _limit;
     private uint _unsettled;
 
@@ -22,7 +25,7 @@ public sealed class AmqpReceiver : AmqpLink
     private bool _partsSettled;
 
     internal AmqpReceiver(AmqpSession session, Attach attach, uint localHandle)
-        : base(session, attach, localHandle) => _deliveryCount = attach.InitialDeliveryCount;
+        : base(session, attach, localHandle) => _last = _deliveryCount = attach.InitialDeliveryCount;
 
     /// <summary>The largest message taken, in bytes.</summary>
     public int MaxMessageSize { get; set; } = 256 * 1024;
@@ -55,25 +58,24 @@ public sealed class AmqpReceiver : AmqpLink
         delivery = default;
         if (_parts is null)
         {
-            if (transfer.DeliveryId is null) // [2.7.5]
+            if (transfer.DeliveryId is null) // [AMQP-2.7.5]
             {
                 Detach(new AmqpError(AmqpConditions.InvalidField, "the first transfer of a delivery has no delivery-id"));
                 return false;
             }
 
-            if (_credit == 0 && !transfer.Aborted) // [2.6.7]
+            if (_deliveryCount == _last) // [AMQP-2.6.7]
             {
                 Detach(new AmqpError(AmqpConditions.TransferLimitExceeded, "a transfer without credit"));
                 return false;
             }
 
-            if (transfer.Aborted)
-                return false;
+            _deliveryCount++;
+            _credit -= Math.Min(_credit, 1);
         }
 
-        if (transfer.Aborted) // [2.7.5] What came of it is dropped; its credit is used.
+        if (transfer.Aborted) // [AMQP-2.7.5] What came of it is dropped; its credit is used.
         {
-            Used(settled: true);
             DropParts();
             TopUp();
             return false;
@@ -89,7 +91,7 @@ public sealed class AmqpReceiver : AmqpLink
 
         if (_parts is null && !transfer.More)
         {
-            Used(transfer.Settled);
+            Arrived(transfer.Settled);
             delivery = new AmqpDelivery(this, transfer.DeliveryId!.Value, transfer.MessageFormat, transfer.Settled, payload);
             return true;
         }
@@ -100,19 +102,19 @@ public sealed class AmqpReceiver : AmqpLink
             _partsFormat = transfer.MessageFormat;
             _partsSettled = false;
         }
-        else if (transfer.DeliveryId is { } id && id != _partsId) // [2.7.5]
+        else if (transfer.DeliveryId is { } id && id != _partsId) // [AMQP-2.7.5]
         {
             DropParts();
             Detach(new AmqpError(AmqpConditions.InvalidField, "a delivery began before the one before it was whole"));
             return false;
         }
 
-        _partsSettled |= transfer.Settled; // [2.7.5]
+        _partsSettled |= transfer.Settled; // [AMQP-2.7.5]
         Keep(payload, length);
         if (transfer.More)
             return false;
 
-        Used(_partsSettled);
+        Arrived(_partsSettled);
         delivery = new AmqpDelivery(this, _partsId, _partsFormat, _partsSettled, _parts.AsSpan(0, _partsLength));
         Connection.KeepUntilNext(_parts!);
         _parts = null;
@@ -127,6 +129,8 @@ public sealed class AmqpReceiver : AmqpLink
         {
             _credit -= Math.Min((uint)advanced, _credit);
             _deliveryCount = count;
+            if ((int)(_last - count) < 0)
+                _last = count;
         }
 
         if (flow.Echo)
@@ -135,10 +139,14 @@ public sealed class AmqpReceiver : AmqpLink
 
     internal override void Release() => DropParts();
 
-    private void Used(bool settled)
+    internal override void OnAnswered(Attach attach)
     {
-        _deliveryCount++;
-        _credit--;
+        base.OnAnswered(attach);
+        _last = _deliveryCount = attach.InitialDeliveryCount; // [AMQP-2.7.3]
+    }
+
+    private void Arrived(bool settled)
+    {
         if (!settled)
             _unsettled++;
     }
@@ -148,11 +156,14 @@ public sealed class AmqpReceiver : AmqpLink
         if (State != LinkState.Attached || !Session.IsOpen || (!always && _credit > _limit / 2))
             return;
 
-        var grant = _limit > _unsettled ? _limit - _unsettled : 0;
+        var held = _unsettled + (_parts is null ? 0u : 1u);
+        var grant = _limit > held ? _limit - held : 0;
         if (!always && grant <= _credit)
             return;
 
         _credit = grant;
+        if ((int)(_deliveryCount + grant - _last) > 0)
+            _last = _deliveryCount + grant;
         Connection.WriteFlow(Session, LocalHandle, _deliveryCount, _credit, available: null, drain: false);
     }
 

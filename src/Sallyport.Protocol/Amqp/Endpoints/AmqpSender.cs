@@ -16,7 +16,7 @@ public enum AmqpSendResult
 }
 
 /// <summary>
-/// Our end of a link on which we send. Credit is the peer's and is computed anew from each of its flows [2.6.7]: it never sizes a buffer.
+/// Our end of a link on which we send. Credit is the peer's and is computed anew from each of its flows [AMQP-2.6.7]: it never sizes a buffer.
 /// Used under the lock of its connection.
 /// </summary>
 public sealed class AmqpSender : AmqpLink
@@ -43,7 +43,7 @@ public sealed class AmqpSender : AmqpLink
 
     /// <summary>Sends a message, cut into frames of the peer's size.</summary>
     /// <param name="head">Sections that come before <paramref name="message"/>; empty for none.</param>
-    /// <param name="tag">Unique among the link's unsettled deliveries; at most 32 bytes [2.8.7].</param>
+    /// <param name="tag">Unique among the link's unsettled deliveries; at most 32 bytes [AMQP-2.8.7].</param>
     /// <param name="settled">True sends and forgets. False remembers <paramref name="context"/> until the peer tells the outcome.</param>
     public AmqpSendResult TrySend(ReadOnlySpan<byte> head, ReadOnlySpan<byte> message, ReadOnlySpan<byte> tag, uint format, bool settled, object? context)
     {
@@ -58,6 +58,8 @@ public sealed class AmqpSender : AmqpLink
                 return AmqpSendResult.Blocked;
 
             _deliveryId = Session.NextDeliveryId++;
+            _deliveryCount++; // [AMQP-2.6.7] Counted when it begins, so that a flow in the middle of it takes nothing twice.
+            Credit--;
             if (!settled)
                 Session.Outgoing.Add(_deliveryId, this, context);
         }
@@ -74,12 +76,10 @@ public sealed class AmqpSender : AmqpLink
         while (_sent < total);
 
         _sent = 0;
-        _deliveryCount++;
-        Credit--;
         return AmqpSendResult.Sent;
     }
 
-    /// <summary>There is nothing more to send: gives the credit back [2.6.7].</summary>
+    /// <summary>There is nothing more to send: gives the credit back [AMQP-2.6.7].</summary>
     public void Drained()
     {
         if (!IsDraining || State != LinkState.Attached || !Session.IsOpen)
@@ -91,19 +91,21 @@ public sealed class AmqpSender : AmqpLink
         Connection.WriteFlow(Session, LocalHandle, _deliveryCount, 0, available: 0, drain: true);
     }
 
-    /// <summary>Settles deliveries whose outcome the peer told without settling them itself (receiver settle mode second).</summary>
+    /// <summary>Settles deliveries whose outcome the peer told without settling them itself (receiver settle mode second) [AMQP-2.8.3].</summary>
     public void Settle(uint first, uint last, DeliveryState state, AmqpError? error = null)
     {
+        Session.Outgoing.Forget(this, first, last);
         if (State == LinkState.Attached && Session.IsOpen)
             Connection.WriteDisposition(Session, new Disposition(IsReceiver: false, first, last, Settled: true, state, error));
     }
 
     internal void OnFlow(in Flow flow)
     {
-        // [2.6.7] link-credit(snd) := delivery-count(rcv) + link-credit(rcv) - delivery-count(snd), in serial arithmetic.
-        var limit = (flow.DeliveryCount ?? Attach.InitialDeliveryCount) + (flow.LinkCredit ?? 0);
-        var credit = (int)(limit - _deliveryCount);
-        Credit = credit < 0 ? 0 : (uint)credit;
+        // [AMQP-2.6.7] link-credit(snd) := delivery-count(rcv) + link-credit(rcv) - delivery-count(snd): what the peer gives less what it has
+        // not seen yet. Without its delivery-count it has not seen our attach, which began at 0.
+        var credit = flow.LinkCredit ?? 0;
+        var unseen = (int)(_deliveryCount - (flow.DeliveryCount ?? 0));
+        Credit = unseen <= 0 ? credit : credit > (uint)unseen ? credit - (uint)unseen : 0;
         IsDraining = flow.Drain;
         if (flow.Echo && !flow.Drain)
             Connection.WriteFlow(Session, LocalHandle, _deliveryCount, Credit, available: null, drain: false);

@@ -3,7 +3,7 @@ using Sallyport.Protocol.Amqp.Performatives;
 namespace Sallyport.Protocol.Amqp.Endpoints;
 
 /// <summary>
-/// Our end of a session: its windows in serial arithmetic [2.5.6], its links by the peer's handle. Used under the lock of its connection.
+/// Our end of a session: its windows in serial arithmetic [AMQP-2.5.6], its links by the peer's handle. Used under the lock of its connection.
 /// </summary>
 public sealed class AmqpSession
 {
@@ -11,6 +11,7 @@ public sealed class AmqpSession
     private uint _nextIncomingId;
     private uint _incomingWindow;
     private uint _nextOutgoingId;
+    private uint _remoteHandleMax = uint.MaxValue;
 
     internal AmqpSession(AmqpConnection connection, ushort localChannel)
     {
@@ -25,8 +26,8 @@ public sealed class AmqpSession
     /// <summary>The links that are attached or being attached.</summary>
     public IReadOnlyList<AmqpLink> Links => _links;
 
-    /// <summary>Begun at both ends, and neither ended it.</summary>
-    public bool IsOpen => IsBegun && !_endSent;
+    /// <summary>Begun at both ends, and neither ended it or the connection.</summary>
+    public bool IsOpen => IsBegun && !_isOver;
 
     internal ushort LocalChannel { get; }
 
@@ -41,9 +42,10 @@ public sealed class AmqpSession
     /// <summary>Frames with transfers that the peer takes now.</summary>
     internal uint RemoteIncomingWindow { get; private set; }
 
-    private bool _endSent;
+    private bool _isOver;
 
     /// <summary>Client: attaches a link to send on; <see cref="AmqpStep.Attached"/> or <see cref="AmqpStep.Detached"/> follows.</summary>
+    /// <exception cref="InvalidOperationException">The session is over, or the peer takes no more links in it.</exception>
     public AmqpSender AttachSender(string name, string target, string? source = null, SenderSettleMode mode = SenderSettleMode.Mixed, byte[]? properties = null)
     {
         var link = new AmqpSender(this, new Attach
@@ -59,6 +61,7 @@ public sealed class AmqpSession
 
     /// <summary>Client: attaches a link to receive on; grant it credit once it is attached.</summary>
     /// <param name="filters">An encoded map; empty for none.</param>
+    /// <exception cref="InvalidOperationException">The session is over, or the peer takes no more links in it.</exception>
     public AmqpReceiver AttachReceiver(string name, string source, string? target = null, SenderSettleMode mode = SenderSettleMode.Mixed, ReadOnlySpan<byte> filters = default, byte[]? properties = null)
     {
         var link = new AmqpReceiver(this, new Attach
@@ -76,10 +79,9 @@ public sealed class AmqpSession
     /// <summary>Ends the session from our side; what the peer still sends in it is dropped.</summary>
     public void End(AmqpError? error)
     {
-        if (_endSent || !IsBegun)
+        if (!IsOpen)
             return;
 
-        _endSent = true;
         Connection.WriteEnd(this, error);
         GoneAll();
     }
@@ -90,6 +92,7 @@ public sealed class AmqpSession
         RemoteChannel = remoteChannel;
         _nextIncomingId = begin.NextOutgoingId;
         RemoteIncomingWindow = begin.IncomingWindow;
+        _remoteHandleMax = begin.HandleMax;
     }
 
     internal AmqpLink? Find(uint remoteHandle)
@@ -134,8 +137,10 @@ public sealed class AmqpSession
             Connection.LinkCount--;
     }
 
+    /// <summary>The session is over: nothing more is said in it.</summary>
     internal void GoneAll()
     {
+        _isOver = true;
         foreach (var link in _links)
         {
             link.State = LinkState.Detached;
@@ -146,7 +151,7 @@ public sealed class AmqpSession
     /// <summary>Takes a transfer frame into account; false when the peer had no window for it.</summary>
     internal bool TryReceiveFrame()
     {
-        if (_incomingWindow == 0) // [2.5.6]
+        if (_incomingWindow == 0) // [AMQP-2.5.6]
             return false;
 
         _nextIncomingId++;
@@ -169,7 +174,7 @@ public sealed class AmqpSession
 
     internal void OnFlow(in Flow flow)
     {
-        // [2.5.6] remote-incoming-window := next-incoming-id(flow) + incoming-window(flow) - next-outgoing-id(endpoint)
+        // [AMQP-2.5.6] remote-incoming-window := next-incoming-id(flow) + incoming-window(flow) - next-outgoing-id(endpoint)
         var window = (int)((flow.NextIncomingId ?? 0) + flow.IncomingWindow - _nextOutgoingId);
         RemoteIncomingWindow = flow.IncomingWindow > int.MaxValue ? flow.IncomingWindow : window < 0 ? 0 : (uint)window;
     }
@@ -185,10 +190,12 @@ public sealed class AmqpSession
 
     private uint FreeHandle()
     {
-        for (uint handle = 0; ; handle++)
-        {
-            if (!_links.Exists(link => link.LocalHandle == handle))
-                return handle;
-        }
+        if (_isOver)
+            throw new InvalidOperationException("the session is over");
+
+        uint handle = 0;
+        while (_links.Exists(link => link.LocalHandle == handle))
+            handle++;
+        return handle <= _remoteHandleMax ? handle : throw new InvalidOperationException($"the peer takes no more than {handle} links in a session"); // [AMQP-2.7.2]
     }
 }

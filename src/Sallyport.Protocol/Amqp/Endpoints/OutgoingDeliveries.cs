@@ -12,7 +12,7 @@ internal sealed class OutgoingDeliveries(int bound)
     private uint _oldest;
     private int _span;
 
-    public bool HasRoomFor(uint id) => _span == 0 || (int)(id - _oldest) < bound;
+    public bool HasRoomFor(uint id) => _span == 0 || id - _oldest < (uint)bound; // [AMQP-2.8.8]
 
     public void Add(uint id, AmqpSender link, object? context)
     {
@@ -63,6 +63,18 @@ internal sealed class OutgoingDeliveries(int bound)
         {
             if (_ring[i].Link == link)
                 _ring[i] = default;
+        }
+
+        Shrink();
+    }
+
+    /// <summary>The link has settled a range; other links' deliveries in it stay.</summary>
+    public void Forget(AmqpSender link, uint first, uint last)
+    {
+        while (TryTake(ref first, last, settle: false, out var id, out var owner, out _))
+        {
+            if (owner == link)
+                _ring[id & (uint)(_ring.Length - 1)] = default;
         }
 
         Shrink();

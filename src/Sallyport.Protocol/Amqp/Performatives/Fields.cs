@@ -102,6 +102,12 @@ internal ref struct Fields(AmqpValue list, string of)
         };
     }
 
+    public bool RequiredBoolean()
+    {
+        var value = Next();
+        return value.Type == AmqpType.Boolean ? value.Boolean : throw Broken("is missing, or no boolean");
+    }
+
     /// <summary>A text of at most so many bytes; null when absent.</summary>
     public string? Text(int maxBytes)
     {

@@ -5,6 +5,9 @@ public sealed record Attach
 {
     internal const int MaxNameBytes = 1024;
 
+    /// <summary>The longest attach, in bytes; much of it is kept as long as the link. Beyond it the connection is closed.</summary>
+    internal const int MaxBytes = 16 * 1024;
+
     /// <summary>Of the link; unique in the direction between two containers.</summary>
     public required string Name { get; init; }
 
@@ -58,10 +61,13 @@ public sealed record Attach
 
     internal static Attach Read(AmqpValue list)
     {
+        if (list.Content.Length > MaxBytes)
+            throw new AmqpProtocolException(AmqpConditions.ResourceLimitExceeded, $"an attach of more than {MaxBytes} bytes");
+
         var fields = new Fields(list, "attach");
         var name = fields.Text(MaxNameBytes) ?? throw new AmqpProtocolException(AmqpConditions.DecodeError, "attach: name is missing");
         var handle = fields.RequiredUInt();
-        var isReceiver = fields.Boolean();
+        var isReceiver = fields.RequiredBoolean();
         var senderMode = fields.OptionalUByte();
         var receiverMode = fields.OptionalUByte();
         if (senderMode > 2 || receiverMode > 1)
@@ -106,7 +112,7 @@ public sealed record Attach
         if (IsReceiver)
             writer.Null();
         else
-            writer.UInt(InitialDeliveryCount); // [2.7.3] Must be there when the sender attaches.
+            writer.UInt(InitialDeliveryCount); // [AMQP-2.7.3] Must be there when the sender attaches.
         writer.ULong(MaxMessageSize);
         writer.Null(); // offered-capabilities
         if (DesiredCapabilities.Length == 0)
@@ -251,7 +257,7 @@ internal readonly record struct Disposition(bool IsReceiver, uint First, uint La
     public static Disposition Read(AmqpValue list)
     {
         var fields = new Fields(list, "disposition");
-        var isReceiver = fields.Boolean();
+        var isReceiver = fields.RequiredBoolean();
         var first = fields.RequiredUInt();
         var last = fields.UInt(first);
         var settled = fields.Boolean();
