@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using Sallyport.Protocol.Certificates;
 using Sallyport.Settings;
 
 namespace Sallyport.Certificates;
@@ -10,6 +11,10 @@ namespace Sallyport.Certificates;
 /// </summary>
 internal sealed class GivenCertificate(TlsSettings settings, TimeProvider time) : IServerCertificateSource
 {
+    private const string ServerAuthentication = "1.3.6.1.5.5.7.3.1";
+    private const string ClientAuthentication = "1.3.6.1.5.5.7.3.2";
+    private const string AnyPurpose = "2.5.29.37.0";
+
     private byte[] _seen = [];
 
     public ServerCertificateFiles Load() => Read(mustBeValid: false) ?? throw new InvalidOperationException("the certificate was loaded before");
@@ -25,6 +30,12 @@ internal sealed class GivenCertificate(TlsSettings settings, TimeProvider time) 
             return null;
 
         var files = Parse(certificates, key);
+        if (Fault(files.Leaf) is { } fault)
+        {
+            files.Leaf.Dispose();
+            throw new CryptographicException($"'{settings.CertificateFile}' {fault}");
+        }
+
         if (mustBeValid)
             RefuseInvalid(files.Leaf);
         _seen = hash;
@@ -46,6 +57,18 @@ internal sealed class GivenCertificate(TlsSettings settings, TimeProvider time) 
         {
             throw new CryptographicException($"'{settings.CertificateFile}' with the key in '{settings.KeyFile ?? settings.CertificateFile}': {unusable.Message}", unusable);
         }
+    }
+
+    /// <summary>Why clients would refuse it, whoever they trust; null when they need not. Better said here than by each client's handshake.</summary>
+    private static string? Fault(X509Certificate2 leaf)
+    {
+        var purposes = leaf.Extensions.OfType<X509EnhancedKeyUsageExtension>().SelectMany(extension => extension.EnhancedKeyUsages.Cast<Oid>()).Select(purpose => purpose.Value).ToList();
+        if (purposes.Count > 0 && !purposes.Contains(ServerAuthentication) && !purposes.Contains(AnyPurpose))
+            return $"is not a server's certificate: its extended key usage does not name server authentication{(purposes.Contains(ClientAuthentication) ? ", but that of a client (a device's certificate?)" : "")}";
+
+        return WeakHash.Of(leaf) is { } hash && !leaf.SubjectName.RawData.AsSpan().SequenceEqual(leaf.IssuerName.RawData)
+            ? $"is signed with {hash}, which clients refuse"
+            : null;
     }
 
     private void RefuseInvalid(X509Certificate2 leaf)

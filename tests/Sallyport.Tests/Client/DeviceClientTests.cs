@@ -187,6 +187,18 @@ public sealed class DeviceClientTests : IDisposable
     }
 
     [Fact]
+    public async Task Hub_WithADevicesCertificate_GetsNothing()
+    {
+        using var hub = new WireHub(new TestCertificates("localhost", TestCertificates.ClientAuth));
+        await using var client = new DeviceClient(ConnectionString, Options with { Port = hub.Port, CaFile = hub.RootFile });
+        var sent = client.SendAsync(Text("x"));
+
+        await hub.AcceptAndFailAsync();
+
+        await Assert.ThrowsAsync<AuthenticationException>(() => sent);
+    }
+
+    [Fact]
     public async Task Send_GivenUp_IsNotSentAgain()
     {
         using var patience = new CancellationTokenSource();

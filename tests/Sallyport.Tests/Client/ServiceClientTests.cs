@@ -1,10 +1,12 @@
 using System.Net;
+using System.Net.Security;
 using System.Text.Json.Nodes;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Sallyport.Client.Service;
@@ -125,6 +127,25 @@ public sealed class ServiceClientTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task Server_WithADevicesCertificate_IsNotSpokenTo()
+    {
+        var asked = false;
+        using var bad = new TestCertificates("localhost", TestCertificates.ClientAuth);
+        using var _ = await Connect(
+            http =>
+            {
+                asked = true;
+                return Task.CompletedTask;
+            },
+            bad);
+        using var client = new ServiceClient(Policy, new ServiceClientOptions { Port = Port, CaFile = bad.RootFile });
+
+        await Assert.ThrowsAsync<HttpRequestException>(() => client.GetDeviceAsync("d1"));
+
+        Assert.False(asked);
+    }
+
+    [Fact]
     public async Task Server_OfAnotherName_IsNotSpokenTo()
     {
         using var _ = await Connect(http => Task.CompletedTask);
@@ -157,12 +178,17 @@ public sealed class ServiceClientTests : IAsyncDisposable
 
     private int Port => new Uri(_server!.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single()).Port;
 
-    private async Task<ServiceClient> Connect(RequestDelegate answer)
+    private async Task<ServiceClient> Connect(RequestDelegate answer, TestCertificates? shown = null)
     {
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel =>
-            kestrel.Listen(IPAddress.Loopback, 0, listen => listen.UseHttps(_certificates.Server)));
+            kestrel.Listen(IPAddress.Loopback, 0, listen =>
+                listen.UseHttps(new TlsHandshakeCallbackOptions
+                {
+                    // Kestrel itself would not show what is no server's.
+                    OnConnection = _ => ValueTask.FromResult(new SslServerAuthenticationOptions { ServerCertificate = (shown ?? _certificates).Server }),
+                })));
         _server = builder.Build();
         _server.Run(answer);
         await _server.StartAsync();

@@ -12,9 +12,14 @@ namespace Sallyport.Tests.Client;
 internal sealed class WireHub : IDisposable
 {
     private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
-    private readonly TestCertificates _certificates = new("localhost");
+    private readonly TestCertificates _certificates;
 
-    public WireHub() => _listener.Start();
+    /// <param name="certificates">What it shows, and disposes of; null for a good one of localhost.</param>
+    public WireHub(TestCertificates? certificates = null)
+    {
+        _certificates = certificates ?? new TestCertificates("localhost");
+        _listener.Start();
+    }
 
     public int Port => ((IPEndPoint)_listener.LocalEndpoint).Port;
 

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using Sallyport.Protocol.Certificates;
 using Sallyport.Storage.Metadata;
 
 namespace Sallyport.Hub.Access.Certificates;
@@ -128,6 +129,8 @@ internal sealed class TrustedAuthorities(IReadOnlyList<CertificateAuthority> all
             var which = i == 0 ? "the certificate" : $"the issuer {LeafRules.Shown(certificate.Subject)}";
             if (LeafRules.ValidityFault(certificate, now, which) is { } invalid)
                 return invalid;
+            if (i < top && WeakHash.Of(certificate) is { } hash)
+                return $"{which} is signed with {hash}, under which signatures can be forged";
 
             var status = elements[i].ChainElementStatus.FirstOrDefault(status => i < top || status.Status is not (X509ChainStatusFlags.UntrustedRoot or X509ChainStatusFlags.PartialChain)).Status;
             if (status is not X509ChainStatusFlags.NoError)

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Text.Json.Nodes;
+using Sallyport.Tests.Client;
 
 namespace Sallyport.Tests.Executable.Bounds;
 
@@ -82,6 +83,24 @@ public sealed class RefusedStartTests : IDisposable
         Assert.Contains(expected, error);
         Assert.Equal(before, File.ReadAllBytes(path));
         Assert.False(File.Exists(Path.Combine(Data, "endpoints.json")));
+    }
+
+    [Theory]
+    [InlineData(TestCertificates.ClientAuth, false, "is not a server's certificate: its extended key usage does not name server authentication, but that of a client")]
+    [InlineData("1.3.6.1.5.5.7.3.3", false, "is not a server's certificate")] // for signing code
+    [InlineData(TestCertificates.ServerAuth, true, "is signed with SHA-1, which clients refuse")]
+    public async Task Certificate_ThatClientsWouldRefuse_IsNamed(string purpose, bool isSignedWithSha1, string expected)
+    {
+        var (certificate, key) = (_home["hub.crt"], _home["hub.key"]);
+        using var made = new TestCertificates("localhost", purpose, isSignedWithSha1);
+        File.WriteAllText(certificate, made.Server.ExportCertificatePem());
+        File.WriteAllText(key, made.ServerKeyPem);
+
+        var error = await RefusedAsync("--https-port", "0", "--mqtts-port", "0", "--tls-certificate", certificate, "--tls-key", key);
+
+        Assert.StartsWith("The server's certificate cannot be used: ", error);
+        Assert.Contains(expected, error);
+        Assert.Contains(certificate, error);
     }
 
     private static void MakeNewer(string path)

@@ -1,7 +1,11 @@
+using System.Diagnostics;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using System.Text;
 using Sallyport.Hub.Access.Certificates;
+using Sallyport.Protocol.Mqtt;
 using Sallyport.Tests.Hub.Access.Certificates;
+using Sallyport.Tests.Protocol.Mqtt;
 
 namespace Sallyport.Tests.Executable.Certificates;
 
@@ -59,6 +63,51 @@ public sealed class HostileCertificateTests : IAsyncLifetime
         Assert.True(wrong.Count == 0, string.Join("\n", wrong));
     }
 
+    /// <summary>Shown with OpenSSL, told to: neither .NET nor OpenSSL by itself shows such a certificate any more.</summary>
+    [Theory]
+    [InlineData("HTTPS")]
+    [InlineData("MQTT")]
+    public async Task Sha1Signed_IsRefusedForItsTrueReason(string transport)
+    {
+        var plant = TestAuthority.Root("plant", DateTimeOffset.UtcNow);
+        var weak = plant.Below("weak line", isSignedWithSha1: true);
+        await _devices.TrustAsync("plant", plant);
+        var shown = new[] { (Id: "sha1-leaf", Chain: new PresentedCertificate(plant.Leaf("sha1-leaf", isSignedWithSha1: true), [])), (Id: "sha1-issuer", Chain: weak.Show(weak.Leaf("sha1-issuer"))) };
+        foreach (var (id, chain) in shown)
+        {
+            await _devices.RegisterAsync(id);
+            var answer = transport == "HTTPS"
+                ? await OpenSslAsync(_hub.Endpoints.HttpsPort, chain, Encoding.ASCII.GetBytes($"POST /devices/{id}/messages/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}"))
+                : await OpenSslAsync(_hub.Endpoints.MqttsPort!.Value, chain, Packets.Of(o => MqttWriter.Connect(o, new MqttConnect(id, true, 60, $"localhost/{id}/?api-version=2021-04-12", null, null))));
+            Assert.True(transport == "HTTPS" ? answer.StartsWith("HTTP/1.1 401", StringComparison.Ordinal) : answer == "\x20\x02\x00\x05", answer);
+        }
+
+        var refusals = await _devices.RefusalsAsync();
+        Assert.Equal("401003 the certificate is signed with SHA-1, under which signatures can be forged", Assert.Single(refusals["sha1-leaf"]));
+        Assert.Equal("401003 the issuer 'CN=weak line' is signed with SHA-1, under which signatures can be forged", Assert.Single(refusals["sha1-issuer"]));
+    }
+
+    private async Task<string> OpenSslAsync(int port, PresentedCertificate shown, byte[] request)
+    {
+        using var directory = new TemporaryDirectory();
+        await File.WriteAllTextAsync(directory["leaf.crt"], shown.Leaf.ExportCertificatePem());
+        await File.WriteAllTextAsync(directory["leaf.key"], shown.Leaf.GetECDsaPrivateKey()!.ExportPkcs8PrivateKeyPem());
+        await File.WriteAllLinesAsync(directory["chain.crt"], shown.Intermediates.Prepend(shown.Leaf).Select(certificate => certificate.ExportCertificatePem()));
+        var start = new ProcessStartInfo(
+            "openssl",
+            ["s_client", "-quiet", "-connect", $"127.0.0.1:{port}", "-CAfile", _hub.Endpoints.CaFile!, "-cipher", "DEFAULT@SECLEVEL=0", "-cert", directory["leaf.crt"], "-key", directory["leaf.key"], "-cert_chain", directory["chain.crt"]])
+        {
+            RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true, StandardOutputEncoding = Encoding.Latin1,
+        };
+        using var process = Process.Start(start)!;
+        var errors = process.StandardError.ReadToEndAsync();
+        await process.StandardInput.BaseStream.WriteAsync(request);
+        await process.StandardInput.BaseStream.FlushAsync();
+        var answer = await process.StandardOutput.ReadToEndAsync();
+        await process.WaitForExitAsync();
+        return answer.Length > 0 ? answer : await errors;
+    }
+
     private IEnumerable<Hostile> Cases(TestAuthority plant, TestAuthority scoped, DateTimeOffset now)
     {
         var line = plant.Below("line");
@@ -88,6 +137,11 @@ public sealed class HostileCertificateTests : IAsyncLifetime
         yield return Alone("v1", plant.LeafOfVersion1("v1"), "of X.509 version 1");
         yield return Alone("16-kb", plant.Leaf("16-kb", paddingBytes: 16 * 1024), "more than 8192");
         yield return Alone("no-digital-signature", plant.Leaf("no-digital-signature", usage: X509KeyUsageFlags.KeyEncipherment), "does not name digital signatures");
+        yield return Alone("any-purpose-but-client", plant.Leaf("any-purpose-but-client", purpose: "1.3.6.1.5.5.7.3.8"), "does not name client authentication");
+        yield return Alone("owner-by-name", plant.Leaf("iothubowner"), "common name is 'iothubowner'");
+        yield return Alone("wildcard-cn", plant.Leaf("*"), "common name is '*'");
+        yield return Alone("space-cn", plant.Leaf("", subject: "CN=\"space-cn \""), "common name is 'space-cn '");
+        yield return Alone("alternative-name", plant.Leaf("somebody", alternativeName: "alternative-name"), "common name is 'somebody'");
         yield return Alone("self-signed", SelfSigned("self-signed", now), "no registered authority");
         yield return Alone("pinned-other", SelfSigned("pinned-other", now), "neither the primary nor the secondary thumbprint", pinned: new string('0', 40));
         yield return Alone("pinned-expired", SelfSigned("pinned-expired", now.AddDays(-100)), "the certificate expired at");

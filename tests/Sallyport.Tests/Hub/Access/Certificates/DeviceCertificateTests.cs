@@ -173,6 +173,15 @@ public sealed class DeviceCertificateTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Leaf_SignedWithSha1_OrThroughAnIssuerThatIs_IsRefused()
+    {
+        var weak = _root.Below("weak line", isSignedWithSha1: true);
+
+        AssertRefused("the certificate is signed with SHA-1", await _hub.ConnectAsync(D1, _root.Show(_root.Leaf("d1", isSignedWithSha1: true))));
+        AssertRefused("the issuer 'CN=weak line' is signed with SHA-1", await _hub.ConnectAsync(D1, weak.Show(weak.Leaf("d1"))));
+    }
+
+    [Fact]
     public async Task Leaf_WithoutItsIntermediates_IsRefused_UntilTheyWereSeen_AlsoAfterARestart()
     {
         var near = _root.Below("line").Below("cell");

@@ -36,21 +36,22 @@ internal sealed class TestAuthority
     }
 
     /// <summary>An authority that this one vouches for.</summary>
-    public TestAuthority Below(string name, DateTimeOffset? notAfter = null, int? pathLength = null, string? purpose = null)
+    public TestAuthority Below(string name, DateTimeOffset? notAfter = null, int? pathLength = null, string? purpose = null, bool isSignedWithSha1 = false)
     {
         var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         var request = Request($"CN={name}", key);
         AddAuthority(request, pathLength);
         if (purpose is not null)
             request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension([new Oid(purpose)], false));
-        var certificate = Sign(request, _now.AddDays(-20), notAfter ?? _now.AddDays(2000));
+        var certificate = Sign(request, _now.AddDays(-20), notAfter ?? _now.AddDays(2000), isSignedWithSha1);
         return new TestAuthority(certificate.CopyWithPrivateKey(key), this, _now);
     }
 
     /// <summary>A device's certificate with its key; each parameter makes it bad in one way.</summary>
     public X509Certificate2 Leaf(
         string commonName, DateTimeOffset? notBefore = null, DateTimeOffset? notAfter = null, string? purpose = ClientAuth,
-        X509KeyUsageFlags? usage = X509KeyUsageFlags.DigitalSignature, bool isAuthority = false, int paddingBytes = 0, string? subject = null)
+        X509KeyUsageFlags? usage = X509KeyUsageFlags.DigitalSignature, bool isAuthority = false, int paddingBytes = 0, string? subject = null,
+        bool isSignedWithSha1 = false, string? alternativeName = null)
     {
         var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         var request = Request(subject ?? $"CN=\"{commonName}\"", key);
@@ -59,9 +60,16 @@ internal sealed class TestAuthority
             request.CertificateExtensions.Add(new X509KeyUsageExtension(flags, true));
         if (purpose is not null)
             request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension([new Oid(purpose)], false));
+        if (alternativeName is not null)
+        {
+            var names = new SubjectAlternativeNameBuilder();
+            names.AddDnsName(alternativeName);
+            request.CertificateExtensions.Add(names.Build());
+        }
+
         if (paddingBytes > 0)
             request.CertificateExtensions.Add(new X509Extension("1.3.6.1.4.1.55555.1", RandomNumberGenerator.GetBytes(paddingBytes), false));
-        return Sign(request, notBefore ?? _now.AddDays(-10), notAfter ?? _now.AddDays(300)).CopyWithPrivateKey(key);
+        return Sign(request, notBefore ?? _now.AddDays(-10), notAfter ?? _now.AddDays(300), isSignedWithSha1).CopyWithPrivateKey(key);
     }
 
     /// <summary>A leaf of X.509 version 1: it has no extensions, so it cannot say what it is for.</summary>
@@ -114,12 +122,12 @@ internal sealed class TestAuthority
     }
 
     /// <summary>A certificate that this authority's key signs though it is not one that may issue.</summary>
-    public X509Certificate2 Sign(CertificateRequest request, DateTimeOffset notBefore, DateTimeOffset notAfter)
+    public X509Certificate2 Sign(CertificateRequest request, DateTimeOffset notBefore, DateTimeOffset notAfter, bool withSha1 = false)
     {
         using var key = Certificate.GetECDsaPrivateKey()!;
         var serial = RandomNumberGenerator.GetBytes(12);
         serial[0] = 0x41;
-        return request.Create(Certificate.SubjectName, X509SignatureGenerator.CreateForECDsa(key), notBefore, notAfter, serial);
+        return request.Create(Certificate.SubjectName, withSha1 ? new Sha1Signature(key) : X509SignatureGenerator.CreateForECDsa(key), notBefore, notAfter, serial);
     }
 
     private static CertificateRequest Request(string subject, ECDsa key) => new(subject, key, HashAlgorithmName.SHA256);
