@@ -5,6 +5,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Audit;
+using Sallyport.Hub.Registry;
 using Sallyport.Protocol.Errors;
 using Sallyport.Storage.Metadata;
 
@@ -22,7 +23,7 @@ internal sealed class PolicyRoutes(Policies policies, PrivilegedReads reads, IMe
         routes.MapPut("/manage/v1/policies/{name}", PutAsync).Requires(Rights.AccessManage)
             .Describe("Creates a policy; keys that are left out are made.", HttpJson.Wire.PolicyRequestJson, HttpJson.Wire.PolicyJson);
         routes.MapPatch("/manage/v1/policies/{name}", PatchAsync).Requires(Rights.AccessManage)
-            .Describe("Gives a policy other rights or another scope; what is left out stays.", HttpJson.Wire.PolicyRequestJson, HttpJson.Wire.PolicyJson);
+            .Describe("Gives a policy other rights or another scope; what is left out stays. With If-Match only if it still has that ETag.", HttpJson.Wire.PolicyRequestJson, HttpJson.Wire.PolicyJson);
         routes.MapGet("/manage/v1/policy-advice", AdviseAsync).Requires(Rights.AccessManage)
             .Describe("What policies and operators were granted and did not use for unusedForDays (30).", answer: HttpJson.Wire.ListPolicyAdviceJson);
         routes.MapDelete("/manage/v1/policies/{name}", DeleteAsync).Requires(Rights.AccessManage)
@@ -65,7 +66,8 @@ internal sealed class PolicyRoutes(Policies policies, PrivilegedReads reads, IMe
         var scope = request.DevicePrefixes is null && request.ConsumerGroups is null ? null : GrantJson.ScopeOf(
             request.DevicePrefixes ?? GrantJson.Names(before.DevicePrefixes), request.ConsumerGroups ?? GrantJson.Names(before.ConsumerGroups));
         await Answer(context, await policies.UpdateAsync(
-            context.Actor(), NameOf(context), request.Rights is null ? null : GrantJson.RightsOf(request.Rights), scope, context.RequestAborted));
+            context.Actor(), NameOf(context), request.Rights is null ? null : GrantJson.RightsOf(request.Rights), scope,
+            context.Request.Headers.IfMatch is { Count: > 0 } header ? EntityTagCondition.Parse(header.ToString()) : EntityTagCondition.Any, context.RequestAborted));
     }
 
     private Task AdviseAsync(HttpContext context)
@@ -96,8 +98,12 @@ internal sealed class PolicyRoutes(Policies policies, PrivilegedReads reads, IMe
 
     private static string NameOf(HttpContext context) => context.RouteId("name")!;
 
-    private static Task Answer(HttpContext context, PolicyRecord record) =>
-        context.WriteJsonAsync(PolicyJson.Of(record, context.Actor()), HttpJson.Wire.PolicyJson);
+    private static Task Answer(HttpContext context, PolicyRecord record)
+    {
+        var policy = PolicyJson.Of(record, context.Actor());
+        context.Response.Headers.ETag = $"\"{policy.Etag}\"";
+        return context.WriteJsonAsync(policy, HttpJson.Wire.PolicyJson);
+    }
 
     private static string? NullIfEmpty(string? key) => string.IsNullOrEmpty(key) ? null : key;
 }
@@ -122,6 +128,9 @@ internal sealed class PolicyJson
 
     public required DateTime CreatedTime { get; init; }
 
+    /// <summary>For <c>If-Match</c> of a change.</summary>
+    public required string Etag { get; init; }
+
     public static PolicyJson Of(PolicyRecord record, Actor actor)
     {
         var rights = (Rights)record.Rights;
@@ -135,6 +144,7 @@ internal sealed class PolicyJson
             PrimaryKey = mayUse ? record.PrimaryKey : null,
             SecondaryKey = mayUse ? record.SecondaryKey : null,
             CreatedTime = record.CreatedTime.UtcDateTime,
+            Etag = EntityTag.Format(Policies.TagOf(record)),
         };
     }
 }

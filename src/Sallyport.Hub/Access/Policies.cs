@@ -1,6 +1,11 @@
+using System.Buffers.Binary;
 using System.Collections.Frozen;
+using System.Globalization;
+using System.Security.Cryptography;
+using System.Text;
 using System.Text.RegularExpressions;
 using Sallyport.Hub.Audit;
+using Sallyport.Hub.Registry;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Sas;
 using Sallyport.Storage.Metadata;
@@ -113,6 +118,17 @@ public sealed partial class Policies : IDisposable
         return record;
     }
 
+    /// <summary>
+    /// The number of a policy's ETag. It is made of what the policy is, so it changes with its rights, its scope and each renewal of a key, and
+    /// is another one for a policy that was deleted and made anew.
+    /// </summary>
+    public static long TagOf(PolicyRecord record)
+    {
+        var what = string.Create(
+            CultureInfo.InvariantCulture, $"{record.Name}\n{record.Rights}\n{record.DevicePrefixes}\n{record.ConsumerGroups}\n{record.Generation}\n{record.CreatedTime.UtcTicks}");
+        return BinaryPrimitives.ReadInt64BigEndian(SHA256.HashData(Encoding.UTF8.GetBytes(what)));
+    }
+
     /// <summary>Makes a policy.</summary>
     /// <param name="primaryKey">Base64 of 16 to 64 bytes; null for a random one.</param>
     /// <param name="secondaryKey">As <paramref name="primaryKey"/>.</param>
@@ -148,8 +164,9 @@ public sealed partial class Policies : IDisposable
             cancel);
 
     /// <summary>Gives a policy other rights or another scope; what was left out stays. Sessions that it let in end, and come back if they still may.</summary>
-    /// <exception cref="HubException">404: there is no such policy; 401: it holds, or would hold, rights that the actor does not hold; 400: nobody else would hold <see cref="Rights.AccessManage"/>; 503: the audit trail cannot be written.</exception>
-    public ValueTask<PolicyRecord> UpdateAsync(Actor actor, string name, Rights? rights, Scope? scope, CancellationToken cancel) =>
+    /// <param name="condition">What <see cref="TagOf"/> it must have now.</param>
+    /// <exception cref="HubException">404: there is no such policy; 412: it was changed meanwhile; 401: it holds, or would hold, rights that the actor does not hold; 400: nobody else would hold <see cref="Rights.AccessManage"/>; 503: the audit trail cannot be written.</exception>
+    public ValueTask<PolicyRecord> UpdateAsync(Actor actor, string name, Rights? rights, Scope? scope, EntityTagCondition condition, CancellationToken cancel) =>
         ChangeAsync(
             actor,
             "policy update",
@@ -157,6 +174,7 @@ public sealed partial class Policies : IDisposable
             () =>
             {
                 var record = Show(actor, name);
+                condition.Require(TagOf(record));
                 var updated = Limited(record with { Rights = (long)(rights ?? (Rights)record.Rights) }, scope ?? ScopeOf(record));
                 RequireKnown((Rights)updated.Rights);
                 RequireHeld(actor, updated);

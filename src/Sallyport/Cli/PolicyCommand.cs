@@ -40,14 +40,15 @@ internal static class PolicyCommand
     private static Verb UpdateVerb(HubVerbs verbs, Option<string> name)
     {
         var grant = new GrantOptions(rightsRequired: false);
+        var etag = Flags.Text("--etag", "ETAG", "Only if it is still as this ETag says; default: whatever it is", "-e");
         return verbs.Create(
-            "update", "Give a policy other rights or another scope; its keys stay, sessions that it let in end", "policy update -n reader --permissions telemetry-read", [name, .. grant.All], Table,
+            "update", "Give a policy other rights or another scope; its keys stay, sessions that it let in end", "policy update -n reader --permissions telemetry-read", [name, .. grant.All, etag], Table,
             async call =>
             {
                 var change = grant.Read(call.Parsed);
                 return change.Count == 0
                     ? throw new WrongUsageException("Say what to change: --permissions, --device-prefix or --consumer-group.")
-                    : await call.Client.SendAsync(HttpMethod.Patch, $"manage/v1/policies/{Uri.EscapeDataString(call.Parsed.GetValue(name)!)}", change, cancel: call.Cancel).ConfigureAwait(false);
+                    : await call.Client.SendAsync(HttpMethod.Patch, $"manage/v1/policies/{Uri.EscapeDataString(call.Parsed.GetValue(name)!)}", change, call.Parsed.GetValue(etag), call.Cancel).ConfigureAwait(false);
             });
     }
 

@@ -24,6 +24,23 @@ public sealed class PolicyCommandTests(CliHub hub) : IClassFixture<CliHub>
     }
 
     [Fact]
+    public async Task Update_WithAnEtag_IsDoneOnlyIfNobodyWasFaster()
+    {
+        var made = await hub.JsonAsync("policy", "create", "-n", "contested", "--permissions", "RegistryRead");
+        var etag = (string)made["etag"]!;
+
+        var first = await hub.JsonAsync("policy", "update", "-n", "contested", "--permissions", "telemetry-read", "--etag", etag);
+        var second = await hub.RunAsync("policy", "update", "-n", "contested", "--permissions", "RegistryWrite", "--etag", etag);
+
+        Assert.NotEqual(etag, (string?)first["etag"]);
+        Assert.Equal((1, ""), (second.Exit, second.Out));
+        Assert.Contains("(PreconditionFailed): somebody changed it meanwhile; look at it with `show`", second.Error);
+        var shown = await hub.JsonAsync("policy", "show", "-n", "contested");
+        Assert.Equal(("telemetry-read", (string?)first["etag"]), ((string?)shown["rights"], (string?)shown["etag"]));
+        await hub.JsonAsync("policy", "update", "-n", "contested", "--permissions", "RegistryWrite", "--etag", "*");
+    }
+
+    [Fact]
     public async Task List_AsTable_HasNoSecrets()
     {
         var service = await hub.JsonAsync("policy", "show", "-n", "service");

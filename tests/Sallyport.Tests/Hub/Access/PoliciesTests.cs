@@ -1,5 +1,6 @@
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Audit;
+using Sallyport.Hub.Registry;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
 
@@ -147,6 +148,31 @@ public sealed class PoliciesTests : IAsyncLifetime
         await AssertRefusedAsync(HubErrors.UnauthorizedAccess, async () => await Policies.RenewKeyAsync(Operator, "device", PolicyKey.Primary, CancellationToken.None));
         await AssertRefusedAsync(HubErrors.UnauthorizedAccess, async () => await Policies.DeleteAsync(Operator, "service", CancellationToken.None));
         Assert.Contains(_hub.Audit.Entries, entry => entry is { Principal: "policy:operator", Action: "policy delete", Target: "service", Result: "refused" });
+    }
+
+    [Fact]
+    public async Task Update_WithAnotherTag_ChangesNothing_AndTheTagFollowsEveryChange()
+    {
+        var made = await Policies.CreateAsync(Owner, "p", Rights.TelemetryRead, null, null, CancellationToken.None);
+        var tags = new List<long> { Policies.TagOf(made) };
+        await AssertRefusedAsync(HubErrors.PreconditionFailed, async () => await UpdateAsync(Rights.TwinRead, null, Tag(Policies.TagOf(Policies.Show(Owner, "service")))));
+        await AssertRefusedAsync(HubErrors.PreconditionFailed, async () => await UpdateAsync(Rights.TwinRead, null, EntityTagCondition.Parse("no ETag of ours")));
+        Assert.Equal(made, Policies.Show(Owner, "p"));
+
+        tags.Add(Policies.TagOf(await UpdateAsync(Rights.TwinRead, null, Tag(tags[^1]))));
+        Assert.True(Scope.TryCreate(["plant-"], [], out var scope, out _));
+        tags.Add(Policies.TagOf(await UpdateAsync(null, scope, Tag(tags[^1]))));
+        tags.Add(Policies.TagOf(await Policies.RenewKeyAsync(Owner, "p", PolicyKey.Swap, CancellationToken.None)));
+        await Policies.DeleteAsync(Owner, "p", CancellationToken.None);
+        _hub.Time.Advance(TimeSpan.FromMilliseconds(1));
+        tags.Add(Policies.TagOf(await Policies.CreateAsync(Owner, "p", Rights.TelemetryRead, null, null, CancellationToken.None)));
+
+        Assert.Equal(tags.Count, tags.Distinct().Count());
+
+        ValueTask<Sallyport.Storage.Metadata.PolicyRecord> UpdateAsync(Rights? rights, Scope? to, EntityTagCondition condition) =>
+            Policies.UpdateAsync(Owner, "p", rights, to, condition, CancellationToken.None);
+
+        static EntityTagCondition Tag(long tag) => EntityTagCondition.Parse($"\"{EntityTag.Format(tag)}\"");
     }
 
     [Fact]
