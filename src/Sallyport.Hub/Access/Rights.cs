@@ -26,7 +26,7 @@ public enum Rights : long
     ConnectionManage = 1L << 11,
     RouteManage = 1L << 12,
 
-    /// <summary>Policies, operators, certificates.</summary>
+    /// <summary>Policies, operators, certificates, the key of the secrets at rest.</summary>
     AccessManage = 1L << 13,
     AuditRead = 1L << 14,
     LakeRead = 1L << 15,
