@@ -1,7 +1,9 @@
 using System.Net;
 using System.Net.Http.Headers;
+using System.Net.Security;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
+using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
@@ -11,7 +13,7 @@ using Sallyport.Protocol.ConnectionStrings;
 namespace Sallyport.Client.Service;
 
 /// <summary>
-/// Calls a hub's REST surface with a shared access policy; makes and renews its tokens by itself. Resources are JSON as on the
+/// Calls a hub's REST surface with a shared access policy, making and renewing its tokens by itself, or with an operator's certificate. Resources are JSON as on the
 /// wire, so that a field this client does not know survives reading, changing and writing back. Thread-safe.
 /// </summary>
 public sealed partial class ServiceClient : IDisposable
@@ -27,7 +29,7 @@ public sealed partial class ServiceClient : IDisposable
     private const int MaxErrorBytes = 64 * 1024;
 
     private readonly HttpClient _http;
-    private readonly TokenSource _tokens;
+    private readonly TokenSource? _tokens;
     private readonly TimeSpan _timeout;
     private readonly TimeProvider _time;
 
@@ -35,17 +37,22 @@ public sealed partial class ServiceClient : IDisposable
     /// <exception cref="FormatException">It is not a policy's connection string.</exception>
     /// <exception cref="IOException">The CA file cannot be read.</exception>
     public ServiceClient(string connectionString, ServiceClientOptions? options = null)
+        : this(PolicyOf(connectionString), options ?? new ServiceClientOptions())
     {
-        options ??= new ServiceClientOptions();
-        var parsed = ConnectionString.Parse(connectionString);
-        if (parsed.SharedAccessKeyName is null)
-            throw new FormatException("the connection string is of a device; a policy's is needed, with SharedAccessKeyName");
+    }
 
-        HostName = parsed.HostName;
+    private ServiceClient(ConnectionString policy, ServiceClientOptions options)
+        : this(policy.HostName, new TokenSource(policy.HostName, policy.SharedAccessKey!, policy.SharedAccessKeyName, options.TokenLifetime, options.Time), null, options)
+    {
+    }
+
+    private ServiceClient(string hostName, TokenSource? tokens, X509Certificate2Collection? shown, ServiceClientOptions options)
+    {
+        HostName = hostName;
 
         _timeout = options.Timeout;
         _time = options.Time;
-        _tokens = new TokenSource(HostName, parsed.SharedAccessKey!, parsed.SharedAccessKeyName, options.TokenLifetime, options.Time);
+        _tokens = tokens;
         var handler = new SocketsHttpHandler
         {
             SslOptions = ServerTrust.Options(HostName, options.CaFile),
@@ -54,6 +61,8 @@ public sealed partial class ServiceClient : IDisposable
             ConnectTimeout = options.Timeout,
             PooledConnectionLifetime = TimeSpan.FromMinutes(5),
         };
+        if (shown is not null)
+            handler.SslOptions.ClientCertificateContext = SslStreamCertificateContext.Create(shown[0], [.. shown.Skip(1)], offline: true);
         if (options.Address is { } address)
             handler.ConnectCallback = async (context, cancel) => await ConnectAsync(new IPEndPoint(IPAddress.Parse(address), context.DnsEndPoint.Port), cancel).ConfigureAwait(false);
         _http = new HttpClient(handler)
@@ -64,8 +73,22 @@ public sealed partial class ServiceClient : IDisposable
         };
     }
 
-    /// <summary>The hub's, from the connection string.</summary>
+    /// <summary>The hub's.</summary>
     public string HostName { get; }
+
+    /// <summary>Calls as the operator whose certificate <see cref="ServiceClientOptions.ClientCertificateFile"/> is, without any token.</summary>
+    /// <param name="hostName">The hub's, which it has to prove.</param>
+    /// <exception cref="IOException">A file cannot be read.</exception>
+    /// <exception cref="System.Security.Cryptography.CryptographicException">A file holds no certificate, or no key of it in the clear.</exception>
+    public static ServiceClient OfOperator(string hostName, ServiceClientOptions options)
+    {
+        var certificates = File.ReadAllText(options.ClientCertificateFile ?? throw new ArgumentException("the certificate's file is needed", nameof(options)));
+        var shown = new X509Certificate2Collection { X509Certificate2.CreateFromPem(certificates, options.ClientKeyFile is null ? certificates : File.ReadAllText(options.ClientKeyFile)) };
+        var all = new X509Certificate2Collection();
+        all.ImportFromPem(certificates);
+        shown.AddRange(all.Skip(1).ToArray());
+        return new ServiceClient(hostName, null, shown, options);
+    }
 
     /// <summary>Sends any request and gives the answer's JSON; null when the answer has no body.</summary>
     /// <param name="path">With query, without leading host: <c>devices/d1</c>. Ids in it must be escaped.</param>
@@ -95,6 +118,12 @@ public sealed partial class ServiceClient : IDisposable
     }
 
     public void Dispose() => _http.Dispose();
+
+    private static ConnectionString PolicyOf(string connectionString)
+    {
+        var parsed = ConnectionString.Parse(connectionString);
+        return parsed.SharedAccessKeyName is null ? throw new FormatException("the connection string is of a device; a policy's is needed, with SharedAccessKeyName") : parsed;
+    }
 
     /// <returns>Also where a list goes on that was too long for one answer; null at its end.</returns>
     private async Task<(JsonNode? Answer, string? Continuation)> ExchangeAsync(Func<HttpRequestMessage> make, CancellationToken cancel)
@@ -149,7 +178,8 @@ public sealed partial class ServiceClient : IDisposable
     {
         var separator = path.Contains('?', StringComparison.Ordinal) ? '&' : '?';
         var request = new HttpRequestMessage(method, new Uri($"{path}{separator}api-version={ApiVersion}", UriKind.Relative));
-        request.Headers.TryAddWithoutValidation("Authorization", _tokens.Current());
+        if (_tokens is not null)
+            request.Headers.TryAddWithoutValidation("Authorization", _tokens.Current());
         request.Headers.UserAgent.Add(new ProductInfoHeaderValue("Sallyport.Client", "0.1"));
         if (ifMatch is not null)
             request.Headers.TryAddWithoutValidation("If-Match", ifMatch == "*" || ifMatch.StartsWith('"') ? ifMatch : $"\"{ifMatch}\"");

@@ -12,6 +12,12 @@ public sealed record ServiceClientOptions
     /// <summary>PEM file with the only roots to trust, as written by <c>sallyport ca export</c>; null for the system's roots.</summary>
     public string? CaFile { get; init; }
 
+    /// <summary>PEM file with an operator's client certificate, then its intermediates; only with <see cref="ServiceClient.OfOperator"/>.</summary>
+    public string? ClientCertificateFile { get; init; }
+
+    /// <summary>PEM file with the private key of <see cref="ClientCertificateFile"/>, not encrypted; null: it is in the same file.</summary>
+    public string? ClientKeyFile { get; init; }
+
     /// <summary>How long each token lives; renewed by itself. 1 minute to 1 day.</summary>
     public TimeSpan TokenLifetime { get; init; } = TimeSpan.FromMinutes(5);
 

@@ -46,7 +46,7 @@ internal sealed class CertificateRoutes(CertificateAuthorities authorities)
     {
         var request = await context.ReadJsonAsync(HttpJson.Wire.CertificateRequestJson);
         await Answer(context, await authorities.PutAsync(
-            context.Actor(), NameOf(context), Bytes("certificate", request.Properties?.Certificate), request.Properties?.IsVerified, request.Properties?.IdPrefix,
+            context.Actor(), NameOf(context), HttpJsonBody.PemOrDer("certificate", request.Properties?.Certificate), request.Properties?.IsVerified, request.Properties?.IdPrefix,
             ConditionOf(context), context.RequestAborted));
     }
 
@@ -62,7 +62,7 @@ internal sealed class CertificateRoutes(CertificateAuthorities authorities)
     private async Task VerifyAsync(HttpContext context)
     {
         var request = await context.ReadJsonAsync(HttpJson.Wire.CertificateProofJson);
-        var proof = Bytes("certificate", request.Certificate) ?? throw new HubException(HubErrors.ArgumentInvalid, "certificate: PEM or base64 of DER is needed");
+        var proof = HttpJsonBody.PemOrDer("certificate", request.Certificate) ?? throw new HubException(HubErrors.ArgumentInvalid, "certificate: PEM or base64 of DER is needed");
         await Answer(context, await authorities.VerifyAsync(
             context.Actor(), NameOf(context), proof, ConditionOf(context) ?? EntityTagCondition.Any, context.RequestAborted));
     }
@@ -78,31 +78,13 @@ internal sealed class CertificateRoutes(CertificateAuthorities authorities)
             _ => throw new HubException(HubErrors.ArgumentInvalid, "mode: off, soft-fail or hard-fail"),
         };
         await Answer(context, await authorities.SetRevocationAsync(
-            context.Actor(), NameOf(context), check, Bytes("crl", request.Crl), request.CrlUrl, ConditionOf(context) ?? EntityTagCondition.Any, context.RequestAborted));
+            context.Actor(), NameOf(context), check, HttpJsonBody.PemOrDer("crl", request.Crl), request.CrlUrl, ConditionOf(context) ?? EntityTagCondition.Any, context.RequestAborted));
     }
 
     private static string NameOf(HttpContext context) => context.RouteId("name")!;
 
     private static EntityTagCondition? ConditionOf(HttpContext context) =>
         context.Request.Headers.IfMatch is { Count: > 0 } header ? EntityTagCondition.Parse(header.ToString()) : null;
-
-    /// <summary>PEM as it is, or base64 of DER (or of PEM, as <c>az</c> sends it).</summary>
-    private static byte[]? Bytes(string field, string? text)
-    {
-        if (string.IsNullOrWhiteSpace(text))
-            return null;
-        if (text.Contains("-----BEGIN", StringComparison.Ordinal))
-            return System.Text.Encoding.UTF8.GetBytes(text);
-
-        try
-        {
-            return Convert.FromBase64String(text);
-        }
-        catch (FormatException)
-        {
-            throw new HubException(HubErrors.ArgumentInvalid, $"{field}: neither PEM nor base64");
-        }
-    }
 
     private static Task Answer(HttpContext context, CertificateAuthorityState state) => context.WriteJsonAsync(CertificateJson.Of(state), HttpJson.Wire.CertificateJson);
 

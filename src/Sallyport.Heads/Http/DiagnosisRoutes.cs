@@ -23,6 +23,8 @@ internal sealed class DiagnosisRoutes(
             .Describe("The same for a module.", answer: HttpJson.Wire.DiagnosisJson);
         routes.MapGet("/manage/v1/policies/{name}/diagnosis", OfPolicyAsync).Requires(Rights.AccessManage)
             .Describe("The last 50 refusals of tokens of a policy.", answer: HttpJson.Wire.ListAttemptJson);
+        routes.MapGet("/manage/v1/operators/{name}/diagnosis", OfOperatorAsync).Requires(Rights.AccessManage)
+            .Describe("The last 50 refusals of an operator's credential.", answer: HttpJson.Wire.ListAttemptJson);
         routes.MapGet("/manage/v1/diagnosis/strangers", OfStrangersAsync).Requires(Rights.RegistryRead)
             .Describe("What was tried last under names that do not exist, or under none.", answer: HttpJson.Wire.ListAttemptJson);
     }
@@ -35,15 +37,21 @@ internal sealed class DiagnosisRoutes(
         await context.WriteJsonAsync(DiagnosisJson.Of(diagnosis, identity.DeviceId, identity.ModuleId), HttpJson.Wire.DiagnosisJson);
     }
 
-    private async Task OfPolicyAsync(HttpContext context)
+    private Task OfPolicyAsync(HttpContext context)
     {
         var name = context.RouteId("name")!;
-        var subject = KnownSubjects.OfPolicy(name);
         if (policies.List().All(policy => policy.Name != name))
             throw new HubException(HubErrors.NotFound, $"there is no policy {name}");
 
-        await audit.RequireAsync(context.Actor().Done("policy diagnose", name), context.RequestAborted);
-        await context.WriteJsonAsync([.. attempts.Of(subject).Select(AttemptJson.Of)], HttpJson.Wire.ListAttemptJson);
+        return AnswerAsync(context, "policy diagnose", name);
+    }
+
+    private Task OfOperatorAsync(HttpContext context) => AnswerAsync(context, "operator diagnose", policies.FindOperator(context.RouteId("name")!).Name);
+
+    private async Task AnswerAsync(HttpContext context, string action, string name)
+    {
+        await audit.RequireAsync(context.Actor().Done(action, name), context.RequestAborted);
+        await context.WriteJsonAsync([.. attempts.Of(KnownSubjects.OfPolicy(name)).Select(AttemptJson.Of)], HttpJson.Wire.ListAttemptJson);
     }
 
     private async Task OfStrangersAsync(HttpContext context)

@@ -39,6 +39,7 @@ namespace Sallyport.Heads.Http;
 [JsonSerializable(typeof(KeyChoiceJson))]
 [JsonSerializable(typeof(List<OperatorJson>))]
 [JsonSerializable(typeof(OperatorRequestJson))]
+[JsonSerializable(typeof(OperatorStatusJson))]
 [JsonSerializable(typeof(List<PolicyAdviceJson>))]
 [JsonSerializable(typeof(List<PolicyJson>))]
 [JsonSerializable(typeof(PolicyRequestJson))]
@@ -69,6 +70,26 @@ internal sealed partial class HttpJson : JsonSerializerContext
 
 public static class HttpJsonBody
 {
+    /// <summary>PEM as it is, or base64 of DER (or of PEM, as <c>az</c> sends it): a certificate, or a revocation list.</summary>
+    /// <returns>Null when there is none.</returns>
+    /// <exception cref="HubException">400: it is neither.</exception>
+    public static byte[]? PemOrDer(string field, string? text)
+    {
+        if (string.IsNullOrWhiteSpace(text))
+            return null;
+        if (text.Contains("-----BEGIN", StringComparison.Ordinal))
+            return System.Text.Encoding.UTF8.GetBytes(text);
+
+        try
+        {
+            return Convert.FromBase64String(text);
+        }
+        catch (FormatException)
+        {
+            throw new HubException(HubErrors.ArgumentInvalid, $"{field}: neither PEM nor base64");
+        }
+    }
+
     /// <summary>Reads the body as JSON, and asks again who called (<see cref="RouteAccess.ConfirmCallerAsync"/>).</summary>
     /// <exception cref="HubException">400: it is empty or not what the request needs; says where, repeats nothing of it. 401: the caller is let in no more.</exception>
     public static async ValueTask<T> ReadJsonAsync<T>(this HttpContext context, JsonTypeInfo<T> type)

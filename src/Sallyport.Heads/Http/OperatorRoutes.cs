@@ -3,13 +3,17 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Access.Certificates;
 using Sallyport.Protocol.Errors;
 using Sallyport.Storage.Metadata;
 
 namespace Sallyport.Heads.Http;
 
-/// <summary>Operators: people with a credential of their own that ends by itself. Its key is in the answer that made it, and never again.</summary>
-internal sealed class OperatorRoutes(Policies policies, TimeProvider time)
+/// <summary>
+/// Operators: people with a credential of their own that ends by itself, a key or a client certificate. A key is in the answer that made it, and
+/// never again.
+/// </summary>
+internal sealed class OperatorRoutes(Policies policies, CertificateAuthorities authorities, TimeProvider time)
 {
     private const string One = "/manage/v1/operators/{name}";
 
@@ -20,11 +24,13 @@ internal sealed class OperatorRoutes(Policies policies, TimeProvider time)
         routes.MapGet(One, GetAsync).Requires(Rights.AccessManage)
             .Describe("Shows an operator, without its key.", answer: HttpJson.Wire.OperatorJson);
         routes.MapPut(One, PutAsync).Requires(Rights.AccessManage)
-            .Describe("Creates an operator; the answer is the only one that holds its key.", HttpJson.Wire.OperatorRequestJson, HttpJson.Wire.OperatorJson);
+            .Describe("Creates an operator; without certificate and thumbprint with a key, which this answer alone holds.", HttpJson.Wire.OperatorRequestJson, HttpJson.Wire.OperatorJson);
         routes.MapPost($"{One}/renew", RenewAsync).Requires(Rights.AccessManage)
-            .Describe("Gives an operator a new key and a new end.", HttpJson.Wire.OperatorRequestJson, HttpJson.Wire.OperatorJson);
+            .Describe("Gives an operator a new key or certificate, and a new end.", HttpJson.Wire.OperatorRequestJson, HttpJson.Wire.OperatorJson);
+        routes.MapPatch(One, PatchAsync).Requires(Rights.AccessManage)
+            .Describe("Disables an operator, or enables it again.", HttpJson.Wire.OperatorStatusJson, HttpJson.Wire.OperatorJson);
         routes.MapDelete(One, DeleteAsync).Requires(Rights.AccessManage)
-            .Describe("Deletes an operator; its tokens are refused from then on.");
+            .Describe("Deletes an operator; its credential is refused from then on.");
     }
 
     private Task ListAsync(HttpContext context) =>
@@ -37,7 +43,19 @@ internal sealed class OperatorRoutes(Policies policies, TimeProvider time)
         var request = await context.ReadJsonAsync(HttpJson.Wire.OperatorRequestJson);
         await Answer(context, await policies.CreateOperatorAsync(
             context.Actor(), NameOf(context), GrantJson.RightsOf(request.Rights ?? ""), GrantJson.ScopeOf(request.DevicePrefixes, request.ConsumerGroups),
-            LifeOf(request), context.RequestAborted), withKey: true);
+            LifeOf(request), CertificateOf(request), context.RequestAborted), withKey: true);
+    }
+
+    private async Task PatchAsync(HttpContext context)
+    {
+        var request = await context.ReadJsonAsync(HttpJson.Wire.OperatorStatusJson);
+        var enabled = request.Status switch
+        {
+            "enabled" => true,
+            "disabled" => false,
+            _ => throw new HubException(HubErrors.ArgumentInvalid, "status: enabled or disabled"),
+        };
+        await Answer(context, await policies.EnableOperatorAsync(context.Actor(), NameOf(context), enabled, context.RequestAborted), withKey: false);
     }
 
     private async Task RenewAsync(HttpContext context)
@@ -46,7 +64,7 @@ internal sealed class OperatorRoutes(Policies policies, TimeProvider time)
         if (request.Rights is not null || request.DevicePrefixes is not null || request.ConsumerGroups is not null)
             throw new HubException(HubErrors.ArgumentInvalid, "a renewal changes no rights: delete the operator and create it anew");
 
-        await Answer(context, await policies.RenewOperatorAsync(context.Actor(), NameOf(context), LifeOf(request), context.RequestAborted), withKey: true);
+        await Answer(context, await policies.RenewOperatorAsync(context.Actor(), NameOf(context), LifeOf(request), CertificateOf(request), context.RequestAborted), withKey: true);
     }
 
     private async Task DeleteAsync(HttpContext context)
@@ -61,6 +79,15 @@ internal sealed class OperatorRoutes(Policies policies, TimeProvider time)
     private static TimeSpan LifeOf(OperatorRequestJson request) =>
         request.ValidForSeconds is { } seconds ? TimeSpan.FromSeconds(Math.Min(seconds, int.MaxValue)) : Policies.DefaultOperatorLife;
 
+    private OperatorCertificate? CertificateOf(OperatorRequestJson request)
+    {
+        if (request.Certificate is not null && request.Thumbprint is not null)
+            throw new HubException(HubErrors.ArgumentInvalid, "give one of certificate and thumbprint");
+        if (request.Certificate is not null)
+            return OperatorCertificate.Read(HttpJsonBody.PemOrDer("certificate", request.Certificate) ?? [], authorities, time.GetUtcNow());
+        return request.Thumbprint is null ? null : OperatorCertificate.Of(request.Thumbprint);
+    }
+
     private static string NameOf(HttpContext context) => context.RouteId("name")!;
 }
 
@@ -68,6 +95,10 @@ internal sealed class OperatorRoutes(Policies policies, TimeProvider time)
 internal sealed class OperatorJson
 {
     public required string Name { get; init; }
+
+    /// <summary><c>enabled</c> or <c>disabled</c>.</summary>
+    public required string Status { get; init; }
+
     public required string Rights { get; init; }
     public required string[] DevicePrefixes { get; init; }
     public required string[] ConsumerGroups { get; init; }
@@ -78,12 +109,17 @@ internal sealed class OperatorJson
     /// <summary>What tokens of this operator are named (<c>skn</c>).</summary>
     public required string KeyName { get; init; }
 
+    /// <summary>SHA-256 of the certificate that is its credential; left out when a key is.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? CertificateThumbprint { get; init; }
+
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Key { get; init; }
 
     public static OperatorJson Of(PolicyRecord record, TimeProvider time, bool withKey) => new()
     {
         Name = record.Name[Policies.OperatorPrefix.Length..],
+        Status = record.Disabled ? "disabled" : "enabled",
         Rights = RightsText.Format((Rights)record.Rights),
         DevicePrefixes = GrantJson.Names(record.DevicePrefixes),
         ConsumerGroups = GrantJson.Names(record.ConsumerGroups),
@@ -91,7 +127,10 @@ internal sealed class OperatorJson
         ExpiresTime = record.Expires!.Value.UtcDateTime,
         HasEnded = record.Expires <= time.GetUtcNow(),
         KeyName = record.Name,
-        Key = withKey ? record.PrimaryKey : null,
+        CertificateThumbprint = record.CertificateThumbprint,
+
+        // Nobody knows the key of an operator with a certificate, so nobody can sign with it.
+        Key = withKey && record.CertificateThumbprint is null ? record.PrimaryKey : null,
     };
 }
 
@@ -107,4 +146,13 @@ internal sealed class OperatorRequestJson
 
     /// <summary>300 to 2,592,000; default 28,800.</summary>
     public long? ValidForSeconds { get; init; }
+
+    /// <summary>PEM, or base64 of DER or PEM; null and no <see cref="Thumbprint"/>: the hub makes a key.</summary>
+    public string? Certificate { get; init; }
+
+    /// <summary>SHA-256 of the certificate, 64 hex digits.</summary>
+    public string? Thumbprint { get; init; }
 }
+
+/// <param name="Status"><c>enabled</c> or <c>disabled</c>.</param>
+internal sealed record OperatorStatusJson(string? Status);

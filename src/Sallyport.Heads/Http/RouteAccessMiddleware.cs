@@ -174,15 +174,17 @@ internal sealed class RouteAccessMiddleware
         if (!Identity.TryCreate(context.RouteId("id"), context.RouteId("moduleId"), out var identity))
             return Refuse(context, "the path names no valid device id");
 
-        var certificate = PresentedCertificate.Of(context.Connection.ClientCertificate, context.Features.Get<ISslStreamFeature>()?.SslStream);
-        var credential = new DeviceCredential(authorization, certificate);
+        var credential = new DeviceCredential(authorization, CertificateOf(context));
         return _devices.AuthenticateAsync(identity, host, credential, PeerOf(context), context.RequestAborted);
     }
 
     private async ValueTask<Admission> AdmitServiceAsync(HttpContext context, RouteEndpoint route, RequiredRights required, string? authorization, string host)
     {
-        var admission = await _services.AuthenticateAsync(
-            authorization, host, required.Resource ?? ResourceOf(context, route), required.Rights, PeerOf(context), context.RequestAborted);
+        // A token goes first, as with devices: a client may show its certificate to whomever it talks to.
+        var admission = string.IsNullOrEmpty(authorization) && CertificateOf(context) is { } certificate
+            ? await _services.AuthenticateAsync(certificate, host, required.Rights, PeerOf(context), context.RequestAborted)
+            : await _services.AuthenticateAsync(
+                authorization, host, required.Resource ?? ResourceOf(context, route), required.Rights, PeerOf(context), context.RequestAborted);
         if (admission.Principal is not { Scope.LimitsDevices: true } limited || route.Metadata.GetMetadata<KeepsToScope>() is not null)
             return admission;
 
@@ -191,6 +193,9 @@ internal sealed class RouteAccessMiddleware
             return admission;
         return Admission.Refuse(HubErrors.UnauthorizedAccess, $"{limited.Name} is limited to other devices, or this is about all devices");
     }
+
+    private static PresentedCertificate? CertificateOf(HttpContext context) =>
+        PresentedCertificate.Of(context.Connection.ClientCertificate, context.Features.Get<ISslStreamFeature>()?.SslStream);
 
     private ValueTask<Admission> Refuse(HttpContext context, string reason)
     {

@@ -106,6 +106,8 @@ public sealed class DeviceAuthenticator(TokenCheck tokens, IdentityCache identit
             return Admission.Refuse(HubErrors.Unauthorized, NotRegistered(identity));
         if (credentials.Authentication is not (IdentityAuthentication.SelfSigned or IdentityAuthentication.CertificateAuthority))
             return Admission.Refuse(HubErrors.Unauthorized, $"a certificate and no token was shown, but the identity is registered for {Named(credentials.Authentication)}");
+        if (policies.FindOperatorBy(shown.Leaf) is { } person)
+            return Admission.Refuse(HubErrors.Unauthorized, $"the certificate is that of {person.Name}, and an operator's is no device's");
         if (verdict.Fault is not null)
             return Admission.Refuse(HubErrors.Unauthorized, verdict.Fault);
         if (!credentials.Enabled)

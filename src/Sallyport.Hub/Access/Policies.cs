@@ -2,8 +2,10 @@ using System.Buffers.Binary;
 using System.Collections.Frozen;
 using System.Globalization;
 using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using System.Text.RegularExpressions;
+using Sallyport.Hub.Access.Certificates;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Registry;
 using Sallyport.Protocol.Errors;
@@ -52,6 +54,9 @@ public sealed partial class Policies : IDisposable
 
     // Replaced whole, by the one that holds _oneChange.
     private volatile FrozenDictionary<string, Remembered> _byName = FrozenDictionary<string, Remembered>.Empty;
+
+    // By SHA-256, of the operators that have one. Replaced with _byName.
+    private volatile FrozenDictionary<string, PolicyCredentials> _byCertificate = FrozenDictionary<string, PolicyCredentials>.Empty;
 
     private Policies(IMetadata metadata, IAuditTrail audit, TimeProvider time)
     {
@@ -233,10 +238,14 @@ public sealed partial class Policies : IDisposable
     internal PolicyCredentials? FindCredentials(in SharedAccessSignature token) =>
         FindCredentials(token.ReadPolicyName(stackalloc char[SharedAccessSignature.MaxPolicyNameLength]));
 
-    /// <summary>The refusal of an operator whose credential has ended; null while it has not.</summary>
-    internal Admission? RefuseEnded(PolicyCredentials policy) => policy.Expires > _time.GetUtcNow()
-        ? null
-        : Admission.Refuse(HubErrors.Unauthorized, $"the credential of {policy.Name} ended at {policy.Expires:u}");
+    /// <summary>The refusal of an operator whose credential has ended or is disabled; null while it opens something.</summary>
+    internal Admission? RefuseEnded(PolicyCredentials policy)
+    {
+        if (policy.Disabled)
+            return Admission.Refuse(HubErrors.Unauthorized, $"{policy.Name} is disabled (operator update --status)");
+
+        return policy.Expires > _time.GetUtcNow() ? null : Admission.Refuse(HubErrors.Unauthorized, $"the credential of {policy.Name} ended at {policy.Expires:u}");
+    }
 
     /// <summary>Notes that these rights were needed and held now.</summary>
     internal void Used(PolicyCredentials policy, Rights rights) => policy.Use.Used(rights, _time.GetUtcNow());
@@ -302,6 +311,8 @@ public sealed partial class Policies : IDisposable
             record => new Remembered(record, CredentialsOf(record, before.GetValueOrDefault(record.Name), uses[record.Name])),
             StringComparer.Ordinal);
         _byName = now;
+        _byCertificate = now.Values.Where(known => known.Record.CertificateThumbprint is not null)
+            .ToFrozenDictionary(known => known.Record.CertificateThumbprint!, known => known.Credentials, StringComparer.Ordinal);
         return [.. before.Values.Select(known => known.Credentials)
             .Where(known => now.GetValueOrDefault(known.Name)?.Credentials.Withdrawal != known.Withdrawal)];
     }
@@ -309,11 +320,15 @@ public sealed partial class Policies : IDisposable
     private static PolicyCredentials CredentialsOf(PolicyRecord record, Remembered? before, IEnumerable<RightUseRecord> stored)
     {
         var keeps = before is not null
-            && (before.Record.Rights, before.Record.DevicePrefixes, before.Record.ConsumerGroups, before.Record.Expires) == (record.Rights, record.DevicePrefixes, record.ConsumerGroups, record.Expires)
+            && (before.Record.Rights, before.Record.DevicePrefixes, before.Record.ConsumerGroups, before.Record.Expires, before.Record.CertificateThumbprint, before.Record.Disabled)
+                == (record.Rights, record.DevicePrefixes, record.ConsumerGroups, record.Expires, record.CertificateThumbprint, record.Disabled)
             && IsOneOf(before.Record.PrimaryKey, record) && IsOneOf(before.Record.SecondaryKey, record);
         return new PolicyCredentials(
             record.Name, (Rights)record.Rights, ScopeOf(record), record.Expires ?? DateTimeOffset.MaxValue, KeyPair.Of(record.PrimaryKey, record.SecondaryKey),
-            keeps ? before!.Credentials.Withdrawal : new CancellationTokenSource(), before?.Credentials.Use ?? new RightUse(stored));
+            keeps ? before!.Credentials.Withdrawal : new CancellationTokenSource(), before?.Credentials.Use ?? new RightUse(stored))
+        {
+            Disabled = record.Disabled,
+        };
     }
 
     private static bool IsOneOf(string key, PolicyRecord record) => key == record.PrimaryKey || key == record.SecondaryKey;
@@ -374,6 +389,9 @@ public sealed partial class Policies : IDisposable
 /// <param name="Withdrawal">Cancelled when a key is replaced, or it is changed or deleted; swapping the keys keeps it.</param>
 internal sealed record PolicyCredentials(string Name, Rights Rights, Scope Scope, DateTimeOffset Expires, KeyPair Keys, CancellationTokenSource Withdrawal, RightUse Use)
 {
+    /// <summary>It opens nothing for now.</summary>
+    public bool Disabled { get; init; }
+
     /// <summary>Why a token for Event Hubs is refused elsewhere.</summary>
     public const string OnlyReads = "the token was made for the Event Hubs endpoint (its sr has a scheme), where telemetry is read and nothing else done";
 
@@ -388,6 +406,17 @@ internal sealed record PolicyCredentials(string Name, Rights Rights, Scope Scope
     {
         Withdrawn = Withdrawal.Token,
         Scope = Scope,
+    };
+
+    /// <summary>Who an operator is who showed its certificate.</summary>
+    /// <param name="ends">When the certificate ends.</param>
+    public Principal PrincipalOf(X509Certificate2 certificate, DateTimeOffset ends) => new(
+        PrincipalKind.Operator, Name[Policies.OperatorPrefix.Length..], Rights, ends < Expires ? ends : Expires, AuthMethod.HubCertificate,
+        CertificateUse.FingerprintOf(certificate))
+    {
+        Withdrawn = Withdrawal.Token,
+        Scope = Scope,
+        Certificate = new CertificateUse(null),
     };
 
     public override string ToString() => Name;

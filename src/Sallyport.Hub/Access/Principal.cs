@@ -78,7 +78,7 @@ public interface IDeviceAuthentication
     ValueTask<Admission> AuthenticateAsync(Identity identity, string hostName, DeviceCredential credential, Peer peer, CancellationToken cancel);
 }
 
-/// <summary>Authenticates those who call REST with a policy's token. Thread-safe.</summary>
+/// <summary>Authenticates those who call REST with a policy's or an operator's token, or an operator's certificate. Thread-safe.</summary>
 public interface IServiceAuthentication
 {
     /// <summary>Decides whether the bearer of the token may do something on a resource.</summary>
@@ -87,4 +87,8 @@ public interface IServiceAuthentication
     /// <param name="resource">The path asked for, for example <c>devices/d1</c>; the token's <c>sr</c> must be a segment-wise prefix of host and path.</param>
     /// <param name="needed">All of these rights are needed.</param>
     ValueTask<Admission> AuthenticateAsync(string? authorization, string hostName, string resource, Rights needed, Peer peer, CancellationToken cancel);
+
+    /// <summary>Decides whether the operator whose certificate was shown, without a token, may do something.</summary>
+    /// <inheritdoc cref="AuthenticateAsync(string?, string, string, Rights, Peer, CancellationToken)" path="/param"/>
+    ValueTask<Admission> AuthenticateAsync(PresentedCertificate certificate, string hostName, Rights needed, Peer peer, CancellationToken cancel);
 }

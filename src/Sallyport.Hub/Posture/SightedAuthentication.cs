@@ -1,4 +1,5 @@
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Access.Certificates;
 using Sallyport.Protocol.Identities;
 
 namespace Sallyport.Hub.Posture;
@@ -28,4 +29,8 @@ public sealed class SightedServices(IServiceAuthentication inner, Sightings sigh
             sightings.Admitted(principal, device: null);
         return admission;
     }
+
+    /// <inheritdoc/>
+    public ValueTask<Admission> AuthenticateAsync(PresentedCertificate certificate, string hostName, Rights needed, Peer peer, CancellationToken cancel) =>
+        inner.AuthenticateAsync(certificate, hostName, needed, peer, cancel);
 }

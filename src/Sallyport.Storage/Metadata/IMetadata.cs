@@ -180,6 +180,12 @@ public sealed record PolicyRecord(string Name, long Rights, string PrimaryKey, s
     /// <summary>From then on it opens nothing; null for never. Operators have one.</summary>
     public DateTimeOffset? Expires { get; init; }
 
+    /// <summary>SHA-256 of an operator's client certificate, which is its credential then; 64 upper-case hex digits; null for a key.</summary>
+    public string? CertificateThumbprint { get; init; }
+
+    /// <summary>It opens nothing for now. Only of operators.</summary>
+    public bool Disabled { get; init; }
+
     public override string ToString() => Name;
 }
 

@@ -11,7 +11,7 @@ internal static class MetadataSchema
     /// <summary>"SLPT", in the header of the file: tells <c>file(1)</c> and us whose database it is.</summary>
     public const int ApplicationId = 0x534C5054;
 
-    public static readonly IReadOnlyList<string> Steps = [Initial, HubId, PhysicalZone, CertificateAuthorities, Revocations, IpFilter, Operators, ConsumerGroups];
+    public static readonly IReadOnlyList<string> Steps = [Initial, HubId, PhysicalZone, CertificateAuthorities, Revocations, IpFilter, Operators, ConsumerGroups, OperatorCertificates];
 
     private const string PhysicalZone = """
         -- Devices whose word is not taken. Bound to the id, not to the registered identity: deleting a device and making it anew
@@ -72,6 +72,12 @@ internal static class MetadataSchema
             created_time INTEGER NOT NULL
         ) STRICT, WITHOUT ROWID;
         INSERT INTO consumer_group VALUES ('$Default', unixepoch() * 10000000 + 621355968000000000);
+        """;
+
+    private const string OperatorCertificates = """
+        -- The credential of an operator is its key, or the certificate with this SHA-256. Two operators never have the same: the hub sees to it.
+        ALTER TABLE policy ADD COLUMN certificate_thumbprint TEXT;
+        ALTER TABLE policy ADD COLUMN disabled INTEGER NOT NULL DEFAULT 0 CHECK (disabled IN (0, 1));
         """;
 
     // Tells this hub's rows from another's where both write, also from those of a hub set up anew under the same name.

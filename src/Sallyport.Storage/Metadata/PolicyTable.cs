@@ -7,17 +7,17 @@ namespace Sallyport.Storage.Metadata;
 /// <summary>Shared access policies, operators and the use of their rights in SQLite. Stateless; thread-safe.</summary>
 internal sealed class PolicyTable(SecretBox secrets) : IPolicyStore
 {
-    private const string Select = "SELECT name, rights, primary_key, secondary_key, generation, created_time, device_prefixes, consumer_groups, expires FROM policy";
+    private const string Select = "SELECT name, rights, primary_key, secondary_key, generation, created_time, device_prefixes, consumer_groups, expires, certificate_thumbprint, disabled FROM policy";
 
     public PolicyRecord? Find(MetadataTransaction tx, string name) => SqliteSession.Of(tx)[Select + " WHERE name = $1"].First(Record, name);
 
     public IReadOnlyList<PolicyRecord> List(MetadataTransaction tx) => SqliteSession.Of(tx)[Select + " ORDER BY name"].All(Record);
 
     public void Put(MetadataTransaction tx, PolicyRecord record) =>
-        SqliteSession.Of(tx)["INSERT OR REPLACE INTO policy VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"].Execute(
+        SqliteSession.Of(tx)["INSERT OR REPLACE INTO policy VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"].Execute(
             record.Name, record.Rights, secrets.Seal(record.PrimaryKey, PlaceOf(record.Name, "primary_key", record.Generation)),
             secrets.Seal(record.SecondaryKey, PlaceOf(record.Name, "secondary_key", record.Generation)), record.Generation, record.CreatedTime.UtcTicks,
-            record.DevicePrefixes, record.ConsumerGroups, record.Expires?.UtcTicks);
+            record.DevicePrefixes, record.ConsumerGroups, record.Expires?.UtcTicks, record.CertificateThumbprint, record.Disabled);
 
     public bool Delete(MetadataTransaction tx, string name)
     {
@@ -54,6 +54,8 @@ internal sealed class PolicyTable(SecretBox secrets) : IPolicyStore
             DevicePrefixes = row.GetString(6),
             ConsumerGroups = row.GetString(7),
             Expires = row.TimeOrNull(8),
+            CertificateThumbprint = row.IsDBNull(9) ? null : row.GetString(9),
+            Disabled = row.GetBoolean(10),
         };
     }
 }

@@ -112,18 +112,6 @@ internal static class CertificateCommand
     private static string EtagOf(HubCall call, Option<string> etag) => call.Parsed.GetValue(etag) ?? "*";
 
     /// <summary>The file in base64, whatever is in it.</summary>
-    private static async Task<string> ReadAsync(Option<string> flag, HubCall call)
-    {
-        var path = call.Parsed.GetValue(flag)!;
-        try
-        {
-            if (new FileInfo(path).Length > MaxFileBytes)
-                throw new FailedException($"{flag.Name}: {path} has more than {MaxFileBytes} bytes, too many for a certificate or a revocation list.");
-            return Convert.ToBase64String(await File.ReadAllBytesAsync(path, call.Cancel).ConfigureAwait(false));
-        }
-        catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException or ArgumentException)
-        {
-            throw new FailedException($"{flag.Name}: {path} cannot be read ({unreadable.Message.TrimEnd('.')}).", unreadable);
-        }
-    }
+    private static async Task<string> ReadAsync(Option<string> flag, HubCall call) =>
+        Convert.ToBase64String(await Secrets.ReadBytesAsync(flag.Name, call.Parsed.GetValue(flag)!, MaxFileBytes, call.Cancel).ConfigureAwait(false));
 }

@@ -24,7 +24,7 @@ internal static class HubFailure
         HttpRequestException broken when IsUntrusted(broken) => new FailedException(
             $"What answers at {login.Address} did not prove to be that hub ({Innermost(failure)}): name its root with --ca-file, as `sallyport ca export` writes it.", failure),
         HttpRequestException { HttpRequestError: HttpRequestError.NameResolutionError } => new FailedException(
-            $"The name {login.Policy.HostName} is not known on this machine: check the HostName of the connection string.", failure),
+            $"The name {login.HostName} is not known on this machine: check the HostName of the login.", failure),
         HttpRequestException or IOException => new FailedException(
             $"No hub answers at {login.Address} ({Innermost(failure)}): start it with ./sallyport up, or check host and port.", failure),
         TimeoutException => new FailedException($"The hub at {login.Address} took too long to answer: look at its log, and try again.", failure),
@@ -47,8 +47,9 @@ internal static class HubFailure
     private static string Advice(ServiceException refused, HubLogin login) => refused.Status switch
     {
         HttpStatusCode.Unauthorized when refused.ErrorCode == "IotHubUnauthorizedAccess" =>
-            $": policy {login.Policy.SharedAccessKeyName} does not hold the right that this needs; use one that does",
-        HttpStatusCode.Unauthorized => $": check that policy {login.Policy.SharedAccessKeyName} exists and that this is its key of now",
+            $": {login.Who} does not hold the right that this needs; use one that does",
+        HttpStatusCode.Unauthorized when login.Policy is null => $": check that an operator is registered with {login.Who}, is enabled, and has not ended",
+        HttpStatusCode.Unauthorized => $": check that {login.Who} exists and that this is its key of now",
         HttpStatusCode.Forbidden => ": the hub takes no more for now; `sallyport status` and its log say why",
         HttpStatusCode.NotFound => refused.ErrorCode switch
         {

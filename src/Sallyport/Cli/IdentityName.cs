@@ -28,7 +28,7 @@ internal sealed record IdentityName(string DeviceId, string? ModuleId)
             throw new FailedException($"{this} has no keys: it is authenticated by {type ?? "nothing"}.");
 
         return identity["authentication"]?["symmetricKey"]?[$"{keyType}Key"]?.GetValue<string>()
-            ?? throw new FailedException($"Policy {call.Login.Policy.SharedAccessKeyName} may not see keys: use one that holds RegistryRead.");
+            ?? throw new FailedException($"{char.ToUpperInvariant(call.Login.Who[0])}{call.Login.Who[1..]} may not see keys: use one that holds RegistryRead.");
     }
 
     /// <exception cref="FailedException">The policy may not see keys, or an id cannot be said in a connection string.</exception>
@@ -37,7 +37,7 @@ internal sealed record IdentityName(string DeviceId, string? ModuleId)
         var hasKeys = identity["authentication"]?["type"]?.GetValue<string>() == "sas";
         var text = new ConnectionString
         {
-            HostName = call.Login.Policy.HostName,
+            HostName = call.Login.HostName,
             DeviceId = DeviceId,
             ModuleId = ModuleId,
             SharedAccessKey = hasKeys ? Key(identity, call, keyType) : null,

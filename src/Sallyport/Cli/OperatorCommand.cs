@@ -9,7 +9,7 @@ namespace Sallyport.Cli;
 internal static class OperatorCommand
 {
     private static readonly Printing Table = Printing.Table(
-        new("Name", "name"), new("Rights", "rights"), new("DevicePrefixes", "devicePrefixes"), new("ConsumerGroups", "consumerGroups"), new("ExpiresTime", "expiresTime"), new("HasEnded", "hasEnded"));
+        new("Name", "name"), new("Rights", "rights"), new("DevicePrefixes", "devicePrefixes"), new("ConsumerGroups", "consumerGroups"), new("Status", "status"), new("ExpiresTime", "expiresTime"), new("HasEnded", "hasEnded"), new("Certificate", "certificateThumbprint"));
 
     public static Command Create(HubVerbs verbs) => new("operator", "People, each with a credential of their own that ends by itself")
     {
@@ -18,6 +18,7 @@ internal static class OperatorCommand
         ShowVerb(verbs),
         CreateVerb(verbs),
         RenewVerb(verbs),
+        UpdateVerb(verbs),
         DeleteVerb(verbs),
     };
 
@@ -30,25 +31,38 @@ internal static class OperatorCommand
 
     private static Verb CreateVerb(HubVerbs verbs)
     {
-        var (name, hours, file, grant) = (Name(), ValidFor(), CredentialFile(), new GrantOptions(rightsRequired: true));
-        return verbs.Create(
-            "create", "Create an operator and write its credential to a file, for --login-file", "operator create -n alice --permissions registry-read telemetry-read --credential-file alice.login",
-            [name, .. grant.All, hours, file], Table,
-            async call =>
-            {
-                var request = grant.Read(call.Parsed);
-                request["validForSeconds"] = call.Parsed.GetValue(hours) * 3600;
-                return await WithCredentialAsync(call, file, () => call.Client.SendAsync(HttpMethod.Put, Path(call, name), request, cancel: call.Cancel)).ConfigureAwait(false);
-            });
+        var (name, hours, credential, grant) = (Name(), ValidFor(), new CredentialOptions(), new GrantOptions(rightsRequired: true));
+        return credential.Checked(verbs.Create(
+            "create", "Create an operator: with a key, in a file for --login-file, or with a client certificate that it has already",
+            "operator create -n alice --permissions registry-read telemetry-read --credential-file alice.login",
+            [name, .. grant.All, hours, .. credential.All], Table,
+            call => AskAsync(call, credential, hours, grant.Read(call.Parsed), request => call.Client.SendAsync(HttpMethod.Put, Path(call, name), request, cancel: call.Cancel))));
     }
 
     private static Verb RenewVerb(HubVerbs verbs)
     {
-        var (name, hours, file) = (Name(), ValidFor(), CredentialFile());
-        return verbs.Create(
-            "renew", "Give an operator a new credential; the one before is refused from then on", "operator renew -n alice --credential-file alice.login", [name, hours, file], Table,
-            call => WithCredentialAsync(call, file, () => call.Client.SendAsync(
-                HttpMethod.Post, Path(call, name) + "/renew", new JsonObject { ["validForSeconds"] = call.Parsed.GetValue(hours) * 3600 }, cancel: call.Cancel)));
+        var (name, hours, credential) = (Name(), ValidFor(), new CredentialOptions());
+        return credential.Checked(verbs.Create(
+            "renew", "Give an operator a new credential; the one before is refused from then on", "operator renew -n alice --credential-file alice.login", [name, hours, .. credential.All], Table,
+            call => AskAsync(call, credential, hours, [], request => call.Client.SendAsync(HttpMethod.Post, Path(call, name) + "/renew", request, cancel: call.Cancel))));
+    }
+
+    private static Verb UpdateVerb(HubVerbs verbs)
+    {
+        var (name, status) = (Name(), Flags.Choice("--status", "disabled: its credential opens nothing until it is enabled again", ["enabled", "disabled"], null));
+        status.Required = true;
+        return verbs.Create("update", "Disable an operator, or enable it again", "operator update -n alice --status disabled", [name, status], Table, async call =>
+            await call.Client.SendAsync(HttpMethod.Patch, Path(call, name), new JsonObject { ["status"] = call.Parsed.GetValue(status) }, cancel: call.Cancel).ConfigureAwait(false));
+    }
+
+    private static async Task<JsonNode?> AskAsync(HubCall call, CredentialOptions credential, Option<long?> hours, JsonObject request, Func<JsonObject, Task<JsonNode?>> ask)
+    {
+        request["validForSeconds"] = call.Parsed.GetValue(hours) * 3600;
+        if (credential.FileOf(call.Parsed) is { } file)
+            return await WithCredentialAsync(call, file, () => ask(request)).ConfigureAwait(false);
+
+        await credential.AddCertificateAsync(request, call.Parsed, call.Cancel).ConfigureAwait(false);
+        return await ask(request).ConfigureAwait(false);
     }
 
     private static Verb DeleteVerb(HubVerbs verbs)
@@ -64,9 +78,9 @@ internal static class OperatorCommand
 
     // The file is opened before anything is asked, because a credential that can be written nowhere would be lost, and left as it was
     // when nothing came of it.
-    private static async Task<JsonNode?> WithCredentialAsync(HubCall call, Option<string> file, Func<Task<JsonNode?>> ask)
+    private static async Task<JsonNode?> WithCredentialAsync(HubCall call, string file, Func<Task<JsonNode?>> ask)
     {
-        var path = System.IO.Path.GetFullPath(call.Parsed.GetValue(file)!);
+        var path = System.IO.Path.GetFullPath(file);
         var (existed, isNew) = (File.Exists(path), false);
         try
         {
@@ -75,7 +89,7 @@ internal static class OperatorCommand
             isNew = !existed;
             File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
             var answer = (await ask().ConfigureAwait(false))!.AsObject();
-            var login = new ConnectionString { HostName = call.Login.Policy.HostName, SharedAccessKeyName = (string)answer["keyName"]!, SharedAccessKey = (string)answer["key"]! };
+            var login = new ConnectionString { HostName = call.Login.HostName, SharedAccessKeyName = (string)answer["keyName"]!, SharedAccessKey = (string)answer["key"]! };
             answer.Remove("key");
             credential.SetLength(0);
             await credential.WriteAsync(Encoding.UTF8.GetBytes(login.Format() + "\n")).ConfigureAwait(false);
@@ -97,8 +111,6 @@ internal static class OperatorCommand
     private static Option<string> Name() => Flags.Required("--name", "NAME", "The operator", "-n");
 
     private static Option<long?> ValidFor() => Flags.Number("--valid-for", "HOURS", "How long the credential opens anything, 1 to 720", 1, 720, 8);
-
-    private static Option<string> CredentialFile() => Flags.Required("--credential-file", "FILE", "Where to write the credential (0600), overwriting it: a login for --login-file", "--cf");
 
     private static string Path(HubCall call, Option<string> name) => $"manage/v1/operators/{Uri.EscapeDataString(call.Parsed.GetValue(name)!)}";
 }

@@ -38,16 +38,16 @@ internal static class SasTokenCommand
     private static async Task<string> OfIdentityAsync(HubCall call, IdentityName name, string keyType, DateTimeOffset expires)
     {
         var key = name.Key(await name.GetAsync(call).ConfigureAwait(false), call, keyType);
-        var resource = $"{call.Login.Policy.HostName}/devices/{name.DeviceId}{(name.ModuleId is null ? "" : $"/modules/{name.ModuleId}")}";
+        var resource = $"{call.Login.HostName}/devices/{name.DeviceId}{(name.ModuleId is null ? "" : $"/modules/{name.ModuleId}")}";
         return SharedAccessSignature.Create(resource, key, expires);
     }
 
     private static async Task<string> OfPolicyAsync(HubCall call, string? given, string keyType, DateTimeOffset expires)
     {
-        var name = given ?? call.Login.Policy.SharedAccessKeyName!;
+        var name = given ?? call.Login.Policy?.SharedAccessKeyName ?? throw new WrongUsageException("A certificate signs no tokens: say whose with --device-id or --policy-name.");
         var policy = await call.Client.GetPolicyAsync(name, call.Cancel).ConfigureAwait(false);
         var key = policy[$"{keyType}Key"]?.GetValue<string>()
-            ?? throw new FailedException($"Policy {call.Login.Policy.SharedAccessKeyName} may not see the keys of {name}: use one that holds all of its rights.");
-        return SharedAccessSignature.Create(call.Login.Policy.HostName, key, expires, name);
+            ?? throw new FailedException($"{char.ToUpperInvariant(call.Login.Who[0])}{call.Login.Who[1..]} may not see the keys of {name}: use one that holds all of its rights.");
+        return SharedAccessSignature.Create(call.Login.HostName, key, expires, name);
     }
 }

@@ -22,6 +22,21 @@ internal static class Secrets
             : secret.Trim();
     }
 
+    /// <exception cref="FailedException">It cannot be read, or has more than <paramref name="bytesMax"/> bytes.</exception>
+    public static async Task<byte[]> ReadBytesAsync(string flag, string path, int bytesMax, CancellationToken cancel)
+    {
+        try
+        {
+            return new FileInfo(path).Length <= bytesMax
+                ? await File.ReadAllBytesAsync(path, cancel).ConfigureAwait(false)
+                : throw new FailedException($"{flag}: {path} has more than {bytesMax} bytes, too many.");
+        }
+        catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException or ArgumentException)
+        {
+            throw new FailedException($"{flag}: {path} cannot be read ({unreadable.Message.TrimEnd('.')}).", unreadable);
+        }
+    }
+
     /// <exception cref="FailedException">It cannot be read.</exception>
     public static async Task<string> ReadFileAsync(string flag, string path, CancellationToken cancel)
     {

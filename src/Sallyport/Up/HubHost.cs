@@ -165,7 +165,7 @@ internal sealed class HubHost : IAsyncDisposable
         var attestation = new NoKeyAttestation();
         var devices = new SightedDevices(
             new AttestedDevices(new DeviceAuthenticator(tokens, identities, policies, authorities, audit, attempts, time), attestation, audit, attempts), sightings);
-        var services = new SightedServices(new ServiceAuthenticator(tokens, policies, audit, attempts), sightings);
+        var services = new SightedServices(new ServiceAuthenticator(tokens, policies, authorities, audit, attempts, time), sightings);
 
         // What devices do, and what becomes of it.
         var backoff = new FailureBackoff(settings.Limits.Backoff, time);

@@ -60,15 +60,21 @@ internal sealed class CertificateDevices(TestHub hub)
 
     public Task<WireDevice> OpenAsync(string transport, string id, PresentedCertificate shown) => WireDevice.OpenAsync(hub.Endpoints, transport, id, Context(shown));
 
-    public async Task<HttpStatusCode> PostAsync(string id, PresentedCertificate shown)
+    public Task<HttpStatusCode> PostAsync(string id, PresentedCertificate shown) => SendAsync(HttpMethod.Post, $"devices/{Uri.EscapeDataString(id)}/messages/events", shown);
+
+    /// <summary>Asks for the devices there are, as an operator would.</summary>
+    public Task<HttpStatusCode> AskAsync(PresentedCertificate shown) => SendAsync(HttpMethod.Get, "devices", shown);
+
+    private async Task<HttpStatusCode> SendAsync(HttpMethod method, string path, PresentedCertificate shown)
     {
         using var handler = new SocketsHttpHandler();
         handler.SslOptions.CertificateChainPolicy = WireDevice.Trust(hub.Endpoints);
         handler.SslOptions.ClientCertificateContext = Context(shown);
         using var http = new HttpClient(handler);
-        using var response = await http.PostAsync(
-            string.Create(CultureInfo.InvariantCulture, $"https://localhost:{hub.Endpoints.HttpsPort}/devices/{Uri.EscapeDataString(id)}/messages/events?api-version=2021-04-12"),
-            new StringContent("{}"), Cancel);
+        using var request = new HttpRequestMessage(method, string.Create(CultureInfo.InvariantCulture, $"https://localhost:{hub.Endpoints.HttpsPort}/{path}?api-version=2021-04-12"));
+        if (method == HttpMethod.Post)
+            request.Content = new StringContent("{}");
+        using var response = await http.SendAsync(request, Cancel);
         return response.StatusCode;
     }
 

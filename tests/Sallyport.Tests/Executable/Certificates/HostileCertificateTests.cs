@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Net;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
@@ -50,9 +51,14 @@ public sealed class HostileCertificateTests : IAsyncLifetime
                 if (!await _devices.ComeAsync(transport, "good", new PresentedCertificate(good, [])))
                     wrong.Add($"the good device over {transport} after {one.Id}: refused");
             }
+
+            if (await _devices.AskAsync(one.Shown) is not HttpStatusCode.Unauthorized and var status)
+                wrong.Add($"{one.Id} as an operator's: {status}");
         }
 
         var refusals = await _devices.RefusalsAsync();
+        Assert.NotEmpty(refusals[""]);
+        Assert.All(refusals[""], reason => Assert.Contains("the certificate shown is no operator's", reason));
         foreach (var one in cases)
         {
             var reasons = refusals[one.Id].ToList();

@@ -1,3 +1,5 @@
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using System.Text.Json.Nodes;
 
 namespace Sallyport.Tests.Executable.Cli;
@@ -56,6 +58,94 @@ public sealed class OperatorCommandTests(CliHub hub) : IClassFixture<CliHub>
 
         Assert.Equal("of before", await File.ReadAllTextAsync(kept, TestContext.Current.CancellationToken));
         Assert.False(File.Exists(made));
+    }
+
+    [Fact]
+    public async Task Operator_WithACertificate_DoesEverythingWithIt_UntilDisabled()
+    {
+        using var directory = new TemporaryDirectory();
+        var (certificate, key, login) = (directory["carol.crt"], directory["carol.key"], directory["carol.login"]);
+        Write(certificate, key, out var thumbprint);
+        await File.WriteAllTextAsync(login, "HostName=localhost;ClientCertificate=carol.crt;ClientKey=carol.key\n", TestContext.Current.CancellationToken);
+
+        var created = await hub.JsonAsync("operator", "create", "-n", "carol", "--rights", "RegistryWrite", "access-manage", "telemetry-read", "--certificate", certificate);
+        Assert.Equal((thumbprint, "enabled", null), ((string?)created["certificateThumbprint"], (string?)created["status"], (string?)created["key"]));
+
+        string[] shown = ["--client-certificate", certificate, "--client-key", key];
+        Assert.Equal((0, ""), Ended(await hub.RunAsync(["device-identity", "create", "-d", "carols", .. shown])));
+        Assert.Contains("carols", (await hub.RunAsync("device-identity", "list", "--login-file", login)).Out);
+        Assert.Contains("certificateThumbprint", (await hub.RunAsync(["operator", "show", "-n", "carol", .. shown])).Out);
+        await hub.SendAsync("carols", "1");
+        Assert.Contains("carols", (await hub.RunAsync(["monitor-events", "--et", "0", "-d", "carols", "--message-count", "1", .. shown])).Out);
+        Assert.Equal((0, ""), Ended(await hub.RunAsync(["generate-sas-token", "-d", "carols", .. shown])));
+        Assert.Contains("A certificate signs no tokens", (await hub.RunAsync(["generate-sas-token", .. shown])).Error);
+        Assert.Contains($"certificate {certificate} does not hold the right that this needs", (await hub.RunAsync(["connection", "list", .. shown])).Error);
+
+        // Elsewhere, without the hub's data directory.
+        var remote = await CliResult.OfAsync(
+            ["device-identity", "show", "-d", "carols", "--hub", "localhost", "--https-port", hub.Hub.Endpoints.HttpsPort.ToString(System.Globalization.CultureInfo.InvariantCulture), "--ca-file", hub.Hub.Endpoints.CaFile!, .. shown]);
+        Assert.Equal((0, ""), Ended(remote));
+
+        await hub.JsonAsync("operator", "update", "-n", "carol", "--status", "disabled");
+        var refused = await hub.RunAsync(["device-identity", "list", .. shown]);
+        Assert.Equal(1, refused.Exit);
+        Assert.Contains($"(IotHubUnauthorized): check that an operator is registered with certificate {certificate}, is enabled, and has not ended.", refused.Error);
+        await hub.JsonAsync("operator", "update", "-n", "carol", "--status", "enabled");
+        Assert.Equal((0, ""), Ended(await hub.RunAsync(["device-identity", "list", .. shown])));
+
+        static (int, string) Ended(CliResult result) => (result.Exit, result.Error);
+    }
+
+    [Fact]
+    public async Task Operator_ByThumbprint_AsOpenSslPrintsIt_AndTheCertificateOfAnother_IsRefused()
+    {
+        using var directory = new TemporaryDirectory();
+        Write(directory["c.crt"], directory["c.key"], out var thumbprint);
+        var printed = "sha256 Fingerprint=" + string.Join(':', thumbprint.Chunk(2).Select(pair => new string(pair)));
+
+        var created = await hub.JsonAsync("operator", "create", "-n", "dave", "--rights", "registry-read", "--thumbprint", printed, "--valid-for", "1");
+
+        Assert.Equal(thumbprint, (string?)created["certificateThumbprint"]);
+        Assert.Equal(0, (await hub.RunAsync("device-identity", "list", "--client-certificate", directory["c.crt"], "--client-key", directory["c.key"])).Exit);
+        Assert.Contains("(Conflict)", (await hub.RunAsync("operator", "create", "-n", "erin", "--rights", "registry-read", "--certificate", directory["c.crt"])).Error);
+    }
+
+    [Fact]
+    public async Task ClientKey_OpenToOthersOrUnusable_IsNotUsed()
+    {
+        using var directory = new TemporaryDirectory();
+        var (certificate, key) = (directory["c.crt"], directory["c.key"]);
+        Write(certificate, key, out _);
+        File.SetUnixFileMode(key, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.GroupRead);
+
+        Assert.Contains($"The key {key} is open to other users of this machine", (await hub.RunAsync("device-identity", "list", "--client-certificate", certificate, "--client-key", key)).Error);
+        File.SetUnixFileMode(key, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+        Assert.Contains("cannot be used", (await hub.RunAsync("device-identity", "list", "--client-certificate", key, "--client-key", key)).Error);
+        Assert.Contains("cannot be used", (await hub.RunAsync("device-identity", "list", "--client-certificate", directory["missing"], "--client-key", key)).Error);
+    }
+
+    [Theory]
+    [InlineData("operator create -n x --rights twin-read", "Give one of --credential-file, --certificate and --thumbprint.")]
+    [InlineData("operator renew -n x --thumbprint 00 --cf f", "Give one of --credential-file, --certificate and --thumbprint.")]
+    [InlineData("status --client-key f", "--client-key and --hub need --client-certificate.")]
+    [InlineData("status --client-certificate f --login-file f", "Give one of --login, --login-file and --client-certificate.")]
+    [InlineData("status --login HostName=localhost;ClientCertificate=f;SharedAccessKey=eA==", "a login by certificate has each of")]
+    public async Task Credential_SaidWrongly_IsWrongUsage(string call, string expected)
+    {
+        var result = await hub.RunAsync(call.Split(' '));
+
+        Assert.Equal(2, result.Exit);
+        Assert.Contains(expected, result.Error);
+    }
+
+    private static void Write(string certificate, string key, out string thumbprint)
+    {
+        using var pair = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        using var made = new CertificateRequest("CN=somebody", pair, HashAlgorithmName.SHA256).CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddDays(30));
+        File.WriteAllText(certificate, made.ExportCertificatePem());
+        File.WriteAllText(key, pair.ExportPkcs8PrivateKeyPem());
+        File.SetUnixFileMode(key, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+        thumbprint = made.GetCertHashString(HashAlgorithmName.SHA256);
     }
 
     [Fact]

@@ -9,7 +9,7 @@ public sealed class UsageTests
         "module-identity create -d d1 -m m1", "module-identity show -d d1 -m m1", "module-identity list -d d1", "module-identity update -d d1 -m m1 --am x509_ca",
         "module-identity delete -d d1 -m m1 -y", "module-identity renew-key -d d1 -m m1 --kt swap", "module-identity connection-string show -d d1 -m m1",
         "policy list", "policy show -n p", "policy create -n p --permissions twin-read", "policy renew-key -n p --rk swap", "policy delete -n p -y", "policy update -n p --permissions twin-read", "policy advise",
-        "operator list", "operator show -n a", "operator create -n a --permissions twin-read --cf f", "operator renew -n a --cf f", "operator delete -n a -y",
+        "operator list", "operator show -n a", "operator create -n a --permissions twin-read --cf f", "operator renew -n a --cf f", "operator update -n a --status disabled", "operator delete -n a -y",
         "generate-sas-token", "connection create sql -n c --connection-string - --table t", "connection show -n c", "connection list",
         "connection pause -n c", "connection resume -n c", "connection test -n c", "connection delete -n c -y",
         "consumer-group list", "consumer-group show -n g", "consumer-group create -n g", "consumer-group delete -n g -y", "device quarantine d1", "device release d1", "device list-quarantined", "security posture", "audit list", "audit export", "audit verify", "audit anchor", "limits show", "ip-filter list", "ip-filter add -n r --network ::/0 --action deny", "ip-filter delete -n r", "ip-filter move -n r --position 1",

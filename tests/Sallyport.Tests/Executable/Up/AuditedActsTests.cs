@@ -29,6 +29,11 @@ public sealed class AuditedActsTests
         ["PUT /manage/v1/policies/{name}"] = ("manage/v1/policies/new", """{"rights":"twin-read"}"""),
         ["DELETE /manage/v1/policies/{name}"] = ("manage/v1/policies/device", null),
         ["POST /manage/v1/policies/{name}/renew-key"] = ("manage/v1/policies/device/renew-key", """{"key":"primary"}"""),
+        ["PUT /manage/v1/operators/{name}"] = ("manage/v1/operators/new", """{"rights":"twin-read"}"""),
+        ["PATCH /manage/v1/operators/{name}"] = ("manage/v1/operators/o1", """{"status":"disabled"}"""),
+        ["POST /manage/v1/operators/{name}/renew"] = ("manage/v1/operators/o1/renew", "{}"),
+        ["DELETE /manage/v1/operators/{name}"] = ("manage/v1/operators/o1", null),
+        ["PATCH /manage/v1/policies/{name}"] = ("manage/v1/policies/device", """{"rights":"twin-read"}"""),
         ["PUT /manage/v1/connections/{name}"] = ("manage/v1/connections/new", """{"kind":"sql","connectionString":"Data Source=new.db"}"""),
         ["DELETE /manage/v1/connections/{name}"] = ("manage/v1/connections/c1", null),
         ["POST /manage/v1/connections/{name}/pause"] = ("manage/v1/connections/c1/pause", null),
@@ -156,6 +161,7 @@ public sealed class AuditedActsTests
         await owner.PutConnectionAsync("c1", new JsonObject { ["kind"] = "sql", ["connectionString"] = "Data Source=c1.db" });
         await owner.PauseConnectionAsync("c1");
         await owner.CreateConsumerGroupAsync("g1");
+        await owner.SendAsync(HttpMethod.Put, "manage/v1/operators/o1", new JsonObject { ["rights"] = "twin-read" });
         await owner.SendAsync(HttpMethod.Put, "manage/v1/checkpoints/$Default/reader", new JsonObject { ["positions"] = new JsonObject { ["0"] = 1 } });
     }
 

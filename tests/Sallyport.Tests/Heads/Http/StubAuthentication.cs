@@ -1,4 +1,5 @@
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Access.Certificates;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
 
@@ -24,6 +25,9 @@ internal sealed class StubAuthentication(Rights held) : IServiceAuthentication, 
             _ => Admission.Refuse(HubErrors.Unauthorized, "the secret reason of a bad token"),
         });
     }
+
+    public ValueTask<Admission> AuthenticateAsync(PresentedCertificate certificate, string hostName, Rights needed, Peer peer, CancellationToken cancel) =>
+        ValueTask.FromResult(Admission.Refuse(HubErrors.Unauthorized, "the secret reason of a bad certificate"));
 
     public ValueTask<Admission> AuthenticateAsync(Identity identity, string hostName, DeviceCredential credential, Peer peer, CancellationToken cancel)
     {

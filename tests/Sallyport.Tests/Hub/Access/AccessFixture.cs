@@ -72,7 +72,7 @@ public sealed class AccessFixture : IAsyncLifetime
     {
         Tokens = new TokenCheck(new HubNames([Host, "alias.test"]), Revoked, options, Time);
         Devices = new DeviceAuthenticator(Tokens, Identities, Policies, Authorities, Audit, Attempts, Time);
-        Services = new ServiceAuthenticator(Tokens, Policies, Audit, Attempts);
+        Services = new ServiceAuthenticator(Tokens, Policies, Authorities, Audit, Attempts, Time);
         Revocation = new TokenRevocation(Revoked, Identities, Attempts, Connected, options, Time);
     }
 
@@ -147,6 +147,9 @@ public sealed class AccessFixture : IAsyncLifetime
 
     public async Task<Admission> ConnectAsync(Identity identity, PresentedCertificate shown) =>
         await Devices.AuthenticateAsync(identity, Host, new DeviceCredential(null, shown), new Peer(null, "mqtt"), CancellationToken.None);
+
+    public async Task<Admission> ShowAsync(PresentedCertificate shown, Rights needed = Rights.RegistryRead, string host = Host) =>
+        await Services.AuthenticateAsync(shown, host, needed, new Peer(null, "https"), CancellationToken.None);
 
     private CertificateAuthorities NewAuthorities()
     {

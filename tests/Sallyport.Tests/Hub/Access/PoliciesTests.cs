@@ -23,7 +23,7 @@ public sealed class PoliciesTests : IAsyncLifetime
     public async Task Operators_BeyondTheBound_AreRefused_UntilOneIsDeleted_AndDoNotCountAsPolicies()
     {
         for (var number = 0; number < Policies.MaxOperators; number++)
-            await Policies.CreateOperatorAsync(Owner, $"o{number}", Rights.TelemetryRead, Scope.Everything, Policies.DefaultOperatorLife, CancellationToken.None);
+            await Policies.CreateOperatorAsync(Owner, $"o{number}", Rights.TelemetryRead, Scope.Everything, Policies.DefaultOperatorLife, null, CancellationToken.None);
 
         await AssertRefusedAsync(HubErrors.ArgumentInvalid, async () => await NextAsync());
         await Policies.DeleteOperatorAsync(Owner, "o7", CancellationToken.None);
@@ -31,7 +31,7 @@ public sealed class PoliciesTests : IAsyncLifetime
         Assert.Equal(5, Policies.List().Count);
 
         ValueTask<Sallyport.Storage.Metadata.PolicyRecord> NextAsync() =>
-            Policies.CreateOperatorAsync(Owner, "next", Rights.TelemetryRead, Scope.Everything, Policies.DefaultOperatorLife, CancellationToken.None);
+            Policies.CreateOperatorAsync(Owner, "next", Rights.TelemetryRead, Scope.Everything, Policies.DefaultOperatorLife, null, CancellationToken.None);
     }
 
     [Fact]

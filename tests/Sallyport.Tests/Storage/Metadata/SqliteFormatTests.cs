@@ -133,6 +133,9 @@ public sealed class SqliteFormatTests : IDisposable
                     Assert.Equal(17, metadata.Checkpoints.Find(tx, "consumer-group/DASHBOARDS", "nightly")[0]);
                 }
 
+                if (string.CompareOrdinal(Path.GetFileName(fixture), "metadata-9.sql") >= 0)
+                    Assert.Equal((string.Concat(Enumerable.Repeat("AB", 32)), true), (metadata.Policies.Find(tx, "service")!.CertificateThumbprint, metadata.Policies.Find(tx, "service")!.Disabled));
+
                 // Every hub had it before it had a row.
                 Assert.True(metadata.ConsumerGroups.Exists(tx, "$default"));
                 return true;

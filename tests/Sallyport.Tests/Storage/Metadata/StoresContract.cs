@@ -27,7 +27,7 @@ public abstract class StoresContract : MetadataContract
     [Fact]
     public async Task PolicyUse_PutListDelete_GoesWithItsPolicy()
     {
-        var service = new PolicyRecord("service", 6, "cA==", "cw==", 3, Noon) { DevicePrefixes = "plant- mill-", ConsumerGroups = "g", Expires = Noon.AddDays(1) };
+        var service = new PolicyRecord("service", 6, "cA==", "cw==", 3, Noon) { DevicePrefixes = "plant- mill-", ConsumerGroups = "g", Expires = Noon.AddDays(1), CertificateThumbprint = new string('A', 64), Disabled = true };
         await WriteAsync(tx =>
         {
             Metadata.Policies.Put(tx, service);
