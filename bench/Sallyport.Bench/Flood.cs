@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using static Sallyport.Bench.Native;
 
 namespace Sallyport.Bench;
 
@@ -39,12 +40,13 @@ internal static class Flood
             $"p99 flooded / alone {flooded.Percentile(0.99) / (double)alone.Percentile(0.99):0.00}; bad logins' CPU {badCpu:0.00} cores; server CPU caused after the first second {floodedCpu - aloneCpu:0.00} cores (goal: at most 0.20); good messages not acknowledged {generator.Unacknowledged}, not sent because the window was full {generator.Unsent}"));
 
         void Print(string name, Load load, double cpu) => output.WriteLine(string.Create(CultureInfo.InvariantCulture,
-            $"{name,-13} {load.MessagesPerSecond:0} msg/s, p50 {load.Percentile(0.5)} us, p99 {load.Percentile(0.99)} us, server CPU {cpu:0.00} cores, generator {load.GeneratorCpuSeconds / load.Seconds:0.00}"));
+            $"{name,-13} {load.MessagesPerSecond:0} msg/s, p50 {load.Percentile(0.5)} us, p99 {load.Percentile(0.99)} us, of which sent late p50 {load.Lateness(0.5)} us, p99 {load.Lateness(0.99)} us; server CPU {cpu:0.00} cores, generator {load.GeneratorCpuSeconds / load.Seconds:0.00}"));
     }
 
     /// <summary>The bad logins, in a process of their own so that their CPU is told apart. Names devices that exist, with tokens of the wrong key.</summary>
     public static void Knock(int port, string hostName, TimeSpan duration, TextWriter output)
     {
+        GiveWay();
         var packets = Enumerable.Range(0, GoodConnections)
             .Select(i => Generator.ConnectPacket(Generator.DeviceId(i), hostName, "SharedAccessSignature sr=" + Uri.EscapeDataString($"{hostName}/devices/{Generator.DeviceId(i)}")
                 + "&sig=" + Uri.EscapeDataString(Convert.ToBase64String(new byte[32])) + $"&se={DateTimeOffset.UtcNow.AddHours(1).ToUnixTimeSeconds()}"))

@@ -9,11 +9,17 @@ namespace Sallyport.Bench;
 /// <summary>What one run of the generator saw.</summary>
 /// <param name="Messages">Acknowledged in the measuring window.</param>
 /// <param name="LatenciesMicroseconds">Sorted; from the intended send time in open loop, from the write in closed loop.</param>
-internal sealed record Load(long Messages, double Seconds, int[] LatenciesMicroseconds, double GeneratorCpuSeconds)
+/// <param name="LatenessMicroseconds">Sorted; of what was acknowledged in open loop, how much of its latency had passed before it was sent: the generator's own part.</param>
+/// <param name="GeneratorCpuSeconds">Of the thread that sends.</param>
+internal sealed record Load(long Messages, double Seconds, int[] LatenciesMicroseconds, int[] LatenessMicroseconds, double GeneratorCpuSeconds)
 {
     public double MessagesPerSecond => Messages / Seconds;
 
-    public int Percentile(double p) => LatenciesMicroseconds.Length == 0 ? 0 : LatenciesMicroseconds[(int)Math.Min(LatenciesMicroseconds.Length - 1, p * LatenciesMicroseconds.Length)];
+    public int Percentile(double p) => Percentile(LatenciesMicroseconds, p);
+
+    public int Lateness(double p) => Percentile(LatenessMicroseconds, p);
+
+    private static int Percentile(int[] sorted, double p) => sorted.Length == 0 ? 0 : sorted[(int)Math.Min(sorted.Length - 1, p * sorted.Length)];
 }
 
 /// <summary>
@@ -29,6 +35,7 @@ internal sealed unsafe class Generator : IDisposable
     private readonly byte* _buffer = (byte*)NativeMemory.Alloc(65536);
     private readonly byte[] _out = new byte[65536];
     private readonly int[] _latencies = new int[20_000_000];
+    private readonly int[] _lateness = new int[20_000_000];
     private int _measured;
     private long _acknowledged;
     private bool _measuring;
@@ -106,16 +113,20 @@ internal sealed unsafe class Generator : IDisposable
     private Load Measure(Action run)
     {
         (_measured, _acknowledged, _measuring) = (0, 0, true);
-        using var self = Process.GetCurrentProcess();
-        var cpu = self.TotalProcessorTime;
+        var cpu = ThreadCpuSeconds();
         var clock = Stopwatch.StartNew();
         run();
         var seconds = clock.Elapsed.TotalSeconds;
         _measuring = false;
-        self.Refresh();
-        var latencies = _latencies.AsSpan(0, _measured).ToArray();
-        Array.Sort(latencies);
-        return new Load(_acknowledged, seconds, latencies, (self.TotalProcessorTime - cpu).TotalSeconds);
+        cpu = ThreadCpuSeconds() - cpu;
+        return new Load(_acknowledged, seconds, Sorted(_latencies), Sorted(_lateness), cpu);
+
+        int[] Sorted(int[] values)
+        {
+            var taken = values.AsSpan(0, _measured).ToArray();
+            Array.Sort(taken);
+            return taken;
+        }
     }
 
     private void Paced(int perSecond, TimeSpan duration, CancellationToken enough)
@@ -202,14 +213,19 @@ internal sealed unsafe class Generator : IDisposable
 
             _acknowledged++;
             if (_measured < _latencies.Length)
-                _latencies[_measured++] = (int)((now - device.SentAt[id % device.Window]) * 1_000_000 / Stopwatch.Frequency);
+            {
+                _latencies[_measured] = (int)((now - device.DueAt[id % device.Window]) * 1_000_000 / Stopwatch.Frequency);
+                _lateness[_measured] = device.LateMicroseconds[id % device.Window];
+                _measured++;
+            }
         }
 
         return freed;
     }
 
-    private void Send(Device device, int count, long sentAt)
+    private void Send(Device device, int count, long dueAt)
     {
+        var late = (int)((Stopwatch.GetTimestamp() - dueAt) * 1_000_000 / Stopwatch.Frequency);
         var length = 0;
         for (var i = 0; i < count; i++)
         {
@@ -221,7 +237,7 @@ internal sealed unsafe class Generator : IDisposable
 
             // Ids run from the window's size on, so that id % window is a slot of its own for each message in flight.
             var id = (ushort)(device.Window + (device.Next++ % (60000 / device.Window * device.Window)));
-            device.SentAt[id % device.Window] = sentAt;
+            (device.DueAt[id % device.Window], device.LateMicroseconds[id % device.Window]) = (dueAt, late);
             BinaryPrimitives.WriteUInt16BigEndian(device.Packet.AsSpan(device.Packet.Length - device.PayloadBytes - 2), id);
             device.Packet.CopyTo(_out.AsSpan(length));
             length += device.Packet.Length;
@@ -272,7 +288,8 @@ internal sealed unsafe class Generator : IDisposable
         public readonly byte[] Packet = publish.Packet;
         public readonly int PayloadBytes = publish.PayloadBytes;
         public readonly int Window = window;
-        public readonly long[] SentAt = new long[window];
+        public readonly long[] DueAt = new long[window];
+        public readonly int[] LateMicroseconds = new int[window];
         public readonly byte[] Partial = new byte[4];
         public int PartialLength;
         public int InFlight;

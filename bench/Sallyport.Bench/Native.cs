@@ -18,6 +18,8 @@ internal static unsafe partial class Native
     [LibraryImport("libc", SetLastError = true)] public static partial nint read(int descriptor, void* buffer, nint length);
     [LibraryImport("libc", SetLastError = true)] public static partial nint write(int descriptor, void* buffer, nint length);
     [LibraryImport("libc", SetLastError = true)] public static partial int close(int descriptor);
+    [LibraryImport("libc", SetLastError = true)] private static partial int clock_gettime(int clock, long* time);
+    [LibraryImport("libc", SetLastError = true)] private static partial int setpriority(int which, int who, int nice);
     [LibraryImport("libc", SetLastError = true)] private static partial int socket(int domain, int type, int protocol);
     [LibraryImport("libc", SetLastError = true)] private static partial int bind(int descriptor, byte* address, int length);
     [LibraryImport("libc", SetLastError = true)] private static partial int listen(int descriptor, int backlog);
@@ -109,6 +111,17 @@ internal static unsafe partial class Native
         Check(timerfd_settime(descriptor, 0, time, null), "timerfd_settime");
         return descriptor;
     }
+
+    /// <summary>User and system time of the calling thread, in seconds.</summary>
+    public static double ThreadCpuSeconds()
+    {
+        var time = stackalloc long[2];
+        Check(clock_gettime(3 /* CLOCK_THREAD_CPUTIME_ID */, time), "clock_gettime");
+        return time[0] + (time[1] / 1e9);
+    }
+
+    /// <summary>The calling thread gives way to all others (nice 19).</summary>
+    public static void GiveWay() => Check(setpriority(0, 0, 19), "setpriority");
 
     public static void NonBlocking(int descriptor) => fcntl(descriptor, 4 /* F_SETFL */, 0x800 /* O_NONBLOCK */);
 

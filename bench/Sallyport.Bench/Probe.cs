@@ -154,8 +154,8 @@ internal sealed unsafe class Probe : IDisposable
                         case var index:
                             if (_connections[(int)index] is { } connection && !Serve(connection))
                             {
-                                connection.Socket.Dispose();
                                 _connections[(int)index] = null;
+                                Drop(connection);
                             }
 
                             break;
@@ -174,6 +174,14 @@ internal sealed unsafe class Probe : IDisposable
                 Volatile.Write(ref worker._connections[index], connection);
                 Watch(worker.Epoll, descriptor, EPOLLIN, index);
             }
+        }
+
+        private void Drop(Connection connection)
+        {
+            // What it still waits for must not be written to it: its TLS is freed.
+            if (connection.Listed)
+                _awaiting.Remove(connection);
+            connection.Socket.Dispose();
         }
 
         private bool Serve(Connection connection)

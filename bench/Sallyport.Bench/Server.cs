@@ -98,6 +98,14 @@ internal sealed class Server : IDisposable
         }
     }
 
+    /// <summary>How long the hub's garbage collector has stopped all of its threads, in all.</summary>
+    public async Task<double> GcPauseSeconds()
+    {
+        var metrics = await Rest!.GetStringAsync("metrics");
+        var line = metrics.Split('\n').First(line => line.StartsWith("dotnet_gc_pause_time", StringComparison.Ordinal));
+        return double.Parse(line.Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture);
+    }
+
     public void Dispose()
     {
         Rest?.Dispose();
