@@ -60,6 +60,9 @@ public sealed class GuardedListeners(Func<EndPoint, Socket> take, Func<IPAddress
         {
             while (true)
             {
+                // Behind what waits in the thread pool already: the backlog of a fleet that comes back would stand there, all of it, before the
+                // work of those that are connected (they waited 0.3 s and more for it).
+                await Task.Yield();
                 try
                 {
                     var accepted = await socket.AcceptAsync(cancellationToken).ConfigureAwait(false);

@@ -18,7 +18,7 @@ public static class PreAuthenticationConnections
     /// <c>sallyport.limits.refused</c> and noted in the audit trail.
     /// </summary>
     /// <remarks>
-    /// The deadline begins anew for who had to wait for its handshake's turn (<see cref="HandshakeGate"/>). The wait itself has no end of its
+    /// The deadline begins anew for who had to wait for its handshake's turn (<see cref="HandshakeThreads"/>). The wait itself has no end of its
     /// own: it costs a place, a socket and 4 KB.
     /// </remarks>
     public static IConnectionBuilder UsePreAuthenticationLimits(
@@ -35,7 +35,7 @@ public static class PreAuthenticationConnections
             connection.Features.Set(lease);
             var transport = connection.Transport;
             var deadline = limits.Options.HandshakeDeadline;
-            var place = new HandshakePlace(limits.Handshakes);
+            var handshakes = limits.Handshakes;
             var timer = time.CreateTimer(_ =>
             {
                 if (lease.IsOverdue())
@@ -47,31 +47,29 @@ public static class PreAuthenticationConnections
                 if (!await HasSpokenAsync(transport.Input).ConfigureAwait(false))
                     return;
 
-                var turn = place.TakeAsync();
-                if (!turn.IsCompleted)
-                {
+                var hasToWait = handshakes.AreBusy;
+                if (hasToWait)
                     timer.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
-                    await turn.ConfigureAwait(false);
+                await handshakes.Turn();
+                if (hasToWait)
                     timer.Change(deadline, Timeout.InfiniteTimeSpan);
-                }
 
                 if (connection.ConnectionClosed.IsCancellationRequested)
                     return;
 
                 connection.Transport = new CountedTransport(
-                    new CountedReader(transport.Input, lease, place, () =>
+                    new CountedReader(transport.Input, lease, handshakes, () =>
                     {
                         lease.End(); // So that the deadline does not cut it off again.
                         CutOff(connection, audit, HubErrors.Throttled, "too many bytes before authentication");
                     }),
-                    new WatchedWriter(transport.Output, place));
+                    transport.Output);
                 await next(connection).ConfigureAwait(false);
             }
             finally
             {
                 connection.Transport = transport;
                 await timer.DisposeAsync().ConfigureAwait(false);
-                place.GiveBack();
                 lease.End();
             }
         });
@@ -105,8 +103,11 @@ public static class PreAuthenticationConnections
         public PipeWriter Output { get; } = output;
     }
 
-    /// <summary>Counts what is taken from the socket while the peer is unknown; afterwards reads cost one look at the lease.</summary>
-    private sealed class CountedReader(PipeReader inner, PreAuthenticationLease lease, HandshakePlace place, Action cutOff) : PipeReader
+    /// <summary>
+    /// Counts what is taken from the socket while the peer is unknown, and hands it over on the handshakes' threads; afterwards reads cost one
+    /// look at the lease.
+    /// </summary>
+    private sealed class CountedReader(PipeReader inner, PreAuthenticationLease lease, HandshakeThreads handshakes, Action cutOff) : PipeReader
     {
         // Of a read that began while bytes counted.
         private ReadOnlySequence<byte> _buffer;
@@ -144,75 +145,11 @@ public static class PreAuthenticationConnections
 
         private async ValueTask<ReadResult> KeepAsync(ValueTask<ReadResult> reading)
         {
-            // Half a ClientHello: nothing is computed until the rest of it comes.
-            if (!reading.IsCompleted)
-                place.GiveBack();
             var read = await reading.ConfigureAwait(false);
-            await place.TakeAsync().ConfigureAwait(false);
+            if (!handshakes.IsCurrent)
+                await handshakes.Turn(again: true);
             _buffer = read.Buffer;
             return read;
         }
-    }
-
-    /// <summary>A connection's place in the gate: held while the server computes, until its first flight is out.</summary>
-    private sealed class HandshakePlace(HandshakeGate gate)
-    {
-        private int _isHeld;
-        private volatile bool _hadTurn;
-        private volatile bool _isComputed;
-
-        public async ValueTask TakeAsync()
-        {
-            if (_isComputed || Volatile.Read(ref _isHeld) == 1)
-                return;
-
-            await gate.EnterAsync(again: _hadTurn).ConfigureAwait(false);
-            _hadTurn = true;
-            Volatile.Write(ref _isHeld, 1);
-        }
-
-        public void GiveBack()
-        {
-            if (Volatile.Read(ref _isHeld) == 1 && Interlocked.Exchange(ref _isHeld, 0) == 1)
-                gate.Leave();
-        }
-
-        public void Computed()
-        {
-            _isComputed = true;
-            GiveBack();
-        }
-    }
-
-    /// <summary>The first flight of the server leaves when key exchange and signature are computed: the processor is free for the next handshake.</summary>
-    private sealed class WatchedWriter(PipeWriter inner, HandshakePlace place) : PipeWriter
-    {
-        public override bool CanGetUnflushedBytes => inner.CanGetUnflushedBytes;
-
-        public override long UnflushedBytes => inner.UnflushedBytes;
-
-        public override Memory<byte> GetMemory(int sizeHint = 0) => inner.GetMemory(sizeHint);
-
-        public override Span<byte> GetSpan(int sizeHint = 0) => inner.GetSpan(sizeHint);
-
-        public override void Advance(int bytes) => inner.Advance(bytes);
-
-        public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default)
-        {
-            place.Computed();
-            return inner.FlushAsync(cancellationToken);
-        }
-
-        public override ValueTask<FlushResult> WriteAsync(ReadOnlyMemory<byte> source, CancellationToken cancellationToken = default)
-        {
-            place.Computed();
-            return inner.WriteAsync(source, cancellationToken);
-        }
-
-        public override void CancelPendingFlush() => inner.CancelPendingFlush();
-
-        public override void Complete(Exception? exception = null) => inner.Complete(exception);
-
-        public override ValueTask CompleteAsync(Exception? exception = null) => inner.CompleteAsync(exception);
     }
 }

@@ -31,7 +31,7 @@ internal sealed class LimitRoutes(Quotas quotas, FailureBackoff backoff, PreAuth
         return context.WriteJsonAsync(
             new LimitsJson(
                 QuotaJson.Of(quotas.Describe()),
-                new AdmissionJson(unauthenticated, bytes, limits.Handshakes.Waiting, limits.Handshakes.Places),
+                new AdmissionJson(unauthenticated, bytes, limits.Handshakes.Waiting, limits.Handshakes.Threads),
                 [.. backoff.Describe().Select(FailingAddressJson.Of)]),
             HttpJson.Wire.LimitsJson);
     }

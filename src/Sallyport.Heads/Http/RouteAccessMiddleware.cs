@@ -132,6 +132,7 @@ internal sealed class RouteAccessMiddleware
             }
 
             context.Features.Get<PreAuthenticationLease>()?.Dispose();
+            await HandshakeThreads.Leave();
             context.Features.Set(admission);
             if (required.AsDevice)
                 _attempts.Note(Attempt.Of(context.RouteIdentity(), PeerOf(context), admission));

@@ -2,6 +2,7 @@ using System.Text;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
+using Sallyport.Hub.Limits;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
 using Sallyport.Protocol.Mqtt;
@@ -58,6 +59,7 @@ internal sealed partial class MqttConnection
         _longestSilence = LongestSilence(connect.KeepAliveSeconds);
         StayQuietUntil();
         _lease.Dispose();
+        await HandshakeThreads.Leave();
         _session.Accept(identity, stored, _replies);
         Post();
         MqttMeter.Answered(MqttConnectCode.Accepted);

@@ -15,7 +15,7 @@ public sealed record ConnectionLimitsOptions
     /// <summary>Unauthenticated connections at a time from one address (IPv6: one /64 network). Default 12,288: a fleet behind one NAT reconnects at once, and one address never takes every place.</summary>
     public int MaxConnectionsPerAddress { get; init; } = 12_288;
 
-    /// <summary>TLS handshakes that are computed at a time; others wait in the order in which they came. Default 0: half of the processors, at least one.</summary>
+    /// <summary>Threads on which TLS handshakes are computed, one at a time each; others wait in the order in which they came. Default 0: half of the processors, at least one.</summary>
     public int MaxHandshakes { get; init; }
 
     /// <summary>Bytes read from one connection, TLS included, before it is authenticated. Default 64 KiB: a handshake is 5 KB, the largest CONNECT 16 KiB, a request's headers 16 KiB.</summary>

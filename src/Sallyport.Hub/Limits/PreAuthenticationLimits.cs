@@ -8,7 +8,7 @@ namespace Sallyport.Hub.Limits;
 /// it reads, disposes the lease when the peer is authenticated, and ends it when the connection is gone. Thread-safe.
 /// </summary>
 /// <param name="backoff">Told of who is let in from where and who is not; null: nobody backs off.</param>
-public sealed class PreAuthenticationLimits(ConnectionLimitsOptions options, FailureBackoff? backoff = null)
+public sealed class PreAuthenticationLimits(ConnectionLimitsOptions options, FailureBackoff? backoff = null) : IDisposable
 {
     private readonly Lock _gate = new();
     private readonly Dictionary<IPAddress, Usage> _byAddress = [];
@@ -16,8 +16,8 @@ public sealed class PreAuthenticationLimits(ConnectionLimitsOptions options, Fai
 
     public ConnectionLimitsOptions Options { get; } = options;
 
-    /// <summary>Where those that have spoken wait for their handshake.</summary>
-    public HandshakeGate Handshakes { get; } = new(options.MaxHandshakes == 0 ? HandshakeGate.DefaultPlaces : options.MaxHandshakes);
+    /// <summary>Where the handshakes of those that have spoken are computed.</summary>
+    public HandshakeThreads Handshakes { get; } = new(options.MaxHandshakes == 0 ? HandshakeThreads.DefaultThreads : options.MaxHandshakes);
 
     /// <summary>Unauthenticated connections now, and the bytes they hold.</summary>
     public (int Connections, long Bytes) Current
@@ -50,6 +50,9 @@ public sealed class PreAuthenticationLimits(ConnectionLimitsOptions options, Fai
             return new PreAuthenticationLease(this, source);
         }
     }
+
+    /// <summary>Ends the threads.</summary>
+    public void Dispose() => Handshakes.Dispose();
 
     internal bool TryTake(PreAuthenticationLease lease, int bytes)
     {

@@ -170,7 +170,7 @@ internal sealed class HubHost : IAsyncDisposable
         // What devices do, and what becomes of it.
         var backoff = new FailureBackoff(settings.Limits.Backoff, time);
         backoff.BackedOff += address => audit.Note(BackedOff(address));
-        var limits = new PreAuthenticationLimits(settings.Limits.Connections, backoff);
+        var limits = parts.Add(new PreAuthenticationLimits(settings.Limits.Connections, backoff));
         var filter = parts.Add(new IpFilter(metadata, audit));
         var quotas = new Quotas(settings.Limits.Quotas, time);
         var line = new QuarantineLine();

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
@@ -36,6 +37,7 @@ public sealed class PreAuthenticationConnectionsTests : IAsyncLifetime
         MaxBytes = 12_000,
     });
 
+    private readonly ConcurrentQueue<bool> _wereOnHandshakeThreads = new();
     private WebApplication _server = null!;
     private int _port;
 
@@ -58,6 +60,7 @@ public sealed class PreAuthenticationConnectionsTests : IAsyncLifetime
     public async ValueTask DisposeAsync()
     {
         await _server.DisposeAsync();
+        _limits.Dispose();
         _certificates.Dispose();
     }
 
@@ -86,7 +89,43 @@ public sealed class PreAuthenticationConnectionsTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Handshake_HalfSent_HoldsNoPlaceInTheGate()
+    public async Task Strangers_WhenTheHandshakesHaveNoTime_Wait_AndWhoIsLetInDoesNot()
+    {
+        await using var other = await AuthenticatedAsync();
+        using var busy = new ManualResetEventSlim();
+        var occupation = OccupyAsync();
+        using var tcp = await AcceptedAsync();
+        var stranger = HandshakeAsync(tcp);
+        while (_limits.Handshakes.Waiting == 0)
+            await Task.Yield();
+
+        for (var i = 0; i < 3; i++)
+            await ExpectEchoAsync(other);
+        Assert.False(stranger.IsCompleted);
+
+        busy.Set();
+        await occupation;
+        await using var known = await stranger;
+        await ExpectEchoAsync(known);
+
+        async Task OccupyAsync()
+        {
+            await _limits.Handshakes.Turn();
+            busy.Wait(Cancel);
+        }
+    }
+
+    [Fact]
+    public async Task Stranger_IsHeardOnTheHandshakesThreads_AndOnThePoolOnceItIsLetIn()
+    {
+        await using var device = await AuthenticatedAsync();
+        await ExpectEchoAsync(device);
+        await ExpectEchoAsync(device);
+        Assert.Equal([true, false, false], _wereOnHandshakeThreads);
+    }
+
+    [Fact]
+    public async Task Handshake_HalfSent_HoldsNoThread()
     {
         using var slow = await AcceptedAsync();
         await slow.GetStream().WriteAsync((byte[])[.. BeginOfARecord, 0x01, 0x00], Cancel);
@@ -189,11 +228,13 @@ public sealed class PreAuthenticationConnectionsTests : IAsyncLifetime
         Assert.Equal((0, 0L), _limits.Current);
     }
 
-    private static async Task EchoAsync(ConnectionContext connection)
+    private async Task EchoAsync(ConnectionContext connection)
     {
         while (await connection.Transport.Input.ReadAsync(connection.ConnectionClosed) is { IsCompleted: false } read)
         {
+            _wereOnHandshakeThreads.Enqueue(_limits.Handshakes.IsCurrent);
             connection.Features.Get<PreAuthenticationLease>()!.Dispose();
+            await HandshakeThreads.Leave();
             foreach (var part in read.Buffer)
                 await connection.Transport.Output.WriteAsync(part);
             connection.Transport.Input.AdvanceTo(read.Buffer.End);

@@ -129,6 +129,7 @@ internal sealed class MqttTestHub : IAsyncDisposable
         await Task.WhenAll(_clients.Select(c => c.Served)).WaitAsync(MqttTestClient.Patience);
         _clients.ForEach(c => c.Dispose());
         Head.Dispose();
+        Limits.Dispose();
         await Log.DisposeAsync();
         await _metadata.DisposeAsync();
         _sqlite.Dispose();

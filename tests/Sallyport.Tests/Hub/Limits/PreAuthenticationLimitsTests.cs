@@ -21,7 +21,7 @@ public sealed class PreAuthenticationLimitsTests
     [Fact]
     public void TryEnter_AtTheBounds_IsRefusedUntilSomebodyLeaves()
     {
-        var limits = new PreAuthenticationLimits(Small);
+        using var limits = new PreAuthenticationLimits(Small);
         var first = limits.TryEnter(A)!;
         Assert.NotNull(limits.TryEnter(A));
         Assert.Null(limits.TryEnter(A));
@@ -39,7 +39,7 @@ public sealed class PreAuthenticationLimitsTests
     public void End_OfWhoFailed_CountsAgainstItsAddress_AndOfNobodyElse()
     {
         var backoff = new FailureBackoff(new BackoffOptions(), new FakeTimeProvider());
-        var limits = new PreAuthenticationLimits(Small with { MaxConnectionsPerAddress = 2 }, backoff);
+        using var limits = new PreAuthenticationLimits(Small with { MaxConnectionsPerAddress = 2 }, backoff);
 
         var silent = limits.TryEnter(B)!;
         silent.End();
@@ -71,7 +71,7 @@ public sealed class PreAuthenticationLimitsTests
     [Fact]
     public void TryTake_AtTheBounds_IsRefused()
     {
-        var limits = new PreAuthenticationLimits(Small);
+        using var limits = new PreAuthenticationLimits(Small);
         var (a1, a2, b) = (limits.TryEnter(A)!, limits.TryEnter(A)!, limits.TryEnter(B)!);
 
         Assert.True(a1.TryTake(5000));
@@ -86,7 +86,7 @@ public sealed class PreAuthenticationLimitsTests
     [Fact]
     public void Dispose_GivesThePlaceAndTheBytesBack_AndFreesWhatFollows()
     {
-        var limits = new PreAuthenticationLimits(Small);
+        using var limits = new PreAuthenticationLimits(Small);
         var lease = limits.TryEnter(A)!;
         Assert.True(lease.TryTake(5000));
 
@@ -103,7 +103,7 @@ public sealed class PreAuthenticationLimitsTests
     [InlineData("2001:db8:1:1::1", "2001:db8:1:2::1", false)]
     public void TryEnter_AddressesOfOneHost_AreOne(string first, string second, bool isOne)
     {
-        var limits = new PreAuthenticationLimits(Small with { MaxConnectionsPerAddress = 1 });
+        using var limits = new PreAuthenticationLimits(Small with { MaxConnectionsPerAddress = 1 });
 
         Assert.NotNull(limits.TryEnter(IPAddress.Parse(first)));
         Assert.Equal(isOne, limits.TryEnter(IPAddress.Parse(second)) is null);
@@ -112,7 +112,7 @@ public sealed class PreAuthenticationLimitsTests
     [Fact]
     public async Task Leases_FromManyThreads_AddUpToNothing()
     {
-        var limits = new PreAuthenticationLimits(new ConnectionLimitsOptions { MaxConnections = 50, MaxConnectionsPerAddress = 30 });
+        using var limits = new PreAuthenticationLimits(new ConnectionLimitsOptions { MaxConnections = 50, MaxConnectionsPerAddress = 30 });
         await Task.WhenAll(Enumerable.Range(0, 4).Select(thread => Task.Run(() =>
         {
             var random = new Random(thread);
