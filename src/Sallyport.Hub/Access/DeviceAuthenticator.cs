@@ -56,7 +56,7 @@ public sealed class DeviceAuthenticator(TokenCheck tokens, IdentityCache identit
         var credentials = identities.Find(identity);
         var keys = credentials is { Authentication: IdentityAuthentication.Sas } ? credentials.Keys : null;
         var unknown = credentials is null ? NotRegistered(identity) : $"a token was shown, but the identity is registered for {Named(credentials.Authentication)}";
-        if (tokens.Verify(token, keys, unknown, PathOf(identity)) is { } refusal)
+        if (tokens.Verify(token, keys, unknown, DevicePath.Of(identity)) is { } refusal)
             return refusal;
         if (tokens.VerifyReset(token, identity, credentials!.GenerationId) is { } reset)
             return reset;
@@ -70,7 +70,7 @@ public sealed class DeviceAuthenticator(TokenCheck tokens, IdentityCache identit
     private Admission AuthenticateByPolicy(Identity identity, in SharedAccessSignature token)
     {
         var policy = policies.FindCredentials(token);
-        if (tokens.Verify(token, policy?.Keys, "there is no such policy", PathOf(identity)) is { } refusal)
+        if (tokens.Verify(token, policy?.Keys, "there is no such policy", DevicePath.Of(identity)) is { } refusal)
             return refusal;
         if (policies.RefuseEnded(policy!) is { } ended)
             return ended;
@@ -119,9 +119,6 @@ public sealed class DeviceAuthenticator(TokenCheck tokens, IdentityCache identit
 
     private static Admission Admit(Principal principal, IdentityCredentials credentials) =>
         new(principal, null, "") { GenerationId = credentials.GenerationId };
-
-    private static string PathOf(Identity identity) =>
-        identity.IsModule ? $"devices/{identity.DeviceId}/modules/{identity.ModuleId}" : $"devices/{identity.DeviceId}";
 
     private static string NotRegistered(Identity identity) =>
         identity.IsModule ? "there is no such module, or no such device" : "there is no such device";

@@ -7,6 +7,7 @@ namespace Sallyport.Hub.Access;
 public sealed class HubNames
 {
     private readonly HashSet<string> _names;
+    private readonly HashSet<string> _labels;
 
     /// <param name="names">Without port; the first one goes into connection strings.</param>
     /// <exception cref="ArgumentException">There is none.</exception>
@@ -17,6 +18,7 @@ public sealed class HubNames
 
         Primary = names[0];
         _names = new HashSet<string>(names, StringComparer.OrdinalIgnoreCase);
+        _labels = new HashSet<string>(names.Select(name => name.Split('.', 2)[0]), StringComparer.OrdinalIgnoreCase);
     }
 
     /// <summary>The name in the connection strings that the hub hands out.</summary>
@@ -24,6 +26,9 @@ public sealed class HubNames
 
     /// <summary>The first label of <see cref="Primary"/>: what Azure calls the name of the hub, for example in <c>iothubowner@sas.root.{host}</c>.</summary>
     public string HubName => Primary.Split('.', 2)[0];
+
+    /// <summary>Whether it is the first label of one of the names: what SASL user names call the hub.</summary>
+    public bool HasLabel(ReadOnlySpan<char> label) => _labels.GetAlternateLookup<ReadOnlySpan<char>>().Contains(label);
 
     public bool Contains(ReadOnlySpan<char> host) => _names.GetAlternateLookup<ReadOnlySpan<char>>().Contains(host);
 }

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Buffers.Text;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
+using System.Text;
 using Sallyport.Protocol.Sas;
 
 namespace Sallyport.Hub.Access;
@@ -39,6 +40,9 @@ internal sealed class KeyPair
     /// <summary>A new random key of 32 bytes, in base64.</summary>
     public static string NewKey() => Convert.ToBase64String(RandomNumberGenerator.GetBytes(32));
 
+    /// <summary>Tells keys apart and cannot be used as one: 64 hex digits.</summary>
+    public static string DigestOf(string key) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(key)));
+
     /// <summary>Whether the text is the canonical base64 of 16 to 64 bytes: two texts must never be one key.</summary>
     public static bool IsKey(string base64)
     {
@@ -64,6 +68,21 @@ internal sealed class KeyPair
         CryptographicOperations.ZeroMemory(primary);
         CryptographicOperations.ZeroMemory(secondary);
         return isSigned;
+    }
+
+    /// <summary>Whether the text is one of the two keys, as it stands in a connection string. Compares in constant time.</summary>
+    public bool Has(ReadOnlySpan<char> text)
+    {
+        Span<byte> shown = stackalloc byte[MaxTextLength], primary = stackalloc byte[MaxTextLength], secondary = stackalloc byte[MaxTextLength];
+        if (Ascii.FromUtf16(text, shown, out var length) is not OperationStatus.Done || length == 0)
+            return false;
+
+        var has = CryptographicOperations.FixedTimeEquals(shown[..length], TextOf(_primary, primary))
+            | CryptographicOperations.FixedTimeEquals(shown[..length], TextOf(_secondary, secondary));
+        CryptographicOperations.ZeroMemory(shown);
+        CryptographicOperations.ZeroMemory(primary);
+        CryptographicOperations.ZeroMemory(secondary);
+        return has;
     }
 
     /// <summary>Whether two keys or thumbprints are the same text, in a time that does not tell where they differ.</summary>

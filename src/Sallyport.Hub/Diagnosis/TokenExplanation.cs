@@ -120,10 +120,9 @@ public sealed class TokenExplainer(
             return new TokenVerdict(what, false, elsewhere.Reason);
 
         var credentials = identities.Find(identity);
-        var path = identity.IsModule ? $"devices/{identity.DeviceId}/modules/{identity.ModuleId}" : $"devices/{identity.DeviceId}";
         var keys = credentials is { Authentication: IdentityAuthentication.Sas } ? credentials.Keys : null;
         var unknown = credentials is null ? $"there is no {identity}" : $"{identity} is registered for certificates or none of its own, not for keys";
-        var refusal = tokens.Verify(token, keys, unknown, path) ?? tokens.VerifyReset(token, identity, credentials!.GenerationId);
+        var refusal = tokens.Verify(token, keys, unknown, DevicePath.Of(identity)) ?? tokens.VerifyReset(token, identity, credentials!.GenerationId);
         return refusal is null && !credentials!.Enabled
             ? new TokenVerdict(what, false, "the device is disabled")
             : new TokenVerdict(what, refusal is null, refusal?.Reason ?? "");

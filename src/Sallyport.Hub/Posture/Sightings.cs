@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Net;
 using Sallyport.Hub.Access;
 using Sallyport.Protocol.Sas;
+using Sallyport.Storage.Metadata;
 
 namespace Sallyport.Hub.Posture;
 
@@ -22,6 +23,7 @@ public sealed class Sightings(TimeProvider time)
 
     private readonly ConcurrentDictionary<string, TimeSpan> _lifetimes = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, string> _policiesOfDevices = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, string> _exposedKeys = new(StringComparer.Ordinal);
     private long _oldTls;
     private volatile string? _lastOldTls;
 
@@ -37,6 +39,17 @@ public sealed class Sightings(TimeProvider time)
 
     /// <summary>Policies whose token a device or module showed, each with the last identity that did.</summary>
     public IReadOnlyDictionary<string, string> PoliciesOfDevices() => new Dictionary<string, string>(_policiesOfDevices);
+
+    /// <summary>Whether a key of the policy, as it is now, was sent as it is instead of a token.</summary>
+    public bool IsExposed(PolicyRecord policy) =>
+        _exposedKeys.ContainsKey(KeyPair.DigestOf(policy.PrimaryKey)) || _exposedKeys.ContainsKey(KeyPair.DigestOf(policy.SecondaryKey));
+
+    /// <inheritdoc cref="PlainKeys.Exposed"/>
+    public void KeyExposed(string policy, string digest)
+    {
+        if (_exposedKeys.Count < MaxSubjects)
+            _exposedKeys.TryAdd(digest, policy);
+    }
 
     /// <summary>Somebody was let in.</summary>
     /// <param name="device">The identity that connects; null for a call of a service.</param>

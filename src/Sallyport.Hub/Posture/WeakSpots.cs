@@ -34,6 +34,7 @@ internal static class WeakSpots
         new("broad-policy-on-devices", BroadPolicyOnDevices),
         new("certificate-authority-ends", CertificateAuthorityEnds),
         new("development-root", DevelopmentRoot),
+        new("exposed-policy-keys", ExposedPolicyKeys),
         new("insecure-switch", InsecureSwitch),
         new("key-file-beside-data", KeyFileBesideData),
         new("long-lived-tokens", LongLivedTokens),
@@ -83,6 +84,10 @@ internal static class WeakSpots
         ? new("development-root", Exposed(e), "The server's certificate comes from the generated development root, whose key lies in the data directory.",
             "Tls:CertificateFile", 1, [], "--tls-certificate FILE --tls-key FILE, from an authority that clients trust")
         : null;
+
+    private static Finding? ExposedPolicyKeys(Evidence e) => Some(
+        "exposed-policy-keys", PostureLevel.High, $"Keys of policies were sent as they are, over SASL PLAIN, {e.SeenSince}: whatever stood between may have read them, and they open until they are renewed.",
+        "policies", [.. e.Policies.Where(e.Seen.IsExposed).Select(policy => policy.Name)], "clients that make tokens; then policy renew-key -n NAME");
 
     private static Finding? InsecureSwitch(Evidence e) => Some(
         "insecure-switch",

@@ -85,6 +85,17 @@ public sealed class WeakSpotsTests
     }
 
     [Fact]
+    public void ExposedPolicyKeys_GoWithTheKey()
+    {
+        var seen = new Sightings(Time);
+        var policy = new PolicyRecord("service", (long)Rights.TelemetryRead, "one", "two", 1, Now);
+        seen.KeyExposed("service", KeyPair.DigestOf("two"));
+
+        Expect("exposed-policy-keys", PostureLevel.High, Calm with { Seen = seen, Policies = [policy] }, "service");
+        Expect("exposed-policy-keys", null, Calm with { Seen = seen, Policies = [policy with { SecondaryKey = "three" }] });
+    }
+
+    [Fact]
     public void InsecureSwitch_ByItsPapers()
     {
         Expect("insecure-switch", PostureLevel.Medium, With(facts => facts with { Loosened = [new("A:InsecureB", "alice; why; 2027-01-01", null, false)] }), "A:InsecureB = alice; why; 2027-01-01");
