@@ -35,6 +35,10 @@ internal static class AllSettings
             s => s.Listeners.ServiceBind),
         Setting.Whole("Listeners:ServicePort", 0, 65535, "TCP port of HTTPS on Listeners:ServiceBind; 0 takes a free one. Default: that of Listeners:HttpsPort.",
             (s, v) => s with { Listeners = s.Listeners with { ServicePort = (int)v } }, s => s.Listeners.ServicePort),
+        Setting.Insecure("Listeners:InsecurePlainAmqp", "Listen on loopback, and nowhere else, for Event Hubs readers that speak AMQP without TLS (UseDevelopmentEmulator=true): \"OWNER; REASON; LAST-DAY\". Default: false.",
+            (s, v) => s with { Listeners = s.Listeners with { InsecurePlainAmqp = v } }, s => s.Listeners.InsecurePlainAmqp),
+        Setting.Whole("Listeners:PlainAmqpPort", 0, 65535, "TCP port of Listeners:InsecurePlainAmqp; 0 takes a free one. Default: 5672.",
+            (s, v) => s with { Listeners = s.Listeners with { PlainAmqpPort = (int)v } }, s => s.Listeners.PlainAmqpPort),
 
         Setting.Insecure("Registry:InsecureSharedCredentials", "Let several identities have the same key or thumbprint: \"OWNER; REASON; LAST-DAY\". Default: false; it is refused with 409.",
             (s, v) => s with { Registry = s.Registry with { InsecureSharedCredentials = v } }, s => s.Registry.InsecureSharedCredentials),
@@ -60,6 +64,8 @@ internal static class AllSettings
         Setting.Whole("Access:MaxTokenLifetimeMinutes", 0, 5_256_000, "Minutes that a token may live at most: one that ends later is refused, over every protocol. SDKs make tokens of 60 minutes. 0: no maximum. Default: 0, as Azure IoT Hub has none.",
             (s, v) => v is 0 or >= 10 ? s with { Access = s.Access with { Tokens = s.Access.Tokens with { MaxLifetime = v == 0 ? null : TimeSpan.FromMinutes(v) } } } : throw new SettingException("must be 0, or 10 and more: the tokens of this program's own verbs live 5 minutes"),
             s => (long)(s.Access.Tokens.MaxLifetime?.TotalMinutes ?? 0)),
+        Setting.Insecure("Access:InsecureSharedKeyOverPlain", "Let clients in that send a policy's key as it is as the password of SASL PLAIN, instead of a token that it signed: \"OWNER; REASON; LAST-DAY\". Default: false; they are refused, and the key counts as exposed.",
+            (s, v) => s with { Access = s.Access with { InsecureSharedKeyOverPlain = v } }, s => s.Access.InsecureSharedKeyOverPlain),
 
         Setting.Whole("EventLog:Partitions", 1, 32, "Partitions of the event log. Fixed when the data directory is made; an existing one keeps its count. Default: 4.",
             (s, v) => s with { EventLog = s.EventLog with { PartitionCount = (int)v } }, s => s.EventLog.PartitionCount),

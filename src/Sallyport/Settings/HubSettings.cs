@@ -67,6 +67,12 @@ internal sealed record ListenerSettings
     /// <summary>HTTPS on <see cref="ServiceBind"/>. Null: as <see cref="HttpsPort"/>.</summary>
     public int? ServicePort { get; init; }
 
+    /// <summary>AMQP without TLS for Event Hubs readers on this machine, on loopback whatever <see cref="Bind"/> says. Null: no.</summary>
+    public InsecureSwitch? InsecurePlainAmqp { get; init; }
+
+    /// <summary>Of <see cref="InsecurePlainAmqp"/>. The default is where clients look with <c>UseDevelopmentEmulator=true</c>.</summary>
+    public int PlainAmqpPort { get; init; } = 5672;
+
     /// <summary>Every mistake, a sentence each.</summary>
     public IEnumerable<string> Validate()
     {
@@ -106,6 +112,9 @@ internal sealed record TlsSettings
 internal sealed record AccessSettings
 {
     public TokenOptions Tokens { get; init; } = new();
+
+    /// <summary>A policy's key as it is may be the password of SASL PLAIN. Null: no.</summary>
+    public InsecureSwitch? InsecureSharedKeyOverPlain { get; init; }
 }
 
 /// <summary>Where connections may go, beyond what they may anyway; here, so that whoever may create a connection cannot widen it.</summary>

@@ -166,6 +166,8 @@ internal sealed class HubHost : IAsyncDisposable
         var devices = new SightedDevices(
             new AttestedDevices(new DeviceAuthenticator(tokens, identities, policies, authorities, audit, attempts, time), attestation, audit, attempts), sightings);
         var services = new SightedServices(new ServiceAuthenticator(tokens, policies, authorities, audit, attempts, time), sightings);
+        var plainKeys = new PlainKeys(policies, names, settings.Access.Tokens, audit, time, isAllowed: settings.Access.InsecureSharedKeyOverPlain is not null);
+        plainKeys.Exposed += sightings.KeyExposed;
 
         // What devices do, and what becomes of it.
         var backoff = new FailureBackoff(settings.Limits.Backoff, time);
@@ -211,6 +213,7 @@ internal sealed class HubHost : IAsyncDisposable
             .AddSingleton(settings.Access.Tokens)
             .AddSingleton<IDeviceAuthentication>(devices)
             .AddSingleton<IServiceAuthentication>(services)
+            .AddSingleton(plainKeys)
             .AddSingleton(connected)
             .AddSingleton<IKeyAttestation>(attestation)
             .AddSingleton(quarantine)

@@ -44,16 +44,21 @@ public sealed class InsecureSwitchTests
     public void Production_WithASwitch_NeedsAllThreeAndTime(string text, string? objection)
     {
         Assert.True(InsecureSwitch.TryParse(text, out var on));
-        var settings = new HubSettings
+        var safe = new HubSettings
         {
             Hub = new HostSettings { Data = "/nonexistent", KeyFile = "k", Hosts = ["hub.example.org"] },
             Tls = new TlsSettings { CertificateFile = "c" },
-            Registry = new RegistrySettings { InsecureSharedCredentials = on },
         };
 
-        var refused = Record.Exception(() => Production.Check(settings, _ => null, Now));
+        Assert.All(AllSettings.Table.Where(setting => setting.Loosens is not null), setting =>
+        {
+            var settings = setting.Apply(safe, new SettingValue([text], "test", "/"));
+            Assert.Equal(on, Assert.Single(AllSettings.Insecure(settings)).Switch);
 
-        Assert.Equal(objection is not null, refused is CannotStartException);
-        Assert.Contains(objection ?? "", refused?.Message ?? "");
+            var refused = Record.Exception(() => Production.Check(settings, _ => null, Now));
+
+            Assert.Equal(objection is not null, refused is CannotStartException);
+            Assert.Contains(objection is null ? "" : $"{setting.Key} as it is, because {objection}", refused?.Message ?? "");
+        });
     }
 }
