@@ -49,9 +49,15 @@ public sealed class DeviceSession
     /// Encodes one telemetry message into <paramref name="batch"/>; it is taken in by <see cref="FlushAsync"/>.
     /// </summary>
     /// <returns>What is wrong with the message; <see cref="TelemetryOutcome.Accepted"/> when nothing is. The batch is unchanged unless accepted.</returns>
-    public TelemetryOutcome SendTelemetry(MessageProperties properties, in ReadOnlySequence<byte> payload, RecordBatch batch)
+    public TelemetryOutcome SendTelemetry(MessageProperties properties, in ReadOnlySequence<byte> payload, RecordBatch batch) =>
+        Noted(properties, Ingest.Encode(Stamp, properties, payload, batch));
+
+    /// <inheritdoc cref="SendTelemetry(MessageProperties, in ReadOnlySequence{byte}, RecordBatch)"/>
+    public TelemetryOutcome SendTelemetry(MessageProperties properties, ReadOnlySpan<byte> payload, RecordBatch batch) =>
+        Noted(properties, Ingest.Encode(Stamp, properties, payload, batch));
+
+    private TelemetryOutcome Noted(MessageProperties properties, TelemetryOutcome outcome)
     {
-        var outcome = Ingest.Encode(Stamp, properties, payload, batch);
         if (outcome == TelemetryOutcome.Accepted)
             _declared ??= _ingest.Tamper?.Declared(properties);
         return outcome;

@@ -37,7 +37,26 @@ public sealed class Ingest(IEventLog log, QuarantineLine quarantine, TamperRule?
     /// </remarks>
     public static TelemetryOutcome Encode(SessionStamp stamp, MessageProperties properties, in ReadOnlySequence<byte> payload, RecordBatch batch)
     {
-        if (payload.Length + properties.SizeBytes > MaxMessageBytes)
+        var outcome = Encode(stamp, properties, payload.Length, batch, out var content);
+        if (outcome == TelemetryOutcome.Accepted)
+            payload.CopyTo(content);
+        return outcome;
+    }
+
+    /// <inheritdoc cref="Encode(SessionStamp, MessageProperties, in ReadOnlySequence{byte}, RecordBatch)"/>
+    public static TelemetryOutcome Encode(SessionStamp stamp, MessageProperties properties, ReadOnlySpan<byte> payload, RecordBatch batch)
+    {
+        var outcome = Encode(stamp, properties, payload.Length, batch, out var content);
+        if (outcome == TelemetryOutcome.Accepted)
+            payload.CopyTo(content);
+        return outcome;
+    }
+
+    // All but the payload, which the caller copies into the content.
+    private static TelemetryOutcome Encode(SessionStamp stamp, MessageProperties properties, long payloadLength, RecordBatch batch, out Span<byte> content)
+    {
+        content = default;
+        if (payloadLength + properties.SizeBytes > MaxMessageBytes)
         {
             TelemetryMeter.Refused(TelemetryOutcome.TooLarge);
             return TelemetryOutcome.TooLarge;
@@ -51,7 +70,7 @@ public sealed class Ingest(IEventLog log, QuarantineLine quarantine, TamperRule?
 
         batch.Begin(StreamId.Events, stamp.Partition, SourceKind.Telemetry, BuiltInEndpoint);
         var bound = HubAnnotations.Length + stamp.Annotations.Length + FixedOverhead
-            + properties.SizeBytes + (properties.Count * 2 * AmqpWriter.VariableOverhead) + (int)payload.Length;
+            + properties.SizeBytes + (properties.Count * 2 * AmqpWriter.VariableOverhead) + (int)payloadLength;
         var target = batch.GetSpan(bound);
 
         var sectionLength = WriteAnnotations(target, stamp, properties);
@@ -59,7 +78,7 @@ public sealed class Ingest(IEventLog log, QuarantineLine quarantine, TamperRule?
         WriteProperties(ref writer, properties, expiryMs);
         WriteApplicationProperties(ref writer, properties);
         writer.Section(AmqpSection.Data);
-        payload.CopyTo(writer.BinaryContent((int)payload.Length));
+        content = writer.BinaryContent((int)payloadLength);
 
         batch.Advance(sectionLength + writer.Written);
         batch.End();

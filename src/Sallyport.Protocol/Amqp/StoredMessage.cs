@@ -105,6 +105,20 @@ public readonly ref struct StoredMessage
         return value.Type != AmqpType.Null;
     }
 
+    /// <summary>A field of the properties section with its constructor; empty when it is absent or null.</summary>
+    public ReadOnlySpan<byte> EncodedProperty(AmqpProperty property)
+    {
+        var reader = new AmqpReader(_properties);
+        for (var place = AmqpProperty.MessageId; place < property; place++)
+        {
+            if (!reader.TryRead(out _))
+                return default;
+        }
+
+        var from = reader.Consumed;
+        return reader.TryRead(out var value) && value.Type != AmqpType.Null ? _properties[from..reader.Consumed] : default;
+    }
+
     private static bool TryReadSection(scoped ref AmqpReader reader, out AmqpSection section, out AmqpValue value)
     {
         section = default;

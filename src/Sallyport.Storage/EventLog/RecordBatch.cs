@@ -66,6 +66,15 @@ public sealed class RecordBatch : IBufferWriter<byte>
             RecordHeader.Redirect(_buffer.AsSpan(at), stream);
     }
 
+    /// <summary>Forgets the ended records behind a point; no record is open.</summary>
+    /// <param name="count"><see cref="Count"/> at that point.</param>
+    /// <param name="bytes"><see cref="Bytes"/> at that point.</param>
+    public void CutTo(int count, int bytes)
+    {
+        Count = count;
+        Bytes = bytes;
+    }
+
     /// <summary>Forgets the record that is being written.</summary>
     public void Abandon()
     {

@@ -61,11 +61,16 @@ internal sealed record ListenerSettings
     /// <summary>MQTT over TLS.</summary>
     public int MqttsPort { get; init; } = 8883;
 
+    public int AmqpsPort { get; init; } = 5671;
+
     /// <summary>The address of services and management, and of nothing else; <see cref="Bind"/> then serves devices alone. Null: one address serves all.</summary>
     public string? ServiceBind { get; init; }
 
     /// <summary>HTTPS on <see cref="ServiceBind"/>. Null: as <see cref="HttpsPort"/>.</summary>
     public int? ServicePort { get; init; }
+
+    /// <summary>AMQP on <see cref="ServiceBind"/>. Null: as <see cref="AmqpsPort"/>.</summary>
+    public int? ServiceAmqpsPort { get; init; }
 
     /// <summary>AMQP without TLS for Event Hubs readers on this machine, on loopback whatever <see cref="Bind"/> says. Null: no.</summary>
     public InsecureSwitch? InsecurePlainAmqp { get; init; }
@@ -80,6 +85,8 @@ internal sealed record ListenerSettings
         {
             if (ServicePort is not null)
                 yield return "Listeners:ServicePort needs Listeners:ServiceBind.";
+            if (ServiceAmqpsPort is not null)
+                yield return "Listeners:ServiceAmqpsPort needs Listeners:ServiceBind.";
             yield break;
         }
 

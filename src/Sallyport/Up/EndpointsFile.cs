@@ -13,12 +13,16 @@ internal sealed record EndpointsFile
     public required string HostName { get; init; }
     public required int HttpsPort { get; init; }
     public int? MqttsPort { get; init; }
+    public int? AmqpsPort { get; init; }
 
     /// <summary>Where services and management are, under the same <see cref="HostName"/>; absent when they are where devices are.</summary>
     public string? ServiceAddress { get; init; }
 
     /// <summary>With <see cref="ServiceAddress"/>.</summary>
     public int? ServicePort { get; init; }
+
+    /// <summary>AMQP for services, with <see cref="ServiceAddress"/>.</summary>
+    public int? ServiceAmqpsPort { get; init; }
 
     /// <summary>The root to trust; absent when clients trust the certificate's issuer already.</summary>
     public string? CaFile { get; init; }
@@ -28,6 +32,9 @@ internal sealed record EndpointsFile
 
     /// <summary>Of <c>service</c>; never in production.</summary>
     public string? ServiceConnectionString { get; init; }
+
+    /// <summary>Of the Event Hubs-compatible endpoint, with the key of <c>service</c>; never in production.</summary>
+    public string? EventHubConnectionString { get; init; }
 
     public static string PathIn(string dataDirectory) => Path.Combine(dataDirectory, "endpoints.json");
 

@@ -12,6 +12,7 @@ using OpenTelemetry.Metrics;
 using Sallyport.Certificates;
 using Sallyport.Connections;
 using Sallyport.Heads;
+using Sallyport.Heads.Amqp;
 using Sallyport.Heads.Connections;
 using Sallyport.Heads.Http;
 using Sallyport.Heads.Mqtt;
@@ -54,12 +55,14 @@ internal sealed class HubHost : IAsyncDisposable
     private readonly Parts _parts;
     private readonly WebApplication _server;
     private readonly MqttHead _mqtt;
+    private readonly AmqpHead _amqp;
 
-    private HubHost(Parts parts, WebApplication server, MqttHead mqtt, ServerCertificate certificate, EndpointsFile endpoints, string? httpsPortNotice, Task<Exception> failure)
+    private HubHost(Parts parts, WebApplication server, MqttHead mqtt, AmqpHead amqp, ServerCertificate certificate, EndpointsFile endpoints, string? httpsPortNotice, Task<Exception> failure)
     {
         _parts = parts;
         _server = server;
         _mqtt = mqtt;
+        _amqp = amqp;
         HttpsPortNotice = httpsPortNotice;
         Certificate = certificate;
         Endpoints = endpoints;
@@ -106,6 +109,7 @@ internal sealed class HubHost : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         _mqtt.Stop();
+        _amqp.Stop();
         using var bound = new CancellationTokenSource(ConnectionsEnd);
         await _server.StopAsync(bound.Token).ConfigureAwait(false);
         await _parts.DisposeAsync().ConfigureAwait(false);
@@ -169,6 +173,8 @@ internal sealed class HubHost : IAsyncDisposable
         var plainKeys = new PlainKeys(policies, names, settings.Access.Tokens, audit, time, isAllowed: settings.Access.InsecureSharedKeyOverPlain is not null);
         plainKeys.Exposed += sightings.KeyExposed;
 
+        var plainKeys = new PlainKeys(policies, names, settings.Access.Tokens, audit, time, isAllowed: false);
+
         // What devices do, and what becomes of it.
         var backoff = new FailureBackoff(settings.Limits.Backoff, time);
         backoff.BackedOff += address => audit.Note(BackedOff(address));
@@ -183,6 +189,11 @@ internal sealed class HubHost : IAsyncDisposable
         var groups = parts.Add(new ConsumerGroups(metadata, audit, time));
         var mqtt = parts.Add(new MqttHead(
             devices, connected, ingest, events, new MqttSessions(metadata), limits, quotas, audit, attempts, time, logs.CreateLogger<MqttHead>(), new MqttOptions()));
+        var reads = new PrivilegedReads(audit, time);
+        var amqp = parts.Add(new AmqpHead(
+            new AmqpServices(
+                devices, services, plainKeys, names, connected, ingest, events, groups, limits, quotas, revoked, reads, audit, attempts, time, logs.CreateLogger<AmqpHead>()),
+            new AmqpHeadOptions(), (sockets.ServiceAmqps.Count > 0 ? sockets.ServiceAmqps : sockets.Amqps)[0].Port));
         var relay = parts.Add(new Running(new OutboxRelay(metadata, events, time, logs.CreateLogger<OutboxRelay>()).RunAsync));
         var connections = parts.Add(new ServiceConnections(
             events, metadata, outgoing, connection => MayRun(policies, connection), time, logs, Skipped(audit)));
@@ -230,6 +241,10 @@ internal sealed class HubHost : IAsyncDisposable
             .AddSingleton<IConnectionListenerFactory>(listeners)
             .AddSingleton(mqtt)
             .AddSingleton<IWebSocketHead, MqttWebSocket>()
+            .AddSingleton(amqp)
+            .AddSingleton<IWebSocketHead>(amqp)
+            .AddSingleton(groups)
+            .AddSingleton(reads)
             .AddSingleton<ISettingsInForce>(live)
             .AddSingleton(connections)
             .AddSingleton<ConnectionRoutes>()
@@ -257,7 +272,7 @@ internal sealed class HubHost : IAsyncDisposable
         parts.Add(new Undo(() => File.Delete(data.EndpointsPath)));
         endpoints.Write(data.Path);
         log.Listening(endpoints.HostName, sockets.Https[0].Port, sockets.Mqtts[0].Port, data.Path);
-        return new HubHost(parts, server, mqtt, certificate, endpoints, sockets.HttpsPortNotice, FirstFailure(events.Failure, metadata.Failure, relay.Failure, renewal.Failure));
+        return new HubHost(parts, server, mqtt, amqp, certificate, endpoints, sockets.HttpsPortNotice, FirstFailure(events.Failure, metadata.Failure, relay.Failure, renewal.Failure));
     }
 
     private static ServerCertificate CertificateOf(HubSettings settings, DataDirectory data, TimeProvider time, ILoggerFactory logs)
@@ -335,6 +350,21 @@ internal sealed class HubHost : IAsyncDisposable
                 listen.UseConnectionHandler<MqttConnectionHandler>();
             });
         }
+
+        foreach (var endPoint in sockets.Amqps.Concat(sockets.ServiceAmqps))
+        {
+            var zone = sockets.ServiceAmqps.Count == 0 ? Zone.All : sockets.ServiceAmqps.Contains(endPoint) ? Zone.Services : Zone.Devices;
+            kestrel.Listen(endPoint, listen =>
+            {
+                listen.Serves(zone);
+                listen.UsePreAuthenticationLimits(limits, audit, time);
+                listen.UseHandshakeRecord(audit);
+                listen.UseHttps(Handshake(() => certificate.Mqtts));
+                listen.NoteTls(sightings);
+                listen.UseFinishedHandshake();
+                listen.UseConnectionHandler<AmqpConnectionHandler>();
+            });
+        }
     }
 
     private static TlsHandshakeCallbackOptions Handshake(Func<System.Net.Security.SslServerAuthenticationOptions> options) => new()
@@ -345,6 +375,8 @@ internal sealed class HubHost : IAsyncDisposable
 
     private static EndpointsFile EndpointsOf(HubSettings settings, DataDirectory data, ListenSockets sockets, Policies policies)
     {
+        var eventsPort = (sockets.ServiceAmqps.Count > 0 ? sockets.ServiceAmqps : sockets.Amqps)[0].Port;
+
         // A secret on disk in the clear is for development only.
         string? ConnectionString(string name) => settings.Hub.Production ? null : policies.List().FirstOrDefault(policy => policy.Name == name) is { } policy
             ? $"HostName={settings.Hub.Hosts[0]};SharedAccessKeyName={policy.Name};SharedAccessKey={policy.PrimaryKey}"
@@ -355,11 +387,16 @@ internal sealed class HubHost : IAsyncDisposable
             HostName = settings.Hub.Hosts[0],
             HttpsPort = sockets.Https[0].Port,
             MqttsPort = sockets.Mqtts[0].Port,
+            AmqpsPort = sockets.Amqps[0].Port,
+            ServiceAmqpsPort = sockets.ServiceAmqps.Count == 0 ? null : sockets.ServiceAmqps[0].Port,
             ServiceAddress = settings.Listeners.ServiceBind,
             ServicePort = sockets.Services.Count == 0 ? null : sockets.Services[0].Port,
             CaFile = settings.Tls.CertificateFile is null ? TlsDirectory.CaFileOf(data.Path) : settings.Tls.CaFile,
             OwnerConnectionString = ConnectionString(Policies.Owner),
             ServiceConnectionString = ConnectionString("service"),
+            EventHubConnectionString = settings.Hub.Production ? null : policies.List().FirstOrDefault(policy => policy.Name == "service") is { } reader
+                ? $"Endpoint=sb://{settings.Hub.Hosts[0]}{(eventsPort == 5671 ? "" : $":{eventsPort}")}/;SharedAccessKeyName={reader.Name};SharedAccessKey={reader.PrimaryKey};EntityPath={AmqpHead.EventHub}"
+                : null,
         };
     }
 

@@ -23,10 +23,15 @@ internal sealed class ListenSockets : IDisposable
 
     public IReadOnlyList<IPEndPoint> Mqtts { get; private set; } = [];
 
+    public IReadOnlyList<IPEndPoint> Amqps { get; private set; } = [];
+
+    /// <summary>AMQP for services alone; empty when <see cref="Amqps"/> serves them too.</summary>
+    public IReadOnlyList<IPEndPoint> ServiceAmqps { get; private set; } = [];
+
     /// <summary>HTTPS for services alone; empty when <see cref="Https"/> serves them too.</summary>
     public IReadOnlyList<IPEndPoint> Services { get; private set; } = [];
 
-    public IEnumerable<IPEndPoint> All => [.. Https, .. Mqtts, .. Services];
+    public IEnumerable<IPEndPoint> All => [.. Https, .. Mqtts, .. Amqps, .. Services, .. ServiceAmqps];
 
     /// <summary>443 was wanted but may not be bound here: what to do about it, and what does not work until then.</summary>
     public string? HttpsPortNotice { get; private set; }
@@ -40,8 +45,13 @@ internal sealed class ListenSockets : IDisposable
         bind ??= Listen;
         sockets.Https = sockets.BindHttps(settings.Bind, settings.HttpsPort, "--https-port", settings, production, bind, errors);
         sockets.Mqtts = sockets.BindAll(settings.Bind, settings.MqttsPort, "--mqtts-port", bind, errors, out _);
+        sockets.Amqps = sockets.BindAll(settings.Bind, settings.AmqpsPort, "--amqps-port", bind, errors, out _);
         if (settings.ServiceBind is { } service)
+        {
+            sockets.ServiceAmqps = sockets.BindAll(service, settings.ServiceAmqpsPort ?? settings.AmqpsPort, settings.ServiceAmqpsPort is null ? "--amqps-port" : "--service-amqps-port", bind, errors, out _);
             sockets.Services = sockets.BindHttps(service, settings.ServicePort ?? settings.HttpsPort, settings.ServicePort is null ? "--https-port" : "--service-port", settings, production, bind, errors);
+        }
+
         if (errors.Count == 0)
             return sockets;
 
@@ -121,7 +131,7 @@ internal sealed class ListenSockets : IDisposable
                 if (address is null && bound.Count > 0)
                     continue;
 
-                errors.Add($"{wanted} is not an address of this machine: give one that is with {(flag == "--service-port" ? "--service-bind" : "--bind")}.");
+                errors.Add($"{wanted} is not an address of this machine: give one that is with {(flag.StartsWith("--service-", StringComparison.Ordinal) ? "--service-bind" : "--bind")}.");
                 return bound;
             }
         }

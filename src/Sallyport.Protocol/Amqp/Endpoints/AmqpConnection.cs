@@ -93,6 +93,9 @@ public sealed partial class AmqpConnection
 
     public bool IsClosing => _phase is Phase.CloseSent or Phase.Closed;
 
+    /// <summary>Closed at both ends, or before there was an open: nothing comes any more.</summary>
+    public bool IsOver => _phase == Phase.Closed;
+
     /// <summary>Of the step just returned.</summary>
     public AmqpLink? Link { get; private set; }
 
@@ -117,6 +120,8 @@ public sealed partial class AmqpConnection
         delivery = default;
         _outcomesLeft = 0;
         GiveBackKept();
+        if (_phase == Phase.Closed)
+            return AmqpStep.Closed;
         if (_phase is Phase.Header or Phase.AmqpHeader)
             return OnHeader(ref input);
         if (!AmqpFrame.TryRead(ref input, Options.MaxFrameSize, ref _scratch, out var frame))
@@ -163,7 +168,7 @@ public sealed partial class AmqpConnection
         _outcomes = _outcomes with { First = first };
         if ((int)(_outcomes.Last - first) < 0)
             _outcomesLeft = 0;
-        outcome = new AmqpOutcome(link, id, _outcomes.State, _outcomes.Error, context);
+        outcome = new AmqpOutcome(link, id, _outcomes.State, _outcomes.Settled, _outcomes.Error, context);
         return true;
     }
 

@@ -38,20 +38,24 @@ public abstract class AmqpLink
 
     private protected AmqpConnection Connection => Session.Connection;
 
-    /// <summary>Server: attaches our end, saying the peer's termini back.</summary>
+    /// <summary>Server: attaches our end, saying the peer's termini back; nothing happens when the session has ended meanwhile.</summary>
     /// <param name="maxMessageSize">The largest message that we take, in bytes; clients refuse to send when it is missing. 0 on links that we send on.</param>
     /// <param name="source">Instead of the peer's source, for a dynamic one.</param>
     public void Accept(ulong maxMessageSize = 0, Terminus? source = null)
     {
-        Expect(LinkState.Attaching);
+        if (State != LinkState.Attaching || !Session.IsOpen)
+            return;
+
         State = LinkState.Attached;
         Connection.WriteAttach(Session, Answer(maxMessageSize) with { Source = source ?? Attach.Source, Target = Attach.Target });
     }
 
-    /// <summary>Server: refuses the link in the protocol's way: an attach without termini, then a detach [AMQP-2.6.3].</summary>
+    /// <summary>Server: refuses the link in the protocol's way: an attach without termini, then a detach [AMQP-2.6.3]; nothing happens when the session has ended meanwhile.</summary>
     public void Refuse(AmqpError error)
     {
-        Expect(LinkState.Attaching);
+        if (State != LinkState.Attaching || !Session.IsOpen)
+            return;
+
         State = LinkState.DetachSent;
         Connection.WriteAttach(Session, Answer(0));
         Connection.WriteDetach(Session, new Detach(LocalHandle, Closed: true, error));
@@ -93,12 +97,6 @@ public abstract class AmqpLink
         ReceiverSettleMode = Attach.ReceiverSettleMode,
         MaxMessageSize = maxMessageSize,
     };
-
-    private void Expect(LinkState state)
-    {
-        if (State != state)
-            throw new InvalidOperationException($"the link is {State}");
-    }
 }
 
 internal enum LinkState : byte

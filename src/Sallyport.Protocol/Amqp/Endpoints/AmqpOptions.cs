@@ -104,5 +104,6 @@ public readonly ref struct AmqpDelivery
 }
 
 /// <summary>What became of a delivery that we sent.</summary>
+/// <param name="IsSettled">False: the peer waits until we settle too, see <see cref="AmqpSender.Settle"/>; the context comes again if it tells another outcome first.</param>
 /// <param name="Context">What was given to <see cref="AmqpSender.TrySend"/>.</param>
-public readonly record struct AmqpOutcome(AmqpSender Link, uint Id, Performatives.DeliveryState State, AmqpError? Error, object? Context);
+public readonly record struct AmqpOutcome(AmqpSender Link, uint Id, Performatives.DeliveryState State, bool IsSettled, AmqpError? Error, object? Context);

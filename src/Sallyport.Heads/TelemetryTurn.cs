@@ -2,7 +2,7 @@ using System.Collections.Concurrent;
 using Sallyport.Protocol.Messages;
 using Sallyport.Storage.EventLog;
 
-namespace Sallyport.Heads.Mqtt;
+namespace Sallyport.Heads;
 
 /// <summary>What a connection needs while it works through one read buffer. Rented, so that an idle connection holds nothing.</summary>
 internal sealed class TelemetryTurn

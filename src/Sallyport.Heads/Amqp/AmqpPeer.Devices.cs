@@ -1,0 +1,308 @@
+using Sallyport.Heads.Amqp.Nodes;
+using Sallyport.Hub.Access;
+using Sallyport.Hub.Devices;
+using Sallyport.Hub.Diagnosis;
+using Sallyport.Hub.Telemetry;
+using Sallyport.Protocol.Amqp;
+using Sallyport.Protocol.Amqp.Endpoints;
+using Sallyport.Protocol.Amqp.Nodes;
+using Sallyport.Protocol.Errors;
+using Sallyport.Protocol.Identities;
+
+namespace Sallyport.Heads.Amqp;
+
+/// <content>
+/// The devices of the connection: one, or many of a pool. Each is a link of the hub of its own (<see cref="IDeviceLink"/>), from its first AMQP
+/// link on; closing one leaves the others be.
+/// </content>
+internal sealed partial class AmqpPeer
+{
+    private readonly Dictionary<Identity, AmqpDevice> _devices = []; // under the gate
+    private readonly List<AmqpDevice> _goneDevices = []; // under the gate
+    private volatile bool _hasGoneDevices;
+
+    private async ValueTask<AmqpError?> AttachDeviceAsync(AmqpLink link, NodeAddress address)
+    {
+        var identity = address.Identity;
+        var admission = await AdmitDeviceAsync(identity).ConfigureAwait(false);
+        if (!admission.IsAdmitted)
+            return RefusedDevice(identity, address, admission);
+
+        Admitted();
+        if (address.Kind != NodeKind.DeviceEvents || link is not AmqpReceiver telemetry)
+            return Refused(HubErrors.NotImplemented, address.Kind.ToString(), "not built yet");
+
+        AmqpDevice? device;
+        lock (Gate)
+            _devices.TryGetValue(identity, out device);
+        if (device is null)
+        {
+            if (await WaitForTurnAsync(identity, admission.Principal!).ConfigureAwait(false) is { } tooOften)
+                return tooOften;
+
+            device = new AmqpDevice(this, admission, identity, ModelIdOf(link.Attach));
+            lock (Gate)
+                _devices[identity] = device;
+            Head.Hub.Connected.Attach(device);
+
+            // Had the identity been disabled or got new keys meanwhile, its change found no link to close; so ask again.
+            var again = await AdmitDeviceAsync(identity).ConfigureAwait(false);
+            if (!again.IsAdmitted || again.GenerationId != admission.GenerationId)
+            {
+                device.Close(again.Error ?? HubErrors.DeviceNotFound, "it was changed while it connected");
+                return Refused(again.Error ?? HubErrors.DeviceNotFound, address.Kind.ToString(), "it was changed while it connected");
+            }
+
+            device.Came();
+        }
+
+        AmqpMeter.Attached(0);
+        lock (Gate)
+        {
+            if (device.IsGone)
+                return new AmqpError(AmqpConditions.LinkStolen, HubErrors.ConnectionForcefullyClosedOnNewConnection.Meaning);
+
+            device.Links.Add(link);
+            link.Node = new TelemetryNode(this, telemetry, device);
+            NoteExpiry(device.Principal.Expires);
+            NoteUse();
+            link.Accept(Ingest.MaxMessageBytes);
+            telemetry.MaxMessageSize = TelemetryNode.MaxEncodedBytes;
+            telemetry.Grant(Head.Options.TelemetryCredit);
+        }
+
+        Schedule();
+        return null;
+    }
+
+    private ValueTask<Admission> AdmitDeviceAsync(Identity identity) =>
+        _tokens.AdmitDeviceAsync(identity, HostName, _surroundings.Certificate, Peer, _closed);
+
+    private AmqpError RefusedDevice(Identity identity, NodeAddress address, Admission admission)
+    {
+        _lease.Answered(identity);
+        return Refused(admission.Error!, $"{identity} {address.Kind}", admission.Reason);
+    }
+
+    // Who connects too often, or takes its identity over again and again, is held back here.
+    private async ValueTask<AmqpError?> WaitForTurnAsync(Identity identity, Principal principal)
+    {
+        var quota = Head.Hub.Quotas.Of(identity);
+        for (var waited = TimeSpan.Zero; quota.TryTakeConnection() is var wait && wait > TimeSpan.Zero; waited += wait)
+        {
+            if (waited + wait > Head.Options.LongestConnectDelay)
+                return Refused(HubErrors.Throttled, identity.ToString(), $"{principal.Name}, or the hub, had more connections per second than the limit allows");
+            await Task.Delay(wait, Head.Hub.Time, _closed).ConfigureAwait(false);
+        }
+
+        var delay = Head.Hub.Connected.TakeOverDelay(identity);
+        if (delay == TimeSpan.Zero)
+            return null;
+
+        Head.Hub.Logger.AmqpTakeOverSlowed(identity.ToString(), Peer.Address, delay.TotalSeconds);
+        await Task.Delay(delay, Head.Hub.Time, _closed).ConfigureAwait(false);
+        return null;
+    }
+
+    /// <summary>Ends one device's links. From any thread.</summary>
+    internal void CloseDevice(AmqpDevice device, HubError error, string reason)
+    {
+        var wire = new AmqpError(error.AmqpCondition, error.HttpStatus == 401 ? RouteAccess.TerseReason(error) : error.Meaning);
+        bool isLast;
+        lock (Gate)
+        {
+            if (device.IsGone)
+                return;
+
+            device.Ended = (error, reason);
+            foreach (var link in device.Links.ToArray())
+            {
+                link.Detach(wire);
+                OnGone(link);
+            }
+
+            Remove(device);
+            isLast = _devices.Count == 0 && _grants.Count == 0;
+        }
+
+        if (Head.RefusalLines.MayWrite())
+            Head.Hub.Logger.DeviceClosed(device.Identity.ToString(), Peer.Address, error.Code, reason);
+        if (isLast)
+            Close(wire, reason, isLogged: true);
+        LeaveGoneDevices();
+        Schedule();
+    }
+
+    // Its last link went; under the gate.
+    private void ReleaseFromDevice(AmqpLink link)
+    {
+        if (link.Node is not TelemetryNode { Device: var device } || !device.Links.Remove(link) || device.Links.Count > 0)
+            return;
+
+        Remove(device);
+    }
+
+    private void Remove(AmqpDevice device)
+    {
+        if (device.IsGone)
+            return;
+
+        device.IsGone = true;
+        if (_devices.TryGetValue(device.Identity, out var known) && known == device)
+            _devices.Remove(device.Identity);
+        _goneDevices.Add(device);
+        _hasGoneDevices = true;
+        NoteUse();
+    }
+
+    // Outside the gate: the hub may close other connections.
+    private void LeaveGoneDevices()
+    {
+        AmqpDevice[] gone;
+        lock (Gate)
+        {
+            gone = [.. _goneDevices];
+            _goneDevices.Clear();
+            _hasGoneDevices = false;
+        }
+
+        foreach (var device in gone)
+            device.Left();
+    }
+
+    private void LeaveAll()
+    {
+        lock (Gate)
+        {
+            foreach (var device in _devices.Values.ToArray())
+                Remove(device);
+            foreach (var grant in _grants.Values)
+                grant.Dispose();
+            _grants.Clear();
+        }
+
+        LeaveGoneDevices();
+    }
+
+    private async ValueTask RenewDeviceAsync(Principal put)
+    {
+        AmqpDevice? device = null;
+        lock (Gate)
+        {
+            if (Identity.TryParse(put.Name, out var identity))
+                _devices.TryGetValue(identity, out device);
+        }
+
+        if (device is not null)
+            await RenewAsync(device).ConfigureAwait(false);
+    }
+
+    private async ValueTask RenewDevicesOfPolicyAsync()
+    {
+        AmqpDevice[] devices;
+        lock (Gate)
+            devices = [.. _devices.Values.Where(device => device.Principal.Kind is PrincipalKind.Policy or PrincipalKind.Operator)];
+        foreach (var device in devices)
+            await RenewAsync(device).ConfigureAwait(false);
+    }
+
+    private async ValueTask RenewAsync(AmqpDevice device)
+    {
+        var admission = await AdmitDeviceAsync(device.Identity).ConfigureAwait(false);
+        if (!admission.IsAdmitted)
+            return; // The token it has is good until it ends.
+
+        device.Renew(admission.Principal!);
+        lock (Gate)
+            NoteExpiry(admission.Principal!.Expires);
+    }
+
+    private void ExpireDevices(DateTimeOffset now)
+    {
+        AmqpDevice[] expired;
+        lock (Gate)
+            expired = [.. _devices.Values.Where(device => device.Principal.Expires <= now)];
+        foreach (var device in expired)
+            device.Close(HubErrors.Unauthorized, device.Principal.Certificate is null ? "the token expired" : "the certificate it was let in by, or an issuer of it, expired");
+    }
+
+    private static string? ModelIdOf(Protocol.Amqp.Performatives.Attach attach) =>
+        attach.TryFindProperty("com.microsoft:model-id"u8, out var value) && value.IsText ? System.Text.Encoding.UTF8.GetString(value.Content) : null;
+}
+
+/// <summary>One device or module on a connection. Thread-safe but for what is said to be under the connection's gate.</summary>
+internal sealed class AmqpDevice : IDeviceLink
+{
+    private readonly AmqpPeer _connection;
+    private volatile Principal _principal;
+    private CancellationTokenRegistration _withdrawal;
+    private bool _came;
+
+    public AmqpDevice(AmqpPeer connection, Admission admission, Identity identity, string? modelId)
+    {
+        _connection = connection;
+        Identity = identity;
+        _principal = admission.Principal!;
+        Session = new DeviceSession(identity, _principal, admission.GenerationId, modelId, connection.Head.Hub.Ingest, connection.Head.Hub.Quotas.Of(identity));
+        WatchWithdrawal();
+    }
+
+    public Identity Identity { get; }
+
+    public Peer Peer => _connection.Peer;
+
+    public Principal Principal => _principal;
+
+    public DeviceSession Session { get; }
+
+    /// <summary>Under the gate.</summary>
+    public List<AmqpLink> Links { get; } = [];
+
+    /// <summary>Under the gate.</summary>
+    public bool IsGone { get; set; }
+
+    /// <summary>By whom and why it was ended, when the hub did; under the gate.</summary>
+    public (HubError Error, string Reason)? Ended { get; set; }
+
+    public void Close(HubError error, string reason) => _connection.CloseDevice(this, error, reason);
+
+    /// <summary>It was let in: diagnosis knows.</summary>
+    public void Came()
+    {
+        _came = true;
+        _connection.Head.Hub.Attempts.Note(new Attempt(Identity.ToString(), Peer, AttemptOutcome.Admitted, 0, "")
+        {
+            Fingerprint = _principal.CredentialFingerprint,
+            AcceptedUntil = _principal.Expires == DateTimeOffset.MaxValue ? null : _principal.Expires,
+            Certificates = _connection.PresentedCertificates,
+        });
+        _connection.Head.Hub.Logger.DeviceCame(Identity.ToString(), Peer.Address);
+    }
+
+    /// <summary>A newer token carries it from now on.</summary>
+    public void Renew(Principal principal)
+    {
+        _principal = principal;
+        WatchWithdrawal();
+    }
+
+    /// <summary>It is gone from the connection: the hub and diagnosis know. Once; not under the gate.</summary>
+    public void Left()
+    {
+        _withdrawal.Unregister();
+        _connection.Head.Hub.Connected.Detach(this);
+        if (!_came)
+            return;
+
+        var (code, reason) = Ended is { } ended ? (ended.Error.Code, ended.Reason) : (0, "the device or the network ended it");
+        if (code != HubErrors.ConnectionForcefullyClosedOnNewConnection.Code) // Whoever decides take-over has noted it.
+            _connection.Head.Hub.Attempts.Note(new Attempt(Identity.ToString(), Peer, AttemptOutcome.Closed, code, reason) { Fingerprint = _principal.CredentialFingerprint });
+    }
+
+    private void WatchWithdrawal()
+    {
+        _withdrawal.Unregister();
+        _withdrawal = _principal.Withdrawn.UnsafeRegister(
+            static device => ((AmqpDevice)device!).Close(HubErrors.Unauthorized, "the policy whose token it showed was deleted or got a new key"), this);
+    }
+}

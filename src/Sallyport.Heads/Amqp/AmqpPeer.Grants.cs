@@ -1,0 +1,169 @@
+using Sallyport.Hub.Access;
+using Sallyport.Hub.Audit;
+using Sallyport.Protocol.Amqp;
+using Sallyport.Protocol.Amqp.Endpoints;
+using Sallyport.Protocol.Errors;
+
+namespace Sallyport.Heads.Amqp;
+
+/// <content>With what right services hold their links, and until when.</content>
+internal sealed partial class AmqpPeer
+{
+    private readonly Dictionary<AmqpLink, ServiceGrant> _grants = [];
+    private long _nextExpiryUtcTicks = Never;
+
+    private async ValueTask<(ServiceGrant? Grant, AmqpError? Error)> AdmitServiceAsync(string resource, Rights needed, string address)
+    {
+        var admission = await _tokens.AdmitServiceAsync(resource, needed, HostName, Peer, _closed).ConfigureAwait(false);
+        if (!admission.IsAdmitted)
+        {
+            _lease.Answered();
+            return (null, Refused(admission.Error!, address, admission.Reason));
+        }
+
+        AmqpMeter.Attached(0);
+        return (new ServiceGrant(resource, needed, admission.Principal!), null);
+    }
+
+    private void Keep(ServiceGrant grant, AmqpLink link)
+    {
+        lock (Gate)
+        {
+            if (!link.IsAttached)
+            {
+                grant.Dispose();
+                return;
+            }
+
+            _grants[link] = grant;
+            NoteExpiry(grant.Principal.Expires);
+            NoteUse();
+        }
+
+        Watch(grant, link);
+    }
+
+    private void Watch(ServiceGrant grant, AmqpLink link) => grant.Watch(
+        Head.Hub.Revoked, () => End(link, HubErrors.Unauthorized, "the policy was deleted or got a new key, or its token was revoked"));
+
+    /// <summary>Ends one link. From any thread.</summary>
+    internal void End(AmqpLink link, HubError error, string reason) =>
+        End(link, new AmqpError(error.AmqpCondition, RouteAccess.TerseReason(error)), reason);
+
+    internal void End(AmqpLink link, AmqpError error, string reason)
+    {
+        bool isUnused;
+        lock (Gate)
+        {
+            if (!link.IsAttached)
+                return;
+
+            link.Detach(error);
+            OnGone(link);
+            isUnused = _devices.Count == 0 && _grants.Count == 0;
+        }
+
+        if (Head.RefusalLines.MayWrite())
+            Head.Hub.Logger.LinkRefused(link.Name, Peer.Address, 0, reason);
+        if (isUnused && error.Condition == AmqpConditions.UnauthorizedAccess)
+            Close(error, reason, isLogged: true);
+        Schedule();
+    }
+
+    private void Release(AmqpLink link)
+    {
+        if (_grants.Remove(link, out var grant))
+            grant.Dispose();
+        ReleaseFromDevice(link);
+        NoteUse();
+    }
+
+    private void NoteExpiry(DateTimeOffset expires)
+    {
+        if (expires.UtcTicks < _nextExpiryUtcTicks)
+            Volatile.Write(ref _nextExpiryUtcTicks, expires.UtcTicks);
+    }
+
+    // A token was put: what a newer token carries lives as long as that one, and ends when that one is revoked.
+    private async ValueTask RenewAsync(Principal put)
+    {
+        if (put.Kind is PrincipalKind.Device or PrincipalKind.Module)
+        {
+            await RenewDeviceAsync(put).ConfigureAwait(false);
+            return;
+        }
+
+        foreach (var (link, grant) in Snapshot())
+        {
+            var admission = await _tokens.AdmitServiceAsync(grant.Resource, grant.Needed, HostName, Peer, _closed).ConfigureAwait(false);
+            if (admission.IsAdmitted && admission.Principal!.CredentialFingerprint != grant.Principal.CredentialFingerprint)
+                Keep(new ServiceGrant(grant.Resource, grant.Needed, admission.Principal), link, instead: grant);
+        }
+
+        await RenewDevicesOfPolicyAsync().ConfigureAwait(false);
+    }
+
+    private void Keep(ServiceGrant grant, AmqpLink link, ServiceGrant instead)
+    {
+        Keep(grant, link);
+        instead.Dispose();
+    }
+
+    private KeyValuePair<AmqpLink, ServiceGrant>[] Snapshot()
+    {
+        lock (Gate)
+            return [.. _grants];
+    }
+
+    // Whoever's credential has ended, by now also the renewed one, goes. On the watch's thread.
+    private void Expire(DateTimeOffset now)
+    {
+        foreach (var (link, grant) in Snapshot())
+        {
+            if (grant.Principal.Expires <= now)
+                End(link, HubErrors.Unauthorized, "the token expired");
+        }
+
+        ExpireDevices(now);
+        lock (Gate)
+        {
+            Volatile.Write(ref _nextExpiryUtcTicks, Never);
+            foreach (var grant in _grants.Values)
+                NoteExpiry(grant.Principal.Expires);
+            foreach (var device in _devices.Values)
+                NoteExpiry(device.Principal.Expires);
+        }
+    }
+}
+
+/// <summary>What let a service's link in. Thread-safe.</summary>
+internal sealed class ServiceGrant(string resource, Rights needed, Principal principal) : IDisposable
+{
+    private CancellationTokenRegistration _withdrawal;
+    private CancellationTokenRegistration _revocation;
+    private RevocationWatch? _watch;
+
+    public string Resource { get; } = resource;
+
+    public Rights Needed { get; } = needed;
+
+    public Principal Principal { get; } = principal;
+
+    /// <summary>Who reads, as the audit trail writes it.</summary>
+    public Actor Actor(Peer peer) => Hub.Audit.Actor.Of(Principal, "", peer);
+
+    /// <summary>Calls back, on any thread, when what let it in is withdrawn or revoked.</summary>
+    public void Watch(RevokedTokens revoked, Action ended)
+    {
+        _watch = new RevocationWatch(revoked, Principal.CredentialFingerprint);
+        _withdrawal = Principal.Withdrawn.UnsafeRegister(static ended => ((Action)ended!)(), ended);
+        _revocation = _watch.Revoked.UnsafeRegister(static ended => ((Action)ended!)(), ended);
+    }
+
+    public void Dispose()
+    {
+        _withdrawal.Unregister();
+        _revocation.Unregister();
+        _watch?.Dispose();
+    }
+}

@@ -1,0 +1,94 @@
+using System.Text;
+using Sallyport.Protocol.Amqp.Performatives;
+
+namespace Sallyport.Heads.Amqp;
+
+/// <content>SASL and open. SASL lets nobody in by itself but PLAIN: who it is, tokens and certificates say when links are attached.</content>
+internal sealed partial class AmqpPeer
+{
+    private readonly Surroundings _surroundings;
+
+    // Somebody was let in; what the connection may hold is the ordinary.
+    private volatile bool _isAdmitted;
+
+    // In the order of preference of clients that take the first they know (Event Hubs: ANONYMOUS; IoT Hub's C and Python: MSSBCBS).
+    private static string[] MechanismsOf(Surroundings surroundings) => surroundings switch
+    {
+        { IsEncrypted: false } => ["ANONYMOUS", "MSSBCBS"],
+        { Certificate: null } => ["MSSBCBS", "ANONYMOUS", "PLAIN"],
+        _ => ["MSSBCBS", "ANONYMOUS", "PLAIN", "EXTERNAL"],
+    };
+
+    private string HostName => Endpoint.RemoteHostName is { Length: > 0 } named ? WithoutPort(named) : Head.Hub.Names.Primary;
+
+    private async ValueTask OnSaslAsync()
+    {
+        var init = Endpoint.SaslInit!;
+        var code = init.Mechanism switch
+        {
+            "ANONYMOUS" or "MSSBCBS" => SaslCode.Ok,
+            "EXTERNAL" when _surroundings.Certificate is not null => SaslCode.Ok,
+            "PLAIN" when _surroundings.IsEncrypted => await OnPlainAsync(init.Response).ConfigureAwait(false),
+            _ => SaslCode.Auth,
+        };
+        lock (Gate)
+            Endpoint.AnswerSasl(code);
+        if (code != SaslCode.Ok)
+            _lease.Answered();
+        Schedule();
+    }
+
+    // RFC 4616: authorization id, NUL, user, NUL, password.
+    private async ValueTask<SaslCode> OnPlainAsync(byte[] response)
+    {
+        var user = Array.IndexOf(response, (byte)0);
+        var password = user < 0 ? -1 : Array.IndexOf(response, (byte)0, user + 1);
+        if (password < 0)
+            return SaslCode.Auth;
+
+        var admission = await _tokens.PutPlainAsync(
+            Encoding.UTF8.GetString(response, 0, user),
+            Encoding.UTF8.GetString(response, user + 1, password - user - 1),
+            Encoding.UTF8.GetString(response, password + 1, response.Length - password - 1),
+            Head.Hub.Names.Primary, Peer, _closed).ConfigureAwait(false);
+        if (!admission.IsAdmitted)
+            return SaslCode.Auth;
+
+        Admitted();
+        return SaslCode.Ok;
+    }
+
+    private ValueTask OnOpened()
+    {
+        lock (Gate)
+        {
+            Endpoint.AcceptOpen();
+            NoteUse();
+        }
+
+        return ValueTask.CompletedTask;
+    }
+
+    // The first credential that is accepted.
+    private void Admitted()
+    {
+        if (_isAdmitted)
+            return;
+
+        lock (Gate)
+        {
+            Endpoint.MaxSessions = int.MaxValue;
+            Endpoint.MaxLinks = int.MaxValue;
+            _isAdmitted = true;
+            NoteUse();
+        }
+
+        _lease.Dispose();
+    }
+
+    private static string WithoutPort(string host)
+    {
+        var colon = host.LastIndexOf(':');
+        return colon > 0 && host.AsSpan(colon + 1).IndexOfAnyExceptInRange('0', '9') < 0 ? host[..colon] : host;
+    }
+}

@@ -1,0 +1,201 @@
+using Sallyport.Heads.Amqp.Nodes;
+using Sallyport.Heads.Connections;
+
+namespace Sallyport.Heads.Amqp;
+
+/// <content>
+/// The one writer of the connection: a work item of the thread pool that settles what is on disk, lets readers send, and writes what has come
+/// together in one go. It runs at most once at a time: idle, running, or running and asked again. While a write is under way, what comes
+/// goes into a second buffer; readers get no room in it, so it is bounded by what answers need.
+/// </content>
+internal sealed partial class AmqpPeer
+{
+    private const int Idle = 0;
+    private const int Running = 1;
+    private const int Again = 2;
+
+    private readonly List<TelemetryNode> _owing = []; // under the gate
+    private readonly List<ISource> _sources = []; // under the gate
+    private readonly List<ReplyNode> _replies = []; // under the gate
+    private OutputBuffer _filling = new(); // under the gate
+    private OutputBuffer _writing = new(); // the sender's
+    private volatile TaskCompletionSource? _drained;
+    private bool _hasCredit; // under the gate
+    private int _turn; // the sender's
+    private int _sender;
+
+    /// <summary>A commit holds something of ours. On the log's thread: only schedules.</summary>
+    public void OnCommitted() => Schedule();
+
+    void IThreadPoolWorkItem.Execute() => _ = SendAsync();
+
+    /// <summary>There is something to send, settle or read.</summary>
+    internal void Schedule()
+    {
+        if (Interlocked.Exchange(ref _sender, Again) == Idle)
+            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+    }
+
+    /// <summary>Bytes that readers may still add to what is written next; under the gate.</summary>
+    internal int Room => Head.Options.WriteBytes - _filling.Length;
+
+    /// <summary>The node waits for the log; under the gate.</summary>
+    internal void Owes(TelemetryNode node)
+    {
+        if (!_owing.Contains(node))
+            _owing.Add(node);
+    }
+
+    private async Task SendAsync()
+    {
+        do
+        {
+            Volatile.Write(ref _sender, Running);
+            try
+            {
+                while (!_peerGone && Collect())
+                    await WriteAsync().ConfigureAwait(false);
+                if (!_peerGone && await FillAsync().ConfigureAwait(false))
+                    Volatile.Write(ref _sender, Again);
+            }
+            catch (Exception e) when (e is not (OutOfMemoryException or InvalidDataException))
+            {
+                LosePeer(); // Whatever the transport calls it, nobody reads any more.
+            }
+            catch (Exception e)
+            {
+                Fail(e);
+            }
+
+            WakeDrain();
+        }
+        while (Interlocked.CompareExchange(ref _sender, Idle, Running) != Running);
+    }
+
+    // Settles, lets readers send, and takes what is to be written; false when there is nothing.
+    private bool Collect()
+    {
+        lock (Gate)
+        {
+            Settle();
+            _hasCredit = false;
+            for (var i = 0; i < _sources.Count && Room > 0; i++)
+                _sources[(_turn + i) % _sources.Count].Pump();
+            _turn++;
+            if (_filling.Length == 0)
+                return false;
+
+            (_filling, _writing) = (_writing, _filling);
+            Endpoint.Output = _filling;
+            return true;
+        }
+    }
+
+    private void Settle()
+    {
+        for (var i = _owing.Count - 1; i >= 0; i--)
+        {
+            if (!_owing[i].Settle())
+                _owing.RemoveAt(i);
+        }
+    }
+
+    private async ValueTask WriteAsync()
+    {
+        Volatile.Write(ref _writtenBy, In(Head.Options.StallTimeout));
+        try
+        {
+            var write = await _output.WriteAsync(_writing.WrittenMemory, CancellationToken.None).ConfigureAwait(false);
+            if (write.IsCompleted)
+                LosePeer();
+        }
+        finally
+        {
+            Volatile.Write(ref _writtenBy, Never);
+            Volatile.Write(ref _lastWrite, Head.Hub.Time.GetTimestamp());
+            _writing.Clear();
+        }
+    }
+
+    // Readers that have credit and nothing to send look for more; true when one of them found it.
+    private async ValueTask<bool> FillAsync()
+    {
+        var found = false;
+        for (var i = 0; ; i++)
+        {
+            ISource source;
+            lock (Gate)
+            {
+                if (i >= _sources.Count)
+                    return found;
+                source = _sources[i];
+            }
+
+            found |= await source.FillAsync().ConfigureAwait(false);
+        }
+    }
+
+    private void LosePeer()
+    {
+        _peerGone = true;
+        _abort();
+        if (_drained is { } drained)
+            drained.TrySetResult();
+    }
+
+    private void WakeDrain()
+    {
+        if (_drained is not { } drained)
+            return;
+
+        lock (Gate)
+        {
+            if (!_peerGone && _filling.Length > 0)
+                return;
+        }
+
+        drained.TrySetResult();
+    }
+
+    private async ValueTask DrainAsync()
+    {
+        var drained = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _drained = drained;
+        Schedule();
+        await drained.Task.ConfigureAwait(false);
+    }
+
+    // The sender is the one user of their cursors: wait until it does not run any more.
+    private async ValueTask EndSourcesAsync()
+    {
+        lock (Gate)
+        {
+            foreach (var source in _sources)
+                source.OnGone();
+        }
+
+        var drained = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _drained = drained;
+        Schedule();
+        await drained.Task.ConfigureAwait(false);
+        lock (Gate)
+        {
+            foreach (var source in _sources)
+                source.Dispose();
+            _sources.Clear();
+            _filling.Clear();
+        }
+    }
+
+    private async ValueTask CompleteOutputAsync()
+    {
+        try
+        {
+            await _output.CompleteAsync().ConfigureAwait(false);
+        }
+        catch (Exception) when (_peerGone)
+        {
+            _abort(); // Bytes that nobody takes any more could not be flushed.
+        }
+    }
+}
