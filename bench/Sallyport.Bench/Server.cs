@@ -42,7 +42,7 @@ internal sealed class Server : IDisposable
     /// <param name="program">The built <c>sallyport.dll</c>.</param>
     public static Server Hub(string program, string data, params string[] flags)
     {
-        var (process, time) = Start("dotnet", [program, "up", "--data", data, "--https-port", "18443", "--mqtts-port", "18884", "--log-level", "Warning", .. flags]);
+        var (process, time) = Start("dotnet", [program, "up", "--data", data, "--https-port", "18443", "--mqtts-port", "18884", "--amqps-port", "18671", "--log-level", "Warning", .. flags]);
         using var endpoints = JsonDocument.Parse(File.ReadAllText(Path.Combine(data, "endpoints.json")));
         string Text(string name) => endpoints.RootElement.GetProperty(name).GetString()!;
         var owner = Text("ownerConnectionString").Split(';').Select(part => part.Split('=', 2)).ToDictionary(part => part[0], part => part[1]);

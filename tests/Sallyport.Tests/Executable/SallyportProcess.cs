@@ -60,7 +60,7 @@ internal sealed class SallyportProcess : IAsyncDisposable
     /// <summary>Starts a hub on free ports and waits until it says that it is ready.</summary>
     public static async Task<SallyportProcess> UpAsync(TemporaryDirectory home, params string[] arguments)
     {
-        var process = Start(home, ["up", "--https-port", "0", "--mqtts-port", "0", "--host", "localhost", .. arguments]);
+        var process = Start(home, ["up", "--https-port", "0", "--mqtts-port", "0", "--amqps-port", "0", "--host", "localhost", .. arguments]);
         var line = await process._process.StandardOutput.ReadLineAsync();
         Assert.True(line == "ready", $"it said '{line}' and: {process.Error}");
         return process;

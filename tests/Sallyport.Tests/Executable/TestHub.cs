@@ -110,7 +110,7 @@ internal sealed class TestHub : IAsyncDisposable
         var settings = _change(new HubSettings
         {
             Hub = new HostSettings { Data = Data, KeyFile = KeyFile(), Hosts = ["localhost", "sallyport.localhost"] },
-            Listeners = new ListenerSettings { HttpsPort = 0, MqttsPort = 0 },
+            Listeners = new ListenerSettings { HttpsPort = 0, MqttsPort = 0, AmqpsPort = 0 },
         });
         var reading = new SettingsReading(settings, [], null);
         using var live = new LiveSettings(reading, () => reading, _ => { }, _time, NullLogger.Instance);

@@ -22,7 +22,7 @@ public sealed class RefusedStartTests : IDisposable
         other.Start();
         var port = ((IPEndPoint)other.LocalEndpoint).Port.ToString(CultureInfo.InvariantCulture);
 
-        var error = await RefusedAsync("--https-port", "0", "--mqtts-port", port, "--bind", "127.0.0.1");
+        var error = await RefusedAsync("--https-port", "0", "--mqtts-port", port, "--amqps-port", "0", "--bind", "127.0.0.1");
 
         Assert.Contains($"Port {port} is in use by process {Environment.ProcessId}: stop that, or choose another with --mqtts-port", error);
         using var client = new TcpClient();
@@ -41,7 +41,7 @@ public sealed class RefusedStartTests : IDisposable
         else
             File.WriteAllText(path, content);
 
-        var error = await RefusedAsync("--config", path, "--https-port", "0", "--mqtts-port", "0");
+        var error = await RefusedAsync("--config", path, "--https-port", "0", "--mqtts-port", "0", "--amqps-port", "0");
 
         Assert.Contains($"{path}: {expected}", error);
         Assert.False(Directory.Exists(Data));
@@ -55,7 +55,7 @@ public sealed class RefusedStartTests : IDisposable
         if (content is not null)
             File.WriteAllText(_home["server.pem"], content);
 
-        var error = await RefusedAsync("--tls-certificate", _home["server.pem"], "--https-port", "0", "--mqtts-port", "0");
+        var error = await RefusedAsync("--tls-certificate", _home["server.pem"], "--https-port", "0", "--mqtts-port", "0", "--amqps-port", "0");
 
         Assert.Contains($"{expected}{_home["server.pem"]}'", error);
         Assert.Contains("--tls-certificate FILE", error);
@@ -77,7 +77,7 @@ public sealed class RefusedStartTests : IDisposable
         MakeNewer(path);
         var before = File.ReadAllBytes(path);
 
-        var error = await RefusedAsync("--https-port", "0", "--mqtts-port", "0");
+        var error = await RefusedAsync("--https-port", "0", "--mqtts-port", "0", "--amqps-port", "0");
 
         Assert.Contains(file.Split('/')[0], error);
         Assert.Contains(expected, error);

@@ -10,7 +10,7 @@ public sealed class ListenSocketsTests
     [Fact]
     public void Port443_NotAllowed_Takes8443AndSaysWhatDoesNotWork()
     {
-        using var sockets = ListenSockets.Bind(new ListenerSettings { Bind = "127.0.0.1", MqttsPort = 0 }, production: false, Unprivileged);
+        using var sockets = ListenSockets.Bind(new ListenerSettings { Bind = "127.0.0.1", MqttsPort = 0, AmqpsPort = 0 }, production: false, Unprivileged);
 
         Assert.NotNull(sockets.HttpsPortNotice);
         Assert.Contains("sysctl -w net.ipv4.ip_unprivileged_port_start=443", sockets.HttpsPortNotice);
@@ -21,7 +21,7 @@ public sealed class ListenSocketsTests
     public void Port443_NotAllowedInProduction_Refuses()
     {
         var refused = Assert.Throws<CannotStartException>(
-            () => ListenSockets.Bind(new ListenerSettings { Bind = "127.0.0.1", MqttsPort = 0 }, production: true, Unprivileged));
+            () => ListenSockets.Bind(new ListenerSettings { Bind = "127.0.0.1", MqttsPort = 0, AmqpsPort = 0 }, production: true, Unprivileged));
 
         Assert.StartsWith("Port 443 may not be bound", Assert.Single(refused.Reasons));
     }
@@ -34,7 +34,7 @@ public sealed class ListenSocketsTests
         var port = ((IPEndPoint)other.LocalEndpoint).Port;
 
         var refused = Assert.Throws<CannotStartException>(
-            () => ListenSockets.Bind(new ListenerSettings { HttpsPort = port, MqttsPort = port }, production: false));
+            () => ListenSockets.Bind(new ListenerSettings { HttpsPort = port, MqttsPort = port, AmqpsPort = 0 }, production: false));
 
         Assert.Equal(
             [
@@ -48,7 +48,7 @@ public sealed class ListenSocketsTests
     public void Address_NotOfThisMachine_IsNamed()
     {
         var refused = Assert.Throws<CannotStartException>(
-            () => ListenSockets.Bind(new ListenerSettings { Bind = "192.0.2.1", HttpsPort = 0, MqttsPort = 0 }, production: false));
+            () => ListenSockets.Bind(new ListenerSettings { Bind = "192.0.2.1", HttpsPort = 0, MqttsPort = 0, AmqpsPort = 0 }, production: false));
 
         Assert.All(refused.Reasons, reason => Assert.StartsWith("192.0.2.1 is not an address of this machine", reason));
     }
@@ -56,7 +56,7 @@ public sealed class ListenSocketsTests
     [Fact]
     public void Loopback_ByDefault_IsAllThatIsBound()
     {
-        using var sockets = ListenSockets.Bind(new ListenerSettings { HttpsPort = 0, MqttsPort = 0 }, production: false);
+        using var sockets = ListenSockets.Bind(new ListenerSettings { HttpsPort = 0, MqttsPort = 0, AmqpsPort = 0 }, production: false);
 
         Assert.All(sockets.Https.Concat(sockets.Mqtts), endPoint => Assert.True(IPAddress.IsLoopback(endPoint.Address)));
         Assert.Single(sockets.Https.Select(endPoint => endPoint.Port).Distinct());

@@ -62,7 +62,7 @@ public sealed class UpProcessTests : IDisposable
     {
         await using var hub = await SallyportProcess.UpAsync(_home);
 
-        var (exitCode, output, error) = await SallyportProcess.RunAsync(_home, "up", "--https-port", "0", "--mqtts-port", "0");
+        var (exitCode, output, error) = await SallyportProcess.RunAsync(_home, "up", "--https-port", "0", "--mqtts-port", "0", "--amqps-port", "0");
 
         Assert.Equal(1, exitCode);
         Assert.Empty(output);
