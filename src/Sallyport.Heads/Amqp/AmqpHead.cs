@@ -128,7 +128,7 @@ public sealed class AmqpHead : IWebSocketHead, IDisposable
     {
         _stopping = true;
         foreach (var (connection, _) in _open)
-            connection.Close(HubErrors.ServiceUnavailable, "the hub is stopping");
+            connection.CloseSettled(HubErrors.ServiceUnavailable, "the hub is stopping");
     }
 
     public void Dispose()

@@ -21,6 +21,7 @@ internal sealed partial class AmqpPeer
     private OutputBuffer _writing = new(); // the sender's
     private volatile TaskCompletionSource? _drained;
     private bool _hasCredit; // under the gate
+    private int _stores; // under the gate
     private int _turn; // the sender's
     private int _sender;
 
@@ -39,6 +40,9 @@ internal sealed partial class AmqpPeer
     /// <summary>Bytes that readers may still add to what is written next; under the gate.</summary>
     internal int Room => Head.Options.WriteBytes - _filling.Length;
 
+    /// <summary>A batch is on its way to the log (+1), or was taken or rejected (-1); under the gate.</summary>
+    internal void Storing(int change) => _stores += change;
+
     /// <summary>The node waits for the log; under the gate.</summary>
     internal void Owes(TelemetryNode node)
     {
@@ -53,6 +57,9 @@ internal sealed partial class AmqpPeer
             Volatile.Write(ref _sender, Running);
             try
             {
+                while (!_peerGone && Collect())
+                    await WriteAsync().ConfigureAwait(false);
+                CloseIfSettled();
                 while (!_peerGone && Collect())
                     await WriteAsync().ConfigureAwait(false);
                 if (!_peerGone && await FillAsync().ConfigureAwait(false))
@@ -70,6 +77,20 @@ internal sealed partial class AmqpPeer
             WakeDrain();
         }
         while (Interlocked.CompareExchange(ref _sender, Idle, Running) != Running);
+    }
+
+    // Outside the gate: closing takes it by itself.
+    private void CloseIfSettled(bool anyway = false)
+    {
+        Action close;
+        lock (Gate)
+        {
+            if (_closeSettled is null || (!anyway && (_owing.Count > 0 || _stores > 0)))
+                return;
+            close = _closeSettled;
+        }
+
+        close();
     }
 
     // Settles, lets readers send, and takes what is to be written; false when there is nothing.

@@ -11,6 +11,7 @@ internal sealed partial class AmqpPeer
     private long _admittedBy;
     private long _heardUntil;
     private long _closeBy = Never;
+    private long _settledBy = Never;
     private long _writtenBy = Never;
     private long _usedBy = Never;
     private long _lastWrite;
@@ -21,6 +22,11 @@ internal sealed partial class AmqpPeer
         if (now >= Volatile.Read(ref _closeBy))
         {
             Cut();
+        }
+        else if (now >= Volatile.Read(ref _settledBy))
+        {
+            CloseIfSettled(anyway: true);
+            Volatile.Write(ref _settledBy, Never);
         }
         else if (now >= Volatile.Read(ref _writtenBy))
         {

@@ -31,6 +31,9 @@ internal sealed partial class AmqpPeer : ICommitListener, IThreadPoolWorkItem, I
     private readonly ConnectionTokens _tokens;
     private readonly List<TelemetryNode> _touched = []; // The read loop's.
 
+    // What closes the connection when nothing is owed any more; under the gate.
+    private Action? _closeSettled;
+
     // The transport failed or was cut: nothing can be read or written any more.
     private volatile bool _peerGone;
 
@@ -75,6 +78,18 @@ internal sealed partial class AmqpPeer : ICommitListener, IThreadPoolWorkItem, I
 
     /// <summary>Closes the connection with the protocol's close. From any thread; returns at once; the first call decides.</summary>
     public void Close(HubError error, string reason) => Close(new AmqpError(error.AmqpCondition, error.Meaning), reason);
+
+    /// <summary>Closes once all that is owed an outcome has it, and takes nothing more until then. From any thread; returns at once.</summary>
+    public void CloseSettled(HubError error, string reason)
+    {
+        lock (Gate)
+        {
+            _closeSettled ??= () => Close(error, reason);
+            Interlocked.CompareExchange(ref _settledBy, In(Head.Options.CloseTimeout), Never);
+        }
+
+        Schedule();
+    }
 
     /// <summary>Serves the connection to its end.</summary>
     public async Task RunAsync()
@@ -187,7 +202,7 @@ internal sealed partial class AmqpPeer : ICommitListener, IThreadPoolWorkItem, I
                 {
                     case AmqpStep.Handled or AmqpStep.Begun:
                         break;
-                    case AmqpStep.Delivery when delivery.Link.Node is IReceivingNode node && node.Take(delivery):
+                    case AmqpStep.Delivery when _closeSettled is not null || (delivery.Link.Node is IReceivingNode node && node.Take(delivery)):
                         break;
                     case AmqpStep.Credit:
                         _hasCredit = true;

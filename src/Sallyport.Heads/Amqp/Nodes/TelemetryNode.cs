@@ -163,6 +163,7 @@ internal sealed class TelemetryNode(AmqpPeer connection, AmqpReceiver link, Amqp
             _turn = null;
             _ranges = [];
             _largestBatchBytes = 0;
+            connection.Storing(1);
             return batch;
         }
     }
@@ -225,6 +226,8 @@ internal sealed class TelemetryNode(AmqpPeer connection, AmqpReceiver link, Amqp
         }
         finally
         {
+            lock (connection.Gate)
+                connection.Storing(-1);
             connection.Head.Turns.Return(batch.Turn, batch.LargestBytes);
         }
     }
