@@ -173,8 +173,6 @@ internal sealed class HubHost : IAsyncDisposable
         var plainKeys = new PlainKeys(policies, names, settings.Access.Tokens, audit, time, isAllowed: settings.Access.InsecureSharedKeyOverPlain is not null);
         plainKeys.Exposed += sightings.KeyExposed;
 
-        var plainKeys = new PlainKeys(policies, names, settings.Access.Tokens, audit, time, isAllowed: false);
-
         // What devices do, and what becomes of it.
         var backoff = new FailureBackoff(settings.Limits.Backoff, time);
         backoff.BackedOff += address => audit.Note(BackedOff(address));
@@ -362,6 +360,16 @@ internal sealed class HubHost : IAsyncDisposable
                 listen.UseHttps(Handshake(() => certificate.Mqtts));
                 listen.NoteTls(sightings);
                 listen.UseFinishedHandshake();
+                listen.UseConnectionHandler<AmqpConnectionHandler>();
+            });
+        }
+
+        foreach (var endPoint in sockets.PlainAmqp)
+        {
+            kestrel.Listen(endPoint, listen =>
+            {
+                listen.Serves(Zone.Services);
+                listen.UsePreAuthenticationLimits(limits, audit, time);
                 listen.UseConnectionHandler<AmqpConnectionHandler>();
             });
         }

@@ -28,10 +28,13 @@ internal sealed class ListenSockets : IDisposable
     /// <summary>AMQP for services alone; empty when <see cref="Amqps"/> serves them too.</summary>
     public IReadOnlyList<IPEndPoint> ServiceAmqps { get; private set; } = [];
 
+    /// <summary>AMQP without TLS, on loopback; empty unless its switch is given.</summary>
+    public IReadOnlyList<IPEndPoint> PlainAmqp { get; private set; } = [];
+
     /// <summary>HTTPS for services alone; empty when <see cref="Https"/> serves them too.</summary>
     public IReadOnlyList<IPEndPoint> Services { get; private set; } = [];
 
-    public IEnumerable<IPEndPoint> All => [.. Https, .. Mqtts, .. Amqps, .. Services, .. ServiceAmqps];
+    public IEnumerable<IPEndPoint> All => [.. Https, .. Mqtts, .. Amqps, .. Services, .. ServiceAmqps, .. PlainAmqp];
 
     /// <summary>443 was wanted but may not be bound here: what to do about it, and what does not work until then.</summary>
     public string? HttpsPortNotice { get; private set; }
@@ -46,6 +49,8 @@ internal sealed class ListenSockets : IDisposable
         sockets.Https = sockets.BindHttps(settings.Bind, settings.HttpsPort, "--https-port", settings, production, bind, errors);
         sockets.Mqtts = sockets.BindAll(settings.Bind, settings.MqttsPort, "--mqtts-port", bind, errors, out _);
         sockets.Amqps = sockets.BindAll(settings.Bind, settings.AmqpsPort, "--amqps-port", bind, errors, out _);
+        if (settings.InsecurePlainAmqp is not null)
+            sockets.PlainAmqp = sockets.BindAll(null, settings.PlainAmqpPort, "Listeners:PlainAmqpPort", bind, errors, out _);
         if (settings.ServiceBind is { } service)
         {
             sockets.ServiceAmqps = sockets.BindAll(service, settings.ServiceAmqpsPort ?? settings.AmqpsPort, settings.ServiceAmqpsPort is null ? "--amqps-port" : "--service-amqps-port", bind, errors, out _);
