@@ -41,9 +41,6 @@ public sealed record AmqpServices(
 /// </summary>
 public sealed class AmqpHead : IWebSocketHead, IDisposable
 {
-    /// <summary>The name of the Event Hub that is the hub's built-in endpoint: the <c>EntityPath</c> of connection strings.</summary>
-    public const string EventHub = "events";
-
     private static readonly TimeSpan WatchInterval = TimeSpan.FromSeconds(1);
     private readonly ConcurrentDictionary<AmqpPeer, byte> _open = new();
     private readonly ITimer _watch;

@@ -28,7 +28,7 @@ internal sealed partial class AmqpPeer
         if (!admission.IsAdmitted)
             return RefusedDevice(identity, address, admission);
 
-        Admitted();
+        await AdmittedAsync().ConfigureAwait(false);
         if (address.Kind != NodeKind.DeviceEvents || link is not AmqpReceiver telemetry)
             return Refused(HubErrors.NotImplemented, address.Kind.ToString(), "not built yet");
 

@@ -1,4 +1,5 @@
 using System.Text;
+using Sallyport.Hub.Limits;
 using Sallyport.Protocol.Amqp.Performatives;
 
 namespace Sallyport.Heads.Amqp;
@@ -54,7 +55,7 @@ internal sealed partial class AmqpPeer
         if (!admission.IsAdmitted)
             return SaslCode.Auth;
 
-        Admitted();
+        await AdmittedAsync().ConfigureAwait(false);
         return SaslCode.Ok;
     }
 
@@ -70,7 +71,7 @@ internal sealed partial class AmqpPeer
     }
 
     // The first credential that is accepted.
-    private void Admitted()
+    private async ValueTask AdmittedAsync()
     {
         if (_isAdmitted)
             return;
@@ -84,6 +85,7 @@ internal sealed partial class AmqpPeer
         }
 
         _lease.Dispose();
+        await HandshakeThreads.Leave();
     }
 
     private static string WithoutPort(string host)

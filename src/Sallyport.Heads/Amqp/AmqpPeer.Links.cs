@@ -128,14 +128,14 @@ internal sealed partial class AmqpPeer
             return ResponseMessage.Encode(request, admission.Error!.HttpStatus, RouteAccess.TerseReason(admission.Error));
         }
 
-        Admitted();
+        await AdmittedAsync().ConfigureAwait(false);
         await RenewAsync(admission.Principal!).ConfigureAwait(false);
         return ResponseMessage.Encode(request, 200, "OK");
     }
 
     private async ValueTask<AmqpError?> AttachManagementAsync(AmqpLink link)
     {
-        var (grant, error) = await AdmitServiceAsync($"{AmqpHead.EventHub}/$management", Rights.TelemetryRead, "$management").ConfigureAwait(false);
+        var (grant, error) = await AdmitServiceAsync($"{EventHubName.Value}/$management", Rights.TelemetryRead, "$management").ConfigureAwait(false);
         if (grant is null)
             return error;
 
@@ -152,7 +152,7 @@ internal sealed partial class AmqpPeer
 
         return new AmqpError(AmqpConditions.LinkRedirect, "the events are at the Event Hubs-compatible endpoint")
         {
-            Redirect = new AmqpRedirect(HostName, HostName, Head.AmqpsPort, $"amqps://{HostName}:{Head.AmqpsPort}/{AmqpHead.EventHub}/"),
+            Redirect = new AmqpRedirect(HostName, HostName, Head.AmqpsPort, $"amqps://{HostName}:{Head.AmqpsPort}/{EventHubName.Value}/"),
         };
     }
 
@@ -195,10 +195,10 @@ internal sealed partial class AmqpPeer
 
     private async ValueTask<AmqpError?> AttachReaderAsync(AmqpSender link, NodeAddress address)
     {
-        if (!address.EventHub.Equals(AmqpHead.EventHub, StringComparison.OrdinalIgnoreCase))
-            return new AmqpError(AmqpConditions.NotFound, $"this hub's Event Hub is called {AmqpHead.EventHub}");
+        if (!address.EventHub.Equals(EventHubName.Value, StringComparison.OrdinalIgnoreCase))
+            return new AmqpError(AmqpConditions.NotFound, $"this hub's Event Hub is called {EventHubName.Value}");
 
-        var resource = $"{AmqpHead.EventHub}/ConsumerGroups/{address.ConsumerGroup}/Partitions/{address.PartitionId}";
+        var resource = $"{EventHubName.Value}/ConsumerGroups/{address.ConsumerGroup}/Partitions/{address.PartitionId}";
         var (grant, error) = await AdmitServiceAsync(resource, Rights.TelemetryRead, resource).ConfigureAwait(false);
         if (grant is null)
             return error;

@@ -90,6 +90,7 @@ internal static class CommandLine
         SasTokenCommand.Create(verbs),
         TokenCommand.Create(verbs),
         ConnectionCommand.Create(verbs),
+        ConnectionStringCommand.Create(verbs),
         AuditCommand.Create(verbs, terminal),
         ConsumerGroupCommand.Create(verbs),
         MonitorEventsCommand.Create(verbs),

@@ -403,7 +403,7 @@ internal sealed class HubHost : IAsyncDisposable
             OwnerConnectionString = ConnectionString(Policies.Owner),
             ServiceConnectionString = ConnectionString("service"),
             EventHubConnectionString = settings.Hub.Production ? null : policies.List().FirstOrDefault(policy => policy.Name == "service") is { } reader
-                ? $"Endpoint=sb://{settings.Hub.Hosts[0]}{(eventsPort == 5671 ? "" : $":{eventsPort}")}/;SharedAccessKeyName={reader.Name};SharedAccessKey={reader.PrimaryKey};EntityPath={AmqpHead.EventHub}"
+                ? EventHubName.ConnectionString(settings.Hub.Hosts[0], eventsPort, reader.Name, reader.PrimaryKey)
                 : null,
         };
     }

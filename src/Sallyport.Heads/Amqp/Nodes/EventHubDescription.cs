@@ -18,8 +18,8 @@ internal sealed class EventHubDescription(AmqpHead head)
     {
         if (request.Operation is not "READ")
             return ResponseMessage.Encode(request, 400, "the operation of a request to $management is READ");
-        if (request.Name is not null && !request.Name.Equals(AmqpHead.EventHub, StringComparison.OrdinalIgnoreCase))
-            return ResponseMessage.Encode(request, 404, $"this hub's Event Hub is called {AmqpHead.EventHub}");
+        if (request.Name is not null && !request.Name.Equals(EventHubName.Value, StringComparison.OrdinalIgnoreCase))
+            return ResponseMessage.Encode(request, 404, $"this hub's Event Hub is called {EventHubName.Value}");
 
         var log = head.Hub.Log;
         switch (request.Type)
@@ -80,7 +80,7 @@ internal sealed class EventHubDescription(AmqpHead head)
     private static void Name(ref AmqpWriter writer)
     {
         writer.String("name"u8);
-        writer.String(Encoding.ASCII.GetBytes(AmqpHead.EventHub));
+        writer.String(Encoding.ASCII.GetBytes(EventHubName.Value));
         writer.String("type"u8);
         writer.String("com.microsoft:eventhub"u8);
     }

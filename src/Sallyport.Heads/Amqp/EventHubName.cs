@@ -1,0 +1,15 @@
+namespace Sallyport.Heads.Amqp;
+
+/// <summary>The Event Hub that the hub's built-in endpoint is to Event Hubs clients.</summary>
+public static class EventHubName
+{
+    /// <summary>The <c>EntityPath</c> of connection strings.</summary>
+    public const string Value = "events";
+
+    private const int DefaultPort = 5671;
+
+    /// <summary>What Event Hubs clients connect with. A secret.</summary>
+    /// <param name="port">Where AMQP over TLS is; said only when it is not the one that clients have built in.</param>
+    public static string ConnectionString(string hostName, int port, string policy, string key) =>
+        $"Endpoint=sb://{hostName}{(port == DefaultPort ? "" : $":{port}")}/;SharedAccessKeyName={policy};SharedAccessKey={key};EntityPath={Value}";
+}
