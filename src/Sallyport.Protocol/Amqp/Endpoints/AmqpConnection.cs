@@ -259,6 +259,9 @@ public sealed partial class AmqpConnection
         Send(bytes, 0, AmqpFrame.AmqpType, 0);
     }
 
+    /// <summary>Bytes that are rented for messages that are not whole.</summary>
+    internal int PartialBytes { get; set; }
+
     internal void KeepUntilNext(byte[] rented) => _kept = rented;
 
     private void GiveBackKept()

@@ -24,6 +24,12 @@ public sealed record AmqpOptions
     /// <summary>Deliveries of a session that may wait for the peer's outcome; beyond it nothing is sent. Default 2,048.</summary>
     public int MaxUnsettled { get; init; } = 2048;
 
+    /// <summary>
+    /// Bytes of all the connection's messages that have not arrived whole yet; beyond it the link that wants more is detached with
+    /// <c>amqp:resource-limit-exceeded</c>. Default 16 MiB: 64 of the largest messages.
+    /// </summary>
+    public int MaxPartialBytes { get; init; } = 16 * 1024 * 1024;
+
     /// <summary>After so long without a frame the peer may be taken for dead; announced, kept by the driver. Default 4 minutes (IoT Hub).</summary>
     public TimeSpan IdleTimeOut { get; init; } = TimeSpan.FromMinutes(4);
 }

@@ -110,13 +110,19 @@ public sealed class AmqpReceiver : AmqpLink
         }
 
         _partsSettled |= transfer.Settled; // [AMQP-2.7.5]
-        Keep(payload, length);
+        if (!TryKeep(payload, length))
+        {
+            Detach(new AmqpError(AmqpConditions.ResourceLimitExceeded, "too many messages that are not whole"));
+            return false;
+        }
+
         if (transfer.More)
             return false;
 
         Arrived(_partsSettled);
         delivery = new AmqpDelivery(this, _partsId, _partsFormat, _partsSettled, _parts.AsSpan(0, _partsLength));
         Connection.KeepUntilNext(_parts!);
+        Connection.PartialBytes -= _parts!.Length;
         _parts = null;
         _partsLength = 0;
         return true;
@@ -167,12 +173,16 @@ public sealed class AmqpReceiver : AmqpLink
         Connection.WriteFlow(Session, LocalHandle, _deliveryCount, _credit, available: null, drain: false);
     }
 
-    private void Keep(ReadOnlySpan<byte> payload, int length)
+    private bool TryKeep(ReadOnlySpan<byte> payload, int length)
     {
         if (_parts is null || _parts.Length < length)
         {
+            if (Connection.PartialBytes - (_parts?.Length ?? 0) + length > Connection.Options.MaxPartialBytes)
+                return false;
+
             var larger = ArrayPool<byte>.Shared.Rent(Math.Max(length, 2 * _partsLength));
             _parts.AsSpan(0, _partsLength).CopyTo(larger);
+            Connection.PartialBytes += larger.Length - (_parts?.Length ?? 0);
             if (_parts is not null)
                 ArrayPool<byte>.Shared.Return(_parts);
             _parts = larger;
@@ -180,12 +190,17 @@ public sealed class AmqpReceiver : AmqpLink
 
         payload.CopyTo(_parts.AsSpan(_partsLength));
         _partsLength = length;
+        return true;
     }
 
     private void DropParts()
     {
         if (_parts is not null)
+        {
+            Connection.PartialBytes -= _parts.Length;
             ArrayPool<byte>.Shared.Return(_parts);
+        }
+
         _parts = null;
         _partsLength = 0;
     }

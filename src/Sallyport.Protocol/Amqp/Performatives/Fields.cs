@@ -12,12 +12,14 @@ internal ref struct Fields(AmqpValue list, string of)
 {
     private readonly AmqpValue _list = list;
     private AmqpReader _reader = list.Elements();
+    private int _left = list.Count;
 
     public AmqpValue Next()
     {
-        if (_reader.AtEnd)
+        if (_left == 0)
             return default;
 
+        _left--;
         return _reader.TryRead(out var value) ? value : throw Broken("could not be read");
     }
 
