@@ -73,7 +73,7 @@ public ref struct AmqpReader
             while (at < _bytes.Length && _bytes[at] == AmqpCodes.Described)
             {
                 if (++descriptors > MaxDescriptors)
-                    return false;
+                    return false; // [AMQP-1.5]
                 at++;
                 pending++;
             }
@@ -130,7 +130,7 @@ public ref struct AmqpReader
             case AmqpCodes.Map32: return Compound(AmqpType.Map, 4, at, out value, out end) && value.Count % 2 == 0;
             case AmqpCodes.Array8: return Array(1, at, out value, out end);
             case AmqpCodes.Array32: return Array(4, at, out value, out end);
-            default:
+            default: // [AMQP-1.6]
                 value = default;
                 end = at;
                 return false;
@@ -149,7 +149,7 @@ public ref struct AmqpReader
         value = default;
         end = at + width;
         if (_bytes.Length - at < width)
-            return false;
+            return false; // [AMQP-1.2.1]
 
         value = new AmqpValue(type, _bytes.Slice(at, width));
         return true;
@@ -160,7 +160,7 @@ public ref struct AmqpReader
         value = default;
         end = at;
         if (!TryReadSize(prefix, ref end, out var length) || length > _bytes.Length - end)
-            return false;
+            return false; // [AMQP-1.2.2]
 
         value = new AmqpValue(type, _bytes.Slice(end, length));
         end += length;
@@ -179,7 +179,7 @@ public ref struct AmqpReader
         value = default;
         var content = whole.Content;
         if (!TryTakeCount(prefix, ref content, out var count) || count > content.Length)
-            return false;
+            return false; // [AMQP-1.2.3]
 
         value = new AmqpValue(type, content, count);
         return true;
@@ -200,7 +200,7 @@ public ref struct AmqpReader
         content = content[1..];
         var isEmptyElement = code >> 4 == 4;
         if (code == AmqpCodes.Described || count > (isEmptyElement ? MaxEmptyElements : content.Length))
-            return false;
+            return false; // [AMQP-1.2.4] Arrays of described values: none is known.
 
         value = new AmqpValue(AmqpType.Array, content, count, code);
         return true;

@@ -47,7 +47,7 @@ public readonly ref struct StoredMessage
         while (!reader.AtEnd)
         {
             if (!TryReadSection(ref reader, out var section, out var value) || section <= previous)
-                return false;
+                return false; // [AMQP-3.2]
 
             var expected = section switch
             {

@@ -233,7 +233,7 @@ public sealed partial class AmqpConnection
         Session = session;
         var wasOurs = !session.IsOpen;
         if (!wasOurs)
-            session.End(null); // [AMQP-2.5.2]
+            session.End(null); // [AMQP-2.5.2] [AMQP-2.5.3]
         _byRemoteChannel.Remove(session.RemoteChannel);
         _begun.Remove(session);
         _lastSession = null;
@@ -245,7 +245,7 @@ public sealed partial class AmqpConnection
     {
         PeerError = Ending.Read(list, "close");
         if (_phase == Phase.Opened)
-            WriteClose(null); // [AMQP-2.4.3]
+            WriteClose(null); // [AMQP-2.4.3] [AMQP-2.4.4]
         _phase = Phase.Closed;
         EndAll();
         return AmqpStep.Closed;

@@ -227,7 +227,7 @@ public sealed partial class AmqpConnection
 
         _phase = Phase.AmqpHeader;
         Output.Write(AmqpHeader);
-        WriteOpen(hostName);
+        WriteOpen(hostName); // [AMQP-2.4.2]
     }
 
     /// <summary>Client: begins a session; links may be attached once <see cref="AmqpStep.Begun"/> has come.</summary>

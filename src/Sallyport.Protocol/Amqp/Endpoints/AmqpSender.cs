@@ -73,7 +73,7 @@ public sealed class AmqpSender : AmqpLink
             _sent += Connection.WriteTransfer(Session, LocalHandle, _deliveryId, tag, format, settled, head, message, _sent);
             Session.SentFrame();
         }
-        while (_sent < total);
+        while (_sent < total); // [AMQP-2.6.14]
 
         _sent = 0;
         return AmqpSendResult.Sent;
@@ -107,7 +107,7 @@ public sealed class AmqpSender : AmqpLink
         var unseen = (int)(_deliveryCount - (flow.DeliveryCount ?? 0));
         Credit = unseen <= 0 ? credit : credit > (uint)unseen ? credit - (uint)unseen : 0;
         IsDraining = flow.Drain;
-        if (flow.Echo && !flow.Drain)
+        if (flow.Echo && !flow.Drain) // [AMQP-2.7.4]
             Connection.WriteFlow(Session, LocalHandle, _deliveryCount, Credit, available: null, drain: false);
     }
 

@@ -100,7 +100,7 @@ internal static class Ending
         Text(ref writer, error.Description, isSymbol: false);
         if (error.Redirect is { } redirect)
         {
-            var map = writer.BeginMap();
+            var map = writer.BeginMap(); // [AMQP-2.8.18]
             writer.Symbol("hostname"u8);
             Text(ref writer, redirect.HostName, isSymbol: false);
             writer.Symbol("network-host"u8);

@@ -17,7 +17,7 @@ internal ref struct Fields(AmqpValue list, string of)
     public AmqpValue Next()
     {
         if (_left == 0)
-            return default;
+            return default; // [AMQP-1.4] What is left out at the end is null.
 
         _left--;
         return _reader.TryRead(out var value) ? value : throw Broken("could not be read");
@@ -187,7 +187,7 @@ internal ref struct Fields(AmqpValue list, string of)
 
         var fields = new Fields(list, "error");
         var condition = fields.Text(256) ?? throw Broken("is an error without a condition");
-        return new AmqpError(condition, fields.Text(4096) ?? "");
+        return new AmqpError(condition, fields.Text(4096) ?? ""); // [AMQP-2.8.14]
     }
 
     /// <summary>The list of a described value with this small descriptor.</summary>

@@ -259,7 +259,7 @@ internal readonly record struct Disposition(bool IsReceiver, uint First, uint La
         var fields = new Fields(list, "disposition");
         var isReceiver = fields.RequiredBoolean();
         var first = fields.RequiredUInt();
-        var last = fields.UInt(first);
+        var last = fields.UInt(first); // [AMQP-2.7.6]
         var settled = fields.Boolean();
         var state = fields.Next();
         if (state.Type == AmqpType.Null)
@@ -269,8 +269,8 @@ internal readonly record struct Disposition(bool IsReceiver, uint First, uint La
         if (!Fields.TryDescribed(state, out var code, out var content) || code is < (ulong)DeliveryState.Received or > (ulong)DeliveryState.Modified)
             return new Disposition(isReceiver, first, last, settled, DeliveryState.None, null);
 
-        var error = default(AmqpError);
-        if (code == (ulong)DeliveryState.Rejected)
+        var error = default(AmqpError); // [AMQP-3.4.2] [AMQP-3.4.4] [AMQP-3.4.5] The others say nothing that is asked for.
+        if (code == (ulong)DeliveryState.Rejected) // [AMQP-3.4.3]
         {
             var rejected = new Fields(content, "rejected");
             error = rejected.Error();

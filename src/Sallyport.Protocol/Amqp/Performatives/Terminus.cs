@@ -42,7 +42,7 @@ public sealed record Terminus(string? Address, bool IsDynamic, byte[] Filters, b
             return new Terminus(null, false, [], encoded.ToArray());
 
         var fields = new Fields(list, isSource ? "source" : "target");
-        var address = fields.Text(MaxAddressBytes);
+        var address = fields.Text(MaxAddressBytes); // [AMQP-3.5.3] [AMQP-3.5.4]
         fields.Skip(); // durable
         fields.Skip(); // expiry-policy
         fields.Skip(); // timeout

@@ -35,7 +35,7 @@ public sealed class AmqpCodecTests
         Assert.True(reader.AtEnd);
     }
 
-    // Encodings of AMQP 1.0 part 1, 1.6, byte for byte.
+    // Encodings of AMQP 1.0 part 1, byte for byte. [AMQP-1.6]
     [Theory]
     [InlineData("40", AmqpType.Null)]
     [InlineData("5601", AmqpType.Boolean)]
@@ -96,19 +96,19 @@ public sealed class AmqpCodecTests
 
     [Theory]
     [InlineData("a1")] // no length
-    [InlineData("a10561")] // shorter than it says
+    [InlineData("a10561")] // shorter than it says [AMQP-1.2.2]
     [InlineData("b1ffffffff61")] // negative length
     [InlineData("b17fffffff61")]
-    [InlineData("80000000")]
+    [InlineData("80000000")] // [AMQP-1.2.1]
     [InlineData("5602")] // neither true nor false
-    [InlineData("c00205")] // five elements in one byte
+    [InlineData("c00205")] // five elements in one byte [AMQP-1.2.3]
     [InlineData("c1020140")] // a key without a value
     [InlineData("d0000000087fffffff40404040")] // 2^31 elements
-    [InlineData("f00000000510000000 40")] // 268 million nulls
+    [InlineData("f00000000510000000 40")] // 268 million nulls [AMQP-1.2.4]
     [InlineData("e0030100ff")] // an array of described values
     [InlineData("0053")] // descriptor cut off
     [InlineData("005372")] // nothing described
-    [InlineData("000000000000000000 53 72 40")] // nine descriptors
+    [InlineData("000000000000000000 53 72 40")] // nine descriptors [AMQP-1.5]
     [InlineData("39")] // no such constructor
     public void Reader_NotValid_SaysSoAndStays(string hex)
     {
@@ -130,7 +130,8 @@ public sealed class AmqpCodecTests
     [InlineData("005379a000")] // no such section
     [InlineData("00a30164a000")] // a symbolic descriptor
     [InlineData("005375a00000")] // something behind it
-    public void StoredMessage_NotSections_IsRefused(string hex) => Assert.False(StoredMessage.TryRead(Bytes(hex), out _));
+    public void StoredMessage_NotSections_IsRefused(string hex) => // [AMQP-3.2]
+        Assert.False(StoredMessage.TryRead(Bytes(hex), out _));
 
     [Fact]
     public void StoredMessage_WithOtherBodies_TellsWhich()
