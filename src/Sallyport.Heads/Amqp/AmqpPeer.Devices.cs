@@ -184,24 +184,11 @@ internal sealed partial class AmqpPeer
         LeaveGoneDevices();
     }
 
-    private async ValueTask RenewDeviceAsync(Principal put)
-    {
-        AmqpDevice? device = null;
-        lock (Gate)
-        {
-            if (Identity.TryParse(put.Name, out var identity))
-                _devices.TryGetValue(identity, out device);
-        }
-
-        if (device is not null)
-            await RenewAsync(device).ConfigureAwait(false);
-    }
-
-    private async ValueTask RenewDevicesOfPolicyAsync()
+    private async ValueTask RenewDevicesAsync(string replacedFingerprint)
     {
         AmqpDevice[] devices;
         lock (Gate)
-            devices = [.. _devices.Values.Where(device => device.Principal.Kind is PrincipalKind.Policy or PrincipalKind.Operator)];
+            devices = [.. _devices.Values.Where(device => device.Principal.CredentialFingerprint == replacedFingerprint)];
         foreach (var device in devices)
             await RenewAsync(device).ConfigureAwait(false);
     }

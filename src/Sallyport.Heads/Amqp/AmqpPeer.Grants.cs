@@ -11,6 +11,7 @@ internal sealed partial class AmqpPeer
 {
     private readonly Dictionary<AmqpLink, ServiceGrant> _grants = [];
     private long _nextExpiryUtcTicks = Never;
+    private string? _replacedFingerprint; // The read loop's: by the put that is under way.
 
     private async ValueTask<(ServiceGrant? Grant, AmqpError? Error)> AdmitServiceAsync(string resource, Rights needed, string address)
     {
@@ -84,23 +85,20 @@ internal sealed partial class AmqpPeer
             Volatile.Write(ref _nextExpiryUtcTicks, expires.UtcTicks);
     }
 
-    // A token was put: what a newer token carries lives as long as that one, and ends when that one is revoked.
-    private async ValueTask RenewAsync(Principal put)
+    // A token took the place of an older one: what the older carried lives as long as the newer, and ends when that one is revoked.
+    private async ValueTask RenewAsync(string replacedFingerprint)
     {
-        if (put.Kind is PrincipalKind.Device or PrincipalKind.Module)
-        {
-            await RenewDeviceAsync(put).ConfigureAwait(false);
-            return;
-        }
-
         foreach (var (link, grant) in Snapshot())
         {
+            if (grant.Principal.CredentialFingerprint != replacedFingerprint)
+                continue;
+
             var admission = await _tokens.AdmitServiceAsync(grant.Resource, grant.Needed, HostName, Peer, _closed).ConfigureAwait(false);
-            if (admission.IsAdmitted && admission.Principal!.CredentialFingerprint != grant.Principal.CredentialFingerprint)
-                Keep(new ServiceGrant(grant.Resource, grant.Needed, admission.Principal), link, instead: grant);
+            if (admission.IsAdmitted)
+                Keep(new ServiceGrant(grant.Resource, grant.Needed, admission.Principal!), link, instead: grant);
         }
 
-        await RenewDevicesOfPolicyAsync().ConfigureAwait(false);
+        await RenewDevicesAsync(replacedFingerprint).ConfigureAwait(false);
     }
 
     private void Keep(ServiceGrant grant, AmqpLink link, ServiceGrant instead)

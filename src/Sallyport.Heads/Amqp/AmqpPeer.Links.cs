@@ -129,7 +129,12 @@ internal sealed partial class AmqpPeer
         }
 
         await AdmittedAsync().ConfigureAwait(false);
-        await RenewAsync(admission.Principal!).ConfigureAwait(false);
+        if (_replacedFingerprint is { } replaced)
+        {
+            _replacedFingerprint = null;
+            await RenewAsync(replaced).ConfigureAwait(false);
+        }
+
         return ResponseMessage.Encode(request, 200, "OK");
     }
 

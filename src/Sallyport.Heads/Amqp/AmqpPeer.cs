@@ -48,6 +48,7 @@ internal sealed partial class AmqpPeer : ICommitListener, IThreadPoolWorkItem, I
         _abort = abort;
         _closed = closed;
         _tokens = new ConnectionTokens(head.Hub.Devices, head.Hub.Services, head.Hub.PlainKeys, head.Hub.Names, head.Hub.Audit, head.Hub.Attempts, head.Hub.Time);
+        _tokens.Renewed += replaced => _replacedFingerprint = replaced;
         Endpoint = new AmqpConnection(new AmqpOptions { ContainerId = ContainerId }, isServer: true, _filling)
         {
             Mechanisms = MechanismsOf(surroundings),
