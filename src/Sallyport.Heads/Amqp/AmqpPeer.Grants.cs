@@ -137,9 +137,11 @@ internal sealed partial class AmqpPeer
 /// <summary>What let a service's link in. Thread-safe.</summary>
 internal sealed class ServiceGrant(string resource, Rights needed, Principal principal) : IDisposable
 {
+    private readonly Lock _gate = new();
     private CancellationTokenRegistration _withdrawal;
     private CancellationTokenRegistration _revocation;
     private RevocationWatch? _watch;
+    private bool _isDisposed;
 
     public string Resource { get; } = resource;
 
@@ -153,15 +155,43 @@ internal sealed class ServiceGrant(string resource, Rights needed, Principal pri
     /// <summary>Calls back, on any thread, when what let it in is withdrawn or revoked.</summary>
     public void Watch(RevokedTokens revoked, Action ended)
     {
-        _watch = new RevocationWatch(revoked, Principal.CredentialFingerprint);
-        _withdrawal = Principal.Withdrawn.UnsafeRegister(static ended => ((Action)ended!)(), ended);
-        _revocation = _watch.Revoked.UnsafeRegister(static ended => ((Action)ended!)(), ended);
+        var watch = new RevocationWatch(revoked, Principal.CredentialFingerprint);
+        lock (_gate)
+        {
+            // Its link may have gone before it was watched.
+            if (_isDisposed)
+            {
+                watch.Dispose();
+                return;
+            }
+
+            _watch = watch;
+        }
+
+        var withdrawal = Principal.Withdrawn.UnsafeRegister(static ended => ((Action)ended!)(), ended);
+        var revocation = watch.Revoked.UnsafeRegister(static ended => ((Action)ended!)(), ended);
+        lock (_gate)
+        {
+            (_withdrawal, _revocation) = (withdrawal, revocation);
+            if (_isDisposed)
+                Unregister();
+        }
     }
 
     public void Dispose()
     {
+        lock (_gate)
+        {
+            _isDisposed = true;
+            Unregister();
+        }
+
+        _watch?.Dispose();
+    }
+
+    private void Unregister()
+    {
         _withdrawal.Unregister();
         _revocation.Unregister();
-        _watch?.Dispose();
     }
 }

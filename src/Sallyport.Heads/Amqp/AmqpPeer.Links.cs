@@ -259,11 +259,8 @@ internal sealed partial class AmqpPeer
             case ISource source:
                 source.OnGone();
                 if (source is ReplyNode reply)
-                {
                     _replies.Remove(reply);
-                    _sources.Remove(reply);
-                }
-
+                Schedule();
                 break;
             default:
                 break;

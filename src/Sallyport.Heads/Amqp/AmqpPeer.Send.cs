@@ -150,9 +150,14 @@ internal sealed partial class AmqpPeer
                 if (i >= _sources.Count)
                     return found;
                 source = _sources[i];
+                if (source.IsGone)
+                    _sources.RemoveAt(i--);
             }
 
-            found |= await source.FillAsync().ConfigureAwait(false);
+            if (source.IsGone)
+                source.Dispose(); // Here, because the sender is the one user of its cursor.
+            else
+                found |= await source.FillAsync().ConfigureAwait(false);
         }
     }
 

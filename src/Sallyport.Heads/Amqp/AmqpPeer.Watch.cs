@@ -75,7 +75,7 @@ internal sealed partial class AmqpPeer
     // Whether anybody still uses the connection; under the gate.
     private void NoteUse()
     {
-        var isUsed = _devices.Count > 0 || _sources.Count > _replies.Count || _grants.Count > 0;
+        var isUsed = _devices.Count > 0 || _grants.Count > 0;
         Volatile.Write(ref _usedBy, isUsed || !_isAdmitted ? Never : In(Head.Options.UnusedTimeout));
     }
 }

@@ -132,6 +132,14 @@ internal sealed partial class AmqpPeer : ICommitListener, IThreadPoolWorkItem, I
         Close(new AmqpError(AmqpConditions.InternalError, $"correlation id {correlationId}"), "our own failure");
     }
 
+    /// <summary>As <see cref="Fail(Exception)"/>, and it costs one link.</summary>
+    internal void Fail(AmqpLink link, Exception exception)
+    {
+        var correlationId = Guid.NewGuid().ToString("N");
+        Head.Hub.Logger.AmqpFailed(exception, Peer.Address, correlationId);
+        End(link, new AmqpError(AmqpConditions.InternalError, $"correlation id {correlationId}"), "our own failure");
+    }
+
     private async Task ReadAsync()
     {
         while (!_peerGone && !Endpoint.IsOver)

@@ -16,6 +16,9 @@ internal interface IReceivingNode
 /// <summary>What a link leads to on which we send by ourselves.</summary>
 internal interface ISource : IDisposable
 {
+    /// <summary>The link is gone: the sender disposes the source.</summary>
+    bool IsGone { get; }
+
     /// <summary>Sends what is ready, as far as credit, window and <see cref="AmqpPeer.Room"/> go; on the sender, under the gate.</summary>
     void Pump();
 

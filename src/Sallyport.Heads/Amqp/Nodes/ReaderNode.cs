@@ -26,8 +26,8 @@ internal sealed class ReaderNode : ISource
     private Task? _more;
     private uint _tag;
 
-    // Under the gate.
-    private bool _isGone;
+    // Written under the gate, read by the sender.
+    private volatile bool _isGone;
 
     public ReaderNode(AmqpPeer connection, AmqpSender link, ReaderRequest request, PartitionReading reading)
     {
@@ -42,6 +42,8 @@ internal sealed class ReaderNode : ISource
     }
 
     public ReaderRequest Request { get; }
+
+    public bool IsGone => _isGone;
 
     /// <summary>Another reader took the partition over. From any thread.</summary>
     public void Steal() => _connection.End(_link, new AmqpError(AmqpConditions.LinkStolen, "a reader with a higher epoch took the partition over"), "a reader with a higher epoch took the partition over");
@@ -71,7 +73,22 @@ internal sealed class ReaderNode : ISource
         if (_isGone || _reading.HasCurrent || _link.Credit == 0 || _more is { IsCompleted: false })
             return false;
 
-        if (await _reading.FillAsync(_stop.Token).ConfigureAwait(false))
+        bool hasMore;
+        try
+        {
+            hasMore = await _reading.FillAsync(_stop.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            return false; // The link went while we read.
+        }
+        catch (Exception e)
+        {
+            _connection.Fail(_link, e); // The log could not be read: that ends this reader and nobody else.
+            return false;
+        }
+
+        if (hasMore)
         {
             if (Request.WantsMetric)
                 _metric = MetricNow();

@@ -45,7 +45,13 @@ internal sealed class ReplyNode(AmqpSender link, NodeKind kind) : ISource
 
     public ValueTask<bool> FillAsync() => default;
 
-    public void OnGone() => _waiting.Clear();
+    public bool IsGone { get; private set; }
+
+    public void OnGone()
+    {
+        IsGone = true;
+        _waiting.Clear();
+    }
 
     public void Dispose()
     {
