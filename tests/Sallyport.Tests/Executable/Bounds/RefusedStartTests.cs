@@ -96,7 +96,7 @@ public sealed class RefusedStartTests : IDisposable
         File.WriteAllText(certificate, made.Server.ExportCertificatePem());
         File.WriteAllText(key, made.ServerKeyPem);
 
-        var error = await RefusedAsync("--https-port", "0", "--mqtts-port", "0", "--tls-certificate", certificate, "--tls-key", key);
+        var error = await RefusedAsync("--https-port", "0", "--mqtts-port", "0", "--amqps-port", "0", "--tls-certificate", certificate, "--tls-key", key);
 
         Assert.StartsWith("The server's certificate cannot be used: ", error);
         Assert.Contains(expected, error);

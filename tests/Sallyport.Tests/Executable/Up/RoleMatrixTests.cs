@@ -42,7 +42,7 @@ public sealed class RoleMatrixTests : IAsyncLifetime
     {
         Assert.All(_hub.Host.Routes, route => Assert.NotNull(Assert.IsType<RouteEndpoint>(route).Metadata.GetMetadata<RequiredRights>()));
         Assert.Equal(
-            ["/$iothub/websocket", "/health/live", "/health/ready", "/manage/v1/openapi.json"],
+            ["/$iothub/websocket", "/$servicebus/websocket", "/health/live", "/health/ready", "/manage/v1/openapi.json"],
             Routes().Where(route => route.Required.Rights is Rights.None).Select(route => route.Route.RoutePattern.RawText!).Order(StringComparer.Ordinal));
         Assert.True(Routes().Count(route => route.Route.RoutePattern.RawText!.StartsWith("/manage/v1/connections", StringComparison.Ordinal)) >= 7, "the routes outside the HTTP head were not found");
     }
