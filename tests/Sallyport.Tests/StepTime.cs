@@ -25,6 +25,14 @@ internal sealed class StepTime(DateTimeOffset? start = null) : FakeTimeProvider(
         return timer;
     }
 
+    /// <summary>Waits that began until now are not told of any more: the hub's own, of its start.</summary>
+    public void ForgetWaits()
+    {
+        while (_waits.Reader.TryRead(out _))
+        {
+        }
+    }
+
     /// <summary>The next wait that began since the last call, of those that last between the two.</summary>
     public async Task<TimeSpan> WaitBeganAsync(TimeSpan atLeast, TimeSpan atMost)
     {

@@ -38,6 +38,7 @@ public sealed class FullDiskTests : IAsyncLifetime
         // HTTPS says so; MQTT holds the acknowledgement back, and closes after 20 s.
         Assert.Equal((HttpStatusCode.Forbidden, "IotHubQuotaExceeded"), answer);
         var large = new string('f', 200_000);
+        _time.ForgetWaits();
         await device.SendAsync(device.Telemetry(large));
         await overWebSocket.SendAsync(overWebSocket.Telemetry(large));
         await HeldBackAsync(2);
