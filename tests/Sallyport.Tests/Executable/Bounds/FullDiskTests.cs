@@ -69,14 +69,15 @@ public sealed class FullDiskTests : IAsyncLifetime
         for (var second = 0; second < 15 && !acknowledged.IsCompleted; second++)
         {
             _time.Advance(TimeSpan.FromSeconds(1));
-            await _hub.GetAsync("health/live");
+            await _devices.EventsAsync(); // Authenticated: 10 s end a connection that is not.
         }
 
         await acknowledged;
         Assert.Equal((HttpStatusCode.NoContent, null), await _devices.PostAsync("d1", "x"));
         Assert.Equal(stored + 2, (await _devices.EventsAsync()).Length);
         await newcomer.DisposeAsync();
-        var refusals = await _devices.RefusalsAsync();
+        // A socket of this test's own requests that is being closed while the clock jumps may be told of too.
+        var refusals = (await _devices.RefusalsAsync()).Where(refusal => refusal.Action != "connection").ToList();
         Assert.Equal(["device:mqtt", "device:ws"], refusals.Where(refusal => refusal.Action == "mqtt connection").Select(refusal => refusal.Principal).Order());
         Assert.All(refusals, refusal => Assert.StartsWith("403002", refusal.Reason, StringComparison.Ordinal));
     }
