@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Sallyport.Bench.Amqp;
 
 namespace Sallyport.Bench;
 
@@ -16,6 +17,7 @@ internal static class Benchmarks
         yield return KnockCommand();
         yield return StormCommand();
         yield return TokensCommand();
+        yield return AmqpBench.Command(Program, InScratchDirectory);
     }
 
     private static Command CompareCommand()
@@ -162,6 +164,13 @@ internal static class Benchmarks
             return 0;
         });
         return command;
+    }
+
+    private static async Task<int> InScratchDirectory(Func<string, Task> run)
+    {
+        using var directory = new ScratchDirectory();
+        await run(directory.Path);
+        return 0;
     }
 
     /// <summary>A directory that goes with the run.</summary>

@@ -51,7 +51,7 @@ internal static class Footprint
     }
 
     // Resident memory is read when it has stopped moving: time is the subject, no event says that a process has settled.
-    private static async Task Settle(Server hub)
+    public static async Task Settle(Server hub)
     {
         long last;
         do

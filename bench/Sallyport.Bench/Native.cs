@@ -31,6 +31,8 @@ internal static unsafe partial class Native
     [LibraryImport("libssl.so.3")] public static partial nint TLS_server_method();
     [LibraryImport("libssl.so.3")] public static partial nint TLS_client_method();
     [LibraryImport("libssl.so.3")] public static partial nint SSL_CTX_new(nint method);
+    [LibraryImport("libssl.so.3")] private static partial nint SSL_CTX_ctrl(nint context, int command, nint argument, nint pointer);
+    [LibraryImport("libssl.so.3")] private static partial void SSL_CTX_set_default_read_buffer_len(nint context, nint length);
     [LibraryImport("libssl.so.3", StringMarshalling = StringMarshalling.Utf8)] public static partial int SSL_CTX_use_certificate_chain_file(nint context, string file);
     [LibraryImport("libssl.so.3", StringMarshalling = StringMarshalling.Utf8)] public static partial int SSL_CTX_use_PrivateKey_file(nint context, string file, int type);
     [LibraryImport("libssl.so.3")] public static partial nint SSL_new(nint context);
@@ -43,6 +45,16 @@ internal static unsafe partial class Native
     [LibraryImport("libssl.so.3")] public static partial int SSL_get_error(nint ssl, int result);
     [LibraryImport("libssl.so.3")] public static partial void SSL_free(nint ssl);
     [LibraryImport("libcrypto.so.3")] public static partial void ERR_clear_error();
+
+    /// <summary>A context of clients that move much: several records are read from the socket at once, and a write that waited may go on from another place.</summary>
+    public static nint StreamingContext()
+    {
+        var context = SSL_CTX_new(TLS_client_method());
+        SSL_CTX_ctrl(context, 33 /* SSL_CTRL_MODE */, 1 | 2 /* SSL_MODE_ENABLE_PARTIAL_WRITE, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER */, 0);
+        SSL_CTX_ctrl(context, 41 /* SSL_CTRL_SET_READ_AHEAD */, 1, 0);
+        SSL_CTX_set_default_read_buffer_len(context, 128 * 1024);
+        return context;
+    }
 
     /// <summary>struct epoll_event is packed on x64 only.</summary>
     public static readonly int EventSize = RuntimeInformation.ProcessArchitecture == Architecture.X64 ? 12 : 16;

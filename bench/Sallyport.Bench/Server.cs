@@ -20,7 +20,10 @@ internal sealed class Server : IDisposable
 
     public int Pid => _process.Id;
 
+    /// <summary>Of MQTT.</summary>
     public int Port { get; private init; }
+
+    public int AmqpsPort { get; private init; }
 
     public string HostName { get; private init; } = "localhost";
 
@@ -29,6 +32,11 @@ internal sealed class Server : IDisposable
 
     /// <summary>Makes the password of a bench device; null for the probe.</summary>
     public Func<string, string>? Token { get; private init; }
+
+    /// <summary>The policy that may do everything.</summary>
+    public string? OwnerName { get; private init; }
+
+    public string? OwnerToken { get; private init; }
 
     public HttpClient? Rest { get; private init; }
 
@@ -66,11 +74,15 @@ internal sealed class Server : IDisposable
             BaseAddress = new Uri($"https://{hostName}:{endpoints.RootElement.GetProperty("httpsPort").GetInt32()}/"),
         };
 #pragma warning restore CA2000
-        rest.DefaultRequestHeaders.TryAddWithoutValidation("Authorization", Sas(hostName, Convert.FromBase64String(owner["SharedAccessKey"]), owner["SharedAccessKeyName"]));
+        var ownerToken = Sas(hostName, Convert.FromBase64String(owner["SharedAccessKey"]), owner["SharedAccessKeyName"]);
+        rest.DefaultRequestHeaders.TryAddWithoutValidation("Authorization", ownerToken);
         return new Server(process, time)
         {
             Port = endpoints.RootElement.GetProperty("mqttsPort").GetInt32(),
+            AmqpsPort = endpoints.RootElement.GetProperty("amqpsPort").GetInt32(),
             HostName = hostName,
+            OwnerName = owner["SharedAccessKeyName"],
+            OwnerToken = ownerToken,
             Rest = rest,
             Token = id => Sas($"{hostName}/devices/{id}", Key(id), null),
         };
@@ -99,10 +111,21 @@ internal sealed class Server : IDisposable
     }
 
     /// <summary>How long the hub's garbage collector has stopped all of its threads, in all.</summary>
-    public async Task<double> GcPauseSeconds()
+    public Task<double> GcPauseSeconds() => Metric("dotnet_gc_pause_time");
+
+    /// <summary>What the hub has allocated on its managed heap since it started; asking costs it some hundred KiB.</summary>
+    public Task<double> AllocatedBytes() => Metric("dotnet_gc_heap_total_allocated");
+
+    /// <summary>Commits of the event log since the hub started.</summary>
+    public Task<double> Commits() => Metric("sallyport_log_commit_duration_seconds_count");
+
+    /// <summary>Time in which the log was writing and syncing.</summary>
+    public Task<double> CommitSeconds() => Metric("sallyport_log_commit_duration_seconds_sum");
+
+    private async Task<double> Metric(string name)
     {
         var metrics = await Rest!.GetStringAsync("metrics");
-        var line = metrics.Split('\n').First(line => line.StartsWith("dotnet_gc_pause_time", StringComparison.Ordinal));
+        var line = metrics.Split('\n').First(line => line.StartsWith(name, StringComparison.Ordinal));
         return double.Parse(line.Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture);
     }
 
