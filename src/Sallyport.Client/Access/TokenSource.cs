@@ -6,7 +6,8 @@ namespace Sallyport.Client.Access;
 /// <param name="resource">For example <c>hub.example.org/devices/d1</c>, not encoded.</param>
 /// <param name="key">Base64.</param>
 /// <param name="policyName">Null for an identity's own key.</param>
-internal sealed class TokenSource(string resource, string key, string? policyName, TimeSpan lifetime, TimeProvider time)
+/// <param name="isForEventHubs">Signed with the key's text, not with what that decodes to; the resource begins with <c>sb://</c>.</param>
+internal sealed class TokenSource(string resource, string key, string? policyName, TimeSpan lifetime, TimeProvider time, bool isForEventHubs = false)
 {
     private const double RenewalShare = 0.15;
 
@@ -22,13 +23,17 @@ internal sealed class TokenSource(string resource, string key, string? policyNam
         if (left > lifetime * RenewalShare && left <= lifetime + TimeSpan.FromSeconds(1))
             return token.Text;
 
-        token = new Token(SharedAccessSignature.Create(resource, key, now + lifetime, policyName), now + lifetime);
+        token = new Token(Create(now + lifetime), now + lifetime);
         Volatile.Write(ref _current, token);
         return token.Text;
     }
 
     /// <summary>How long from now until <see cref="Current"/> makes a new one.</summary>
     public TimeSpan UntilRenewal => Volatile.Read(ref _current).Expires - time.GetUtcNow() - (lifetime * RenewalShare);
+
+    private string Create(DateTimeOffset expires) => isForEventHubs
+        ? SharedAccessSignature.CreateForEventHubs(resource, key, expires, policyName!)
+        : SharedAccessSignature.Create(resource, key, expires, policyName);
 
     private sealed record Token(string Text, DateTimeOffset Expires)
     {

@@ -2,6 +2,7 @@ using System.Net.Security;
 using System.Security.Authentication;
 using System.Threading.Channels;
 using Sallyport.Client.Access;
+using Sallyport.Client.Amqp;
 using Sallyport.Protocol.ConnectionStrings;
 using Sallyport.Protocol.Identities;
 using Sallyport.Protocol.Mqtt;
@@ -10,7 +11,7 @@ using Sallyport.Protocol.Topics;
 namespace Sallyport.Client.Device;
 
 /// <summary>
-/// A device or module that sends telemetry over MQTT and TLS. It connects with its first message, makes and renews its tokens,
+/// A device or module that sends telemetry over MQTT or AMQP, and TLS. It connects with its first message, makes and renews its tokens,
 /// and connects again by itself; a message that was not acknowledged is sent again, so the hub may get it twice. Thread-safe.
 /// </summary>
 public sealed class DeviceClient : IAsyncDisposable
@@ -25,6 +26,7 @@ public sealed class DeviceClient : IAsyncDisposable
     private readonly Identity _identity;
     private readonly SslClientAuthenticationOptions _tls;
     private readonly TokenSource _tokens;
+    private readonly string _audience;
     private readonly byte[] _topic;
     private readonly Channel<Outgoing> _outgoing;
     private readonly CancellationTokenSource _stop;
@@ -43,7 +45,8 @@ public sealed class DeviceClient : IAsyncDisposable
         _identity = Identity.Of(deviceId, _address.ModuleId);
         _tls = ServerTrust.Options(_address.GatewayHostName ?? _address.HostName, _options.CaFile);
         var module = _identity.ModuleId is null ? "" : $"/modules/{_identity.ModuleId}";
-        _tokens = new TokenSource($"{_address.HostName}/devices/{deviceId}{module}", key, _address.SharedAccessKeyName, _options.TokenLifetime, _options.Time);
+        _audience = $"{_address.HostName}/devices/{deviceId}{module}";
+        _tokens = new TokenSource(_audience, key, _address.SharedAccessKeyName, _options.TokenLifetime, _options.Time);
         _topic = new DeviceTopics(_identity).Telemetry.ToArray();
         _outgoing = Channel.CreateBounded<Outgoing>(new BoundedChannelOptions(_options.MaxInFlight) { SingleReader = true });
         _stop = new CancellationTokenSource(Timeout.InfiniteTimeSpan, _options.Time);
@@ -56,12 +59,13 @@ public sealed class DeviceClient : IAsyncDisposable
     /// <summary>Sends a message and completes when the hub has it on disk. Waits while the hub is away.</summary>
     /// <param name="cancel">Gives up; the hub may get the message all the same.</param>
     /// <exception cref="ArgumentException">The message is larger than a hub takes.</exception>
+    /// <exception cref="AmqpRefusedException">Over AMQP: the hub does not take the message; it says whether to try again. Over MQTT it closes the connection instead.</exception>
     /// <exception cref="DeviceRefusedException">The hub does not let the device in.</exception>
     /// <exception cref="AuthenticationException">The hub did not prove who it is.</exception>
     /// <exception cref="ObjectDisposedException">The client was disposed.</exception>
     public async Task SendAsync(TelemetryMessage message, CancellationToken cancel = default)
     {
-        var one = new Outgoing(message.Topic(_topic), message.Body, cancel);
+        var one = new Outgoing(IsAmqp ? message.Sections() : message.Topic(_topic), message.Body, cancel);
         try
         {
             await _outgoing.Writer.WriteAsync(one, cancel).ConfigureAwait(false);
@@ -86,26 +90,25 @@ public sealed class DeviceClient : IAsyncDisposable
     private async Task RunAsync(CancellationToken stop)
     {
         var unacknowledged = new LinkedList<Outgoing>();
-        var failures = 0;
-        var retryAt = 0L;
+        var backoff = new Backoff(_options.ReconnectMin, _options.ReconnectMax, _options.Time);
         try
         {
             while (unacknowledged.Count > 0 || await _outgoing.Reader.WaitToReadAsync(stop).ConfigureAwait(false))
             {
-                await UntilAsync(retryAt, stop).ConfigureAwait(false);
+                await backoff.WaitAsync(stop).ConfigureAwait(false);
                 try
                 {
-                    await ConnectAndServeAsync(unacknowledged, () => failures = 0, stop).ConfigureAwait(false);
+                    await (IsAmqp ? ConnectAndServeAmqpAsync(unacknowledged, backoff, stop) : ConnectAndServeAsync(unacknowledged, backoff, stop)).ConfigureAwait(false);
                 }
                 catch (Exception e) when (e is DeviceRefusedException or AuthenticationException)
                 {
                     // Trying again would not help those who wait; the next message tries again.
                     FailAll(unacknowledged, e);
-                    retryAt = RetryAt(failures++);
+                    backoff.Failed();
                 }
                 catch (Exception e) when (e is IOException or MqttProtocolException)
                 {
-                    retryAt = RetryAt(failures++);
+                    backoff.Failed();
                 }
             }
         }
@@ -120,17 +123,29 @@ public sealed class DeviceClient : IAsyncDisposable
         }
     }
 
-    private async Task ConnectAndServeAsync(LinkedList<Outgoing> unacknowledged, Action connected, CancellationToken stop)
+    private async Task ConnectAndServeAsync(LinkedList<Outgoing> unacknowledged, Backoff backoff, CancellationToken stop)
     {
         var token = _tokens.Current();
         var renewAt = _options.Time.GetTimestamp() + (long)(_tokens.UntilRenewal.TotalSeconds * _options.Time.TimestampFrequency);
         var connect = new MqttConnect(_identity.ToString(), CleanSession: false, (ushort)_options.KeepAlive.TotalSeconds, UserName(), token);
         var connection = await DeviceConnection.OpenAsync(
-            _address.GatewayHostName ?? _address.HostName, _options.Port, _tls, connect, _options.MaxInFlight, _options.Time, stop).ConfigureAwait(false);
+            _address.GatewayHostName ?? _address.HostName, _options.Port ?? 8883, _tls, connect, _options.MaxInFlight, _options.Time, stop).ConfigureAwait(false);
         await using var _ = connection.ConfigureAwait(false);
-        connected();
+        backoff.Succeeded();
         await connection.ServeAsync(unacknowledged, _outgoing.Reader, renewAt, stop).ConfigureAwait(false);
     }
+
+    private async Task ConnectAndServeAmqpAsync(LinkedList<Outgoing> unacknowledged, Backoff backoff, CancellationToken stop)
+    {
+        var target = new AmqpTarget(_address.GatewayHostName ?? _address.HostName, _options.Port ?? 5671, _address.HostName, _tls, _options.KeepAlive, _options.Time);
+        var who = new AmqpDeviceIntroduction(_identity, _audience, _tokens, ApiVersion, _options.ModelId, _options.MaxInFlight);
+        var connection = await AmqpDeviceConnection.OpenAsync(target, who, unacknowledged, stop).ConfigureAwait(false);
+        await using var _ = connection.ConfigureAwait(false);
+        backoff.Succeeded();
+        await connection.ServeAsync(_outgoing.Reader, stop).ConfigureAwait(false);
+    }
+
+    private bool IsAmqp => _options.Transport == DeviceTransport.Amqp;
 
     private string UserName() =>
         $"{_address.HostName}/{_identity}/?api-version={ApiVersion}&DeviceClientType={Uri.EscapeDataString("Sallyport.Client/0.1")}"
@@ -143,19 +158,5 @@ public sealed class DeviceClient : IAsyncDisposable
         unacknowledged.Clear();
         while (_outgoing.Reader.TryRead(out var one))
             one.Fail(reason);
-    }
-
-    /// <summary>In the clock's timestamps.</summary>
-    private long RetryAt(int failures)
-    {
-        var full = _options.ReconnectMin * Math.Pow(2, Math.Min(failures, 30));
-        var wait = (full < _options.ReconnectMax ? full : _options.ReconnectMax) * (0.5 + (Random.Shared.NextDouble() / 2));
-        return _options.Time.GetTimestamp() + (long)(wait.TotalSeconds * _options.Time.TimestampFrequency);
-    }
-
-    private Task UntilAsync(long timestamp, CancellationToken stop)
-    {
-        var left = _options.Time.GetElapsedTime(_options.Time.GetTimestamp(), timestamp);
-        return left > TimeSpan.Zero ? Task.Delay(left, _options.Time, stop) : Task.CompletedTask;
     }
 }

@@ -172,7 +172,7 @@ internal sealed class DeviceConnection : IAsyncDisposable
                 return;
             }
 
-            _session.TryPublish(_output, one.Topic, one.Body.Span, qos: 1, NowMs, out var packetId, sentAs: one.PacketId);
+            _session.TryPublish(_output, one.Head, one.Body.Span, qos: 1, NowMs, out var packetId, sentAs: one.PacketId);
             one.PacketId = packetId;
             _inFlight.Add(packetId, one);
         }

@@ -1,15 +1,16 @@
 namespace Sallyport.Client.Device;
 
 /// <summary>A message on its way: until it is acknowledged, given up, or refused.</summary>
-internal sealed class Outgoing(byte[] topic, ReadOnlyMemory<byte> body, CancellationToken cancel)
+internal sealed class Outgoing(byte[] head, ReadOnlyMemory<byte> body, CancellationToken cancel)
 {
     private readonly TaskCompletionSource _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    public byte[] Topic { get; } = topic;
+    /// <summary>What comes before the body: over MQTT the topic, over AMQP the sections and the head of the body's.</summary>
+    public byte[] Head { get; } = head;
 
     public ReadOnlyMemory<byte> Body { get; } = body;
 
-    /// <summary>What it was sent with, on this connection or an earlier one; 0 before. Used by the loop that owns the connection.</summary>
+    /// <summary>MQTT: what it was sent with, on this connection or an earlier one; 0 before. Used by the loop that owns the connection.</summary>
     public ushort PacketId { get; set; }
 
     public bool IsGivenUp => cancel.IsCancellationRequested;

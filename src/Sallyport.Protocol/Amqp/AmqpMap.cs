@@ -17,6 +17,9 @@ public readonly ref struct AmqpMap
         return reader.TryRead(out var value) && value.Type == AmqpType.Map ? new AmqpMap(value.Content) : default;
     }
 
+    /// <summary>A value that is a map; an empty one when it is not.</summary>
+    public static AmqpMap Of(AmqpValue value) => value.Type == AmqpType.Map ? new AmqpMap(value.Content) : default;
+
     public bool IsEmpty => _content.IsEmpty;
 
     public Enumerator GetEnumerator() => new(_content);

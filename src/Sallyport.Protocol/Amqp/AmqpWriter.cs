@@ -114,6 +114,13 @@ public ref struct AmqpWriter(Span<byte> target)
         Written += 3;
     }
 
+    /// <summary>Writes a descriptor that is a symbol; its value must follow.</summary>
+    public void Descriptor(ReadOnlySpan<byte> symbol)
+    {
+        _target[Written++] = AmqpCodes.Described;
+        Symbol(symbol);
+    }
+
     /// <summary>Writes an array of symbols; each at most 255 bytes.</summary>
     public void Symbols(ReadOnlySpan<string> symbols)
     {
@@ -145,10 +152,13 @@ public ref struct AmqpWriter(Span<byte> target)
         BinaryPrimitives.WriteInt32BigEndian(_target[(mark + 4)..], elements);
     }
 
+    /// <summary>Writes the head of a binary value whose content is sent behind what is written here.</summary>
+    public void BinaryHead(int length) => VariableHead(AmqpCodes.Binary8, AmqpCodes.Binary32, length);
+
     /// <summary>Writes the head of a binary value and gives its content to fill in.</summary>
     public Span<byte> BinaryContent(int length)
     {
-        VariableHead(AmqpCodes.Binary8, AmqpCodes.Binary32, length);
+        BinaryHead(length);
         var content = _target.Slice(Written, length);
         Written += length;
         return content;

@@ -227,14 +227,28 @@ public readonly struct SharedAccessSignature
     /// <exception cref="FormatException"><paramref name="key"/> is not base64.</exception>
     public static string Create(string resource, string key, DateTimeOffset expires, string? policyName = null)
     {
-        ArgumentException.ThrowIfNullOrEmpty(resource);
         ArgumentException.ThrowIfNullOrEmpty(key);
+        return Create(resource, Convert.FromBase64String(key), expires, policyName);
+    }
 
+    /// <summary>Makes the text of a token for the Event Hubs-compatible endpoint, which is signed with the key's text, see <see cref="IsForEventHubs"/>.</summary>
+    /// <param name="resource">With scheme: <c>sb://host/events</c>.</param>
+    /// <param name="key">As in a connection string.</param>
+    /// <param name="expires">Cut to whole seconds.</param>
+    public static string CreateForEventHubs(string resource, string key, DateTimeOffset expires, string policyName)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(key);
+        ArgumentException.ThrowIfNullOrEmpty(policyName);
+        return Create(resource, Encoding.UTF8.GetBytes(key), expires, policyName);
+    }
+
+    private static string Create(string resource, byte[] key, DateTimeOffset expires, string? policyName)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(resource);
         var sr = Uri.EscapeDataString(resource);
         var se = expires.ToUnixTimeSeconds().ToString(CultureInfo.InvariantCulture);
-        var keyBytes = Convert.FromBase64String(key);
-        var mac = HMACSHA256.HashData(keyBytes, Encoding.ASCII.GetBytes($"{sr}\n{se}"));
-        CryptographicOperations.ZeroMemory(keyBytes);
+        var mac = HMACSHA256.HashData(key, Encoding.ASCII.GetBytes($"{sr}\n{se}"));
+        CryptographicOperations.ZeroMemory(key);
         var skn = policyName is null ? "" : $"&skn={Uri.EscapeDataString(policyName)}";
         return $"{Scheme} sr={sr}&sig={Uri.EscapeDataString(Convert.ToBase64String(mac))}&se={se}{skn}";
     }

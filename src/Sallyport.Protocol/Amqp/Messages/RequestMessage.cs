@@ -11,6 +11,9 @@ public sealed record RequestMessage
     /// <summary>No request of a client is larger; tokens are a few hundred bytes.</summary>
     public const int MaxBytes = 16 * 1024;
 
+    // Heads of sections, names, sizes.
+    private const int Overhead = 256;
+
     /// <summary>The message-id with its constructor, to be said back with its type unchanged; empty when there is none.</summary>
     public required byte[] EncodedId { get; init; }
 
@@ -49,7 +52,52 @@ public sealed record RequestMessage
         };
     }
 
+    /// <summary>Encodes it, as a client asks.</summary>
+    /// <param name="to">The node that answers.</param>
+    public byte[] Encode(string to)
+    {
+        var characters = to.Length + (ReplyTo?.Length ?? 0) + (Operation?.Length ?? 0) + (Type?.Length ?? 0) + (Name?.Length ?? 0) + (Partition?.Length ?? 0) + (Text?.Length ?? 0);
+        var target = new byte[Overhead + EncodedId.Length + (3 * characters)];
+        var writer = new AmqpWriter(target);
+        writer.Section(AmqpSection.Properties);
+        var list = writer.BeginList();
+        if (EncodedId.Length == 0)
+            writer.Null();
+        else
+            writer.Encoded(EncodedId);
+        writer.Null(); // user-id
+        writer.String(Encoding.UTF8.GetBytes(to));
+        writer.Null(); // subject
+        if (ReplyTo is null)
+            writer.Null();
+        else
+            writer.String(Encoding.UTF8.GetBytes(ReplyTo));
+        writer.End(list, (int)AmqpProperty.ReplyTo + 1);
+
+        writer.Section(AmqpSection.ApplicationProperties);
+        var map = writer.BeginMap();
+        var elements = Put(ref writer, "operation"u8, Operation) + Put(ref writer, "type"u8, Type) + Put(ref writer, "name"u8, Name) + Put(ref writer, "partition"u8, Partition);
+        writer.End(map, elements);
+
+        writer.Section(AmqpSection.AmqpValue);
+        if (Text is null)
+            writer.Null();
+        else
+            writer.String(Encoding.UTF8.GetBytes(Text));
+        return target[..writer.Written];
+    }
+
     public override string ToString() => Operation ?? "request";
+
+    private static int Put(ref AmqpWriter writer, ReadOnlySpan<byte> key, string? value)
+    {
+        if (value is null)
+            return 0;
+
+        writer.String(key);
+        writer.String(Encoding.UTF8.GetBytes(value));
+        return 2;
+    }
 
     private static string? Find(AmqpMap properties, ReadOnlySpan<byte> key) => properties.TryFind(key, out var value) ? TextOf(value) : null;
 

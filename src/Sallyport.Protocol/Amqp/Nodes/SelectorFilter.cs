@@ -65,6 +65,31 @@ public readonly record struct SelectorFilter(SelectorKey Key, bool IsInclusive, 
         return new SelectorFilter(key, isInclusive, value, IsLatest: false);
     }
 
+    /// <summary>The filter set of a source with this selector, an encoded map.</summary>
+    public byte[] Encode()
+    {
+        var target = new byte[FilterName.Length * 2 + MaxLength];
+        var writer = new AmqpWriter(target);
+        var map = writer.BeginMap();
+        writer.Symbol("apache.org:selector-filter:string"u8);
+        writer.Descriptor("apache.org:selector-filter:string"u8);
+        writer.String(System.Text.Encoding.ASCII.GetBytes(ToString()));
+        writer.End(map, 2);
+        return target[..writer.Written];
+    }
+
+    /// <summary>As <see cref="TryParse"/> reads it.</summary>
+    public override string ToString()
+    {
+        var key = Key switch
+        {
+            SelectorKey.Offset => "x-opt-offset",
+            SelectorKey.SequenceNumber => "x-opt-sequence-number",
+            _ => "x-opt-enqueued-time",
+        };
+        return string.Create(CultureInfo.InvariantCulture, $"{Prefix}{key} >{(IsInclusive ? "=" : "")} '{(IsLatest ? "@latest" : Value.ToString(CultureInfo.InvariantCulture))}'");
+    }
+
     /// <summary>Reads the selector out of a source's filter set (an encoded map); null without <paramref name="problem"/> when there is none.</summary>
     public static SelectorFilter? TryRead(ReadOnlySpan<byte> filters, out string? problem)
     {
