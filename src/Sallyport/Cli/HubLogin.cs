@@ -12,8 +12,9 @@ namespace Sallyport.Cli;
 /// <param name="Certificate">Null with a connection string.</param>
 /// <param name="CaFile">The only root to trust; null for the system's.</param>
 /// <param name="AmqpsPort">Where services find AMQP.</param>
+/// <param name="DeviceAmqpsPort">Where devices find AMQP.</param>
 /// <param name="ServiceAddress">Where the hub is for services; null: where its name resolves to.</param>
-internal sealed record HubLogin(ConnectionString? Policy, CertificateLogin? Certificate, string? ServiceAddress, int Port, int MqttsPort, int AmqpsPort, string? CaFile)
+internal sealed record HubLogin(ConnectionString? Policy, CertificateLogin? Certificate, string? ServiceAddress, int Port, int MqttsPort, int AmqpsPort, int DeviceAmqpsPort, string? CaFile)
 {
     public string HostName => Policy?.HostName ?? Certificate!.HostName;
 
@@ -83,6 +84,7 @@ internal sealed class LoginOptions(Terminal terminal)
             (int?)parsed.GetValue(_port) ?? endpoints?.ServicePort ?? endpoints?.HttpsPort ?? 443,
             endpoints?.MqttsPort ?? 8883,
             endpoints?.ServiceAmqpsPort ?? endpoints?.AmqpsPort ?? 5671,
+            endpoints?.AmqpsPort ?? 5671,
             parsed.GetValue(_caFile) ?? terminal.Variable(CaFileVariable) ?? endpoints?.CaFile);
     }
 

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using System.Net;
 using System.Text.Json.Nodes;
+using Sallyport.Client.Amqp;
 using Sallyport.Client.Device;
 using Sallyport.Client.Service;
 using Sallyport.Simulate;
@@ -22,10 +23,12 @@ internal static class SimulateCommand
         var timeColumn = Flags.Text("--time-column", "COLUMN", "The column of the file that says when a row was measured");
         var speed = Decimal("--speed", "X", "How many times faster than measured; 0 sends as fast as the hub acknowledges; default: 1");
         var interval = Decimal("--interval", "SECONDS", "Between two readings of this machine, and between rows without a time; default: 1");
-        var port = Flags.Number("--mqtts-port", "PORT", "The hub's port for MQTT over TLS", 1, 65535, null);
+        var protocol = Flags.Choice("--protocol", "What the devices speak, over TLS; default: mqtt", ["mqtt", "amqp"], null);
+        var mqttsPort = Flags.Number("--mqtts-port", "PORT", "The hub's port for MQTT over TLS", 1, 65535, null);
+        var amqpsPort = Flags.Number("--amqps-port", "PORT", "The hub's port for AMQP over TLS", 1, 65535, null);
         var verb = verbs.Create(
             "simulate", "Send real readings as devices; Ctrl-C ends it", "simulate --source weather.csv --time-column date --speed 3600 -d station-1",
-            [source, device, count, messages, timeColumn, speed, interval, port], Printing.Nothing, async call =>
+            [source, device, count, messages, timeColumn, speed, interval, protocol, mqttsPort, amqpsPort], Printing.Nothing, async call =>
             {
                 var options = new SimulationOptions
                 {
@@ -42,9 +45,13 @@ internal static class SimulateCommand
                 if (options.Validate() is [var problem, ..])
                     throw new WrongUsageException($"{char.ToUpperInvariant(problem[0])}{problem[1..]}.");
 
+                var isAmqp = call.Parsed.GetValue(protocol) == "amqp";
                 var client = new DeviceClientOptions
                 {
-                    Port = (int?)call.Parsed.GetValue(port) ?? call.Login.MqttsPort, CaFile = call.Login.CaFile, Time = call.Time,
+                    Transport = isAmqp ? DeviceTransport.Amqp : DeviceTransport.Mqtt,
+                    Port = isAmqp ? (int?)call.Parsed.GetValue(amqpsPort) ?? call.Login.DeviceAmqpsPort : (int?)call.Parsed.GetValue(mqttsPort) ?? call.Login.MqttsPort,
+                    CaFile = call.Login.CaFile,
+                    Time = call.Time,
                 };
                 await RunAsync(call, options, client, call.Parsed.GetValue(device)).ConfigureAwait(false);
                 return null;
@@ -81,6 +88,10 @@ internal static class SimulateCommand
         catch (DeviceRefusedException refused)
         {
             throw new FailedException($"The hub does not let a device in ({refused.Message.TrimEnd('.')}): see that it is enabled with `device-identity show`.", refused);
+        }
+        catch (AmqpRefusedException refused)
+        {
+            throw new FailedException($"The hub refused a message: {refused.Message.TrimEnd('.')}.", refused);
         }
         catch (Exception unreadable) when (unreadable is FormatException or UnauthorizedAccessException)
         {

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Text.Json.Nodes;
+using Sallyport.Client.Amqp;
 using Sallyport.Client.Device;
 using Sallyport.Client.Service;
 
@@ -90,6 +91,7 @@ internal sealed class Simulation(SimulationOptions options, DeviceClientOptions 
     /// <param name="connectionStrings">One per device.</param>
     /// <exception cref="FormatException">The file is not one of readings, or a connection string is not of a device.</exception>
     /// <exception cref="DeviceRefusedException">The hub does not let a device in.</exception>
+    /// <exception cref="AmqpRefusedException">The hub refused a message over AMQP.</exception>
     public async Task RunAsync(IReadOnlyList<string> connectionStrings, CancellationToken cancel)
     {
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancel);

@@ -39,6 +39,17 @@ public sealed class SimulateCommandTests(CliHub hub) : IClassFixture<CliHub>
     }
 
     [Fact]
+    public async Task Simulate_OverAmqp_SendsAsOverMqtt()
+    {
+        var result = await hub.RunAsync("simulate", "--protocol", "amqp", "-d", "over-amqp", "--interval", "0.01", "--message-count", "3");
+        var events = await hub.RunAsync("monitor-events", "-d", "over-amqp", "--et", "0", "--message-count", "3");
+
+        Assert.Equal("", result.Error);
+        Assert.StartsWith("3 messages sent by 1 device in ", result.Out);
+        Assert.Contains("memoryTotalBytes", events.Out);
+    }
+
+    [Fact]
     public async Task Simulate_WithAMessageCount_EndsBehindIt()
     {
         var result = await hub.RunAsync("simulate", "-d", "counted", "--interval", "0.01", "--message-count", "3");
@@ -50,6 +61,7 @@ public sealed class SimulateCommandTests(CliHub hub) : IClassFixture<CliHub>
     [InlineData(2, "There is no file 'nothing.csv'", "--source", "nothing.csv")]
     [InlineData(2, "Give one of --device-id and --count.", "-d", "d1", "--count", "2")]
     [InlineData(2, "--speed is a number from 0 on.", "--speed", "-1")]
+    [InlineData(2, "--protocol is one of mqtt, amqp.", "--protocol", "coap")]
     [InlineData(2, "A time column goes with a file", "--time-column", "date")]
     public async Task Simulate_WronglyUsed_SaysWhatToDo(int exit, string expected, params string[] arguments)
     {
