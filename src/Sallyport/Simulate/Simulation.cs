@@ -56,6 +56,9 @@ internal sealed record SimulationOptions
 /// </summary>
 internal sealed class Simulation(SimulationOptions options, DeviceClientOptions clientOptions, TimeProvider time)
 {
+    // Before a message is sent again that a busy hub did not take. Over MQTT such a hub just does not acknowledge.
+    private static readonly TimeSpan WhileBusy = TimeSpan.FromSeconds(1);
+
     private long _sent;
     private long _badRows;
 
@@ -144,8 +147,20 @@ internal sealed class Simulation(SimulationOptions options, DeviceClientOptions 
 
     private async Task SendAsync(DeviceClient client, Reading reading, CancellationToken cancel)
     {
-        await client.SendAsync(new TelemetryMessage(reading.Json) { ContentType = "application/json", ContentEncoding = "utf-8", CreationTime = reading.Time }, cancel);
-        Interlocked.Increment(ref _sent);
+        var message = new TelemetryMessage(reading.Json) { ContentType = "application/json", ContentEncoding = "utf-8", CreationTime = reading.Time };
+        while (true)
+        {
+            try
+            {
+                await client.SendAsync(message, cancel);
+                Interlocked.Increment(ref _sent);
+                return;
+            }
+            catch (AmqpRefusedException busy) when (busy.IsRetryable)
+            {
+                await Task.Delay(WhileBusy, time, cancel);
+            }
+        }
     }
 
     private IReadings Readings(bool isFirst)
