@@ -1,5 +1,3 @@
-using System.Net;
-using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json.Nodes;
@@ -143,12 +141,9 @@ public sealed class AmqpDeviceTests : IAsyncDisposable
     [Fact]
     public async Task Hub_Restarted_GetsWhatWasSentMeanwhile()
     {
-        using var reserved = new TcpListener(IPAddress.Loopback, 0);
-        reserved.Start();
-        var port = ((IPEndPoint)reserved.LocalEndpoint).Port;
-        reserved.Stop();
-        await StartAsync(amqpsPort: port);
-        await using var device = Client("d1", await RegisterAsync("d1"));
+        await StartAsync();
+        await using var door = new FixedDoor(() => _hub.Endpoints.AmqpsPort!.Value);
+        await using var device = Client("d1", await RegisterAsync("d1"), port: door.Port);
         await device.SendAsync(Text("0"), Cancel);
         Task[] sent = [];
 
@@ -173,9 +168,9 @@ public sealed class AmqpDeviceTests : IAsyncDisposable
 
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
-    private async Task StartAsync(TimeProvider? time = null, int amqpsPort = 0)
+    private async Task StartAsync(TimeProvider? time = null)
     {
-        _hub = await TestHub.StartAsync(settings => settings with { Listeners = settings.Listeners with { AmqpsPort = amqpsPort } }, time);
+        _hub = await TestHub.StartAsync(time: time);
         _owner = _hub.Owner();
     }
 
@@ -188,12 +183,12 @@ public sealed class AmqpDeviceTests : IAsyncDisposable
         await _owner.PutDeviceAsync(id, identity, ifMatch: "*", cancel: Cancel);
     }
 
-    private DeviceClient Client(string id, string key, TimeProvider? time = null, TimeSpan? tokenLifetime = null) => new(
+    private DeviceClient Client(string id, string key, TimeProvider? time = null, TimeSpan? tokenLifetime = null, int? port = null) => new(
         $"HostName=localhost;DeviceId={id};SharedAccessKey={key}",
         new DeviceClientOptions
         {
             Transport = DeviceTransport.Amqp,
-            Port = _hub.Endpoints.AmqpsPort!.Value,
+            Port = port ?? _hub.Endpoints.AmqpsPort!.Value,
             CaFile = _hub.Endpoints.CaFile,
             ReconnectMin = TimeSpan.FromMilliseconds(10),
             ReconnectMax = TimeSpan.FromMilliseconds(200),

@@ -1,5 +1,3 @@
-using System.Net;
-using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json.Nodes;
@@ -94,13 +92,10 @@ public sealed class EventReadingTests : IAsyncDisposable
     [Fact]
     public async Task Hub_Restarted_IsReadOnWhereTheReaderWas()
     {
-        using var reserved = new TcpListener(IPAddress.Loopback, 0);
-        reserved.Start();
-        var port = ((IPEndPoint)reserved.LocalEndpoint).Port;
-        reserved.Stop();
-        await StartAsync(amqpsPort: port);
+        await StartAsync();
+        await using var door = new FixedDoor(() => _hub.Endpoints.AmqpsPort!.Value);
         await SendAsync("d1", 0, 10);
-        await using var consumer = Consumer();
+        await using var consumer = Consumer(new EventConsumerOptions { Port = door.Port });
         await using var reading = consumer.ReadEventsAsync(default, Cancel).GetAsyncEnumerator(Cancel);
         var seen = new List<int>();
         await SeeAsync(10);
@@ -200,9 +195,9 @@ public sealed class EventReadingTests : IAsyncDisposable
 
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
-    private async Task StartAsync(int amqpsPort = 0)
+    private async Task StartAsync()
     {
-        _hub = await TestHub.StartAsync(settings => settings with { Listeners = settings.Listeners with { AmqpsPort = amqpsPort } });
+        _hub = await TestHub.StartAsync();
         _owner = _hub.Owner();
     }
 
