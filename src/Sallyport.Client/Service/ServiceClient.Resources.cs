@@ -60,6 +60,22 @@ public sealed partial class ServiceClient
     public Task DeleteModuleAsync(string deviceId, string moduleId, string ifMatch = "*", CancellationToken cancel = default) =>
         SendAsync(HttpMethod.Delete, Module(deviceId, moduleId), null, ifMatch, cancel);
 
+    /// <summary>The twin: tags, desired and reported properties, and what the registry says of the identity.</summary>
+    /// <param name="moduleId">Null: the twin of the device itself.</param>
+    public Task<JsonObject> GetTwinAsync(string deviceId, string? moduleId = null, CancellationToken cancel = default) => GetAsync(Twin(deviceId, moduleId), cancel);
+
+    /// <summary>Merges into tags and desired properties; null deletes.</summary>
+    /// <param name="patch"><c>{"tags":{…},"properties":{"desired":{…}}}</c>, either or both.</param>
+    /// <param name="ifMatch">Only when the twin has this etag; <c>*</c> for any.</param>
+    /// <returns>The twin after it.</returns>
+    public async Task<JsonObject> UpdateTwinAsync(string deviceId, string? moduleId, JsonObject patch, string ifMatch = "*", CancellationToken cancel = default) =>
+        Expect<JsonObject>(await SendAsync(HttpMethod.Patch, Twin(deviceId, moduleId), patch, ifMatch, cancel).ConfigureAwait(false), "twins");
+
+    /// <summary>Puts what is given in the place of the tags or desired properties there are; a part that is not given stays.</summary>
+    /// <inheritdoc cref="UpdateTwinAsync"/>
+    public Task<JsonObject> ReplaceTwinAsync(string deviceId, string? moduleId, JsonObject twin, string ifMatch = "*", CancellationToken cancel = default) =>
+        PutAsync(Twin(deviceId, moduleId), twin, ifMatch, cancel);
+
     public Task<JsonArray> ListPoliciesAsync(CancellationToken cancel = default) => ListAsync("manage/v1/policies", cancel);
 
     public Task<JsonObject> GetPolicyAsync(string name, CancellationToken cancel = default) => GetAsync(Policy(name), cancel);
@@ -107,6 +123,9 @@ public sealed partial class ServiceClient
     private static string Device(string deviceId) => $"devices/{Uri.EscapeDataString(deviceId)}";
 
     private static string Module(string deviceId, string moduleId) => $"{Device(deviceId)}/modules/{Uri.EscapeDataString(moduleId)}";
+
+    private static string Twin(string deviceId, string? moduleId) =>
+        moduleId is null ? $"twins/{Uri.EscapeDataString(deviceId)}" : $"twins/{Uri.EscapeDataString(deviceId)}/modules/{Uri.EscapeDataString(moduleId)}";
 
     private static string Policy(string name) => $"manage/v1/policies/{Uri.EscapeDataString(name)}";
 

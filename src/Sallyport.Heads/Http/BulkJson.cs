@@ -24,7 +24,7 @@ internal static class ImportMode
         }
 
         if (mode is "UPDATETWIN" || HasContent(item.Tags) || HasContent(item.Properties))
-            throw new HubException(HubErrors.NotImplemented, "this hub keeps no twins yet: leave out tags, properties and the twin modes");
+            throw new HubException(HubErrors.NotImplemented, "a bulk request changes no twins yet: leave out tags, properties and the twin modes, and PATCH /twins/{id}");
 
         return mode switch
         {

@@ -10,6 +10,7 @@ using Sallyport.Hub.Physical;
 using Sallyport.Hub.Posture;
 using Sallyport.Hub.Registry;
 using Sallyport.Hub.Telemetry;
+using Sallyport.Hub.Twins;
 
 namespace Sallyport.Heads.Http;
 
@@ -34,6 +35,8 @@ public static class HttpHead
         services.TryAddSingleton<Quotas>();
         services.TryAddSingleton<DeviceRegistry>();
         services.TryAddSingleton<PrivilegedReads>();
+        services.TryAddSingleton<DeviceTwins>();
+        services.AddSingleton<TwinRoutes>();
         services.AddSingleton<RegistryRoutes>();
         services.AddSingleton<BulkRoutes>();
         services.AddSingleton<PolicyRoutes>();
@@ -80,6 +83,7 @@ public static class HttpHead
     public static IEndpointRouteBuilder MapHttpHead(this IEndpointRouteBuilder routes)
     {
         routes.ServiceProvider.GetRequiredService<RegistryRoutes>().Map(routes);
+        routes.ServiceProvider.GetRequiredService<TwinRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<BulkRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<PolicyRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<OperatorRoutes>().Map(routes);

@@ -7,7 +7,7 @@ namespace Sallyport.Hub.Devices;
 /// One identity's live session in a head, not its socket: a pooled or gateway connection carries many.
 /// Capabilities (commands, methods, desired properties) join here as the hub gets them. Thread-safe.
 /// </summary>
-public interface IDeviceLink
+public partial interface IDeviceLink
 {
     Identity Identity { get; }
 

@@ -3,6 +3,7 @@ using Sallyport.Hub.Audit;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Limits;
 using Sallyport.Hub.Physical;
+using Sallyport.Hub.Telemetry;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
 using Sallyport.Storage.Metadata;
@@ -72,7 +73,7 @@ public sealed class DeviceRegistry
         _activity = activity;
         _authentication = authentication;
         _audit = audit;
-        _rules = new IdentityRules(metadata.Identities, metadata.Outbox, new LifecycleEvents(names, time), options, attestation, time);
+        _rules = new IdentityRules(metadata, new LifecycleEvents(new ChangeEvents(names, time)), options, attestation, time);
     }
 
     public int ConnectedCount => _connected.Count;

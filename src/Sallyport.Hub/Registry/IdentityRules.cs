@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Security.Cryptography;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Physical;
+using Sallyport.Hub.Twins;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
 using Sallyport.Storage.Metadata;
@@ -35,8 +36,10 @@ internal sealed record IdentityDecision(Identity Identity, IdentityRecord? Befor
 /// The rules of the registry on one transaction: <see cref="Decide"/> checks a change and says what it would make,
 /// <see cref="Apply"/> also makes it, and does nothing when it refuses. Stateless; thread-safe.
 /// </summary>
-internal sealed class IdentityRules(IIdentityStore identities, IOutboxStore outbox, LifecycleEvents events, RegistryOptions options, IKeyAttestation attestation, TimeProvider time)
+internal sealed class IdentityRules(IMetadata metadata, LifecycleEvents events, RegistryOptions options, IKeyAttestation attestation, TimeProvider time)
 {
+    private readonly IIdentityStore _identities = metadata.Identities;
+
     // Of a mark: the identity itself and whoever else has it; more than two only where sharing was allowed.
     private const int MaxSameMarks = 4;
 
@@ -44,7 +47,10 @@ internal sealed class IdentityRules(IIdentityStore identities, IOutboxStore outb
     public static readonly IReadOnlyList<string> EdgeModules = ["$edgeAgent", "$edgeHub"];
 
     /// <exception cref="HubException">404.</exception>
-    public IdentityRecord Require(MetadataTransaction tx, Identity identity)
+    public IdentityRecord Require(MetadataTransaction tx, Identity identity) => Require(_identities, tx, identity);
+
+    /// <inheritdoc cref="Require(MetadataTransaction, Identity)"/>
+    public static IdentityRecord Require(IIdentityStore identities, MetadataTransaction tx, Identity identity)
     {
         if (identities.Find(tx, identity.DeviceId, identity.ModuleId) is { } record)
             return record;
@@ -60,7 +66,7 @@ internal sealed class IdentityRules(IIdentityStore identities, IOutboxStore outb
         if (identity.IsModule && change.Mode is not PutMode.Update)
             Require(tx, Identity.Of(identity.DeviceId));
 
-        var before = change.Mode is PutMode.Update ? Require(tx, identity) : identities.Find(tx, identity.DeviceId, identity.ModuleId);
+        var before = change.Mode is PutMode.Update ? Require(tx, identity) : _identities.Find(tx, identity.DeviceId, identity.ModuleId);
         if (before is null && (identity.ModuleId ?? identity.DeviceId) is "." or "..")
             throw new HubException(HubErrors.ArgumentInvalid, "an id may not be '.' or '..': URI libraries remove these from a path, so that no SDK could ever name it");
         if (before is null)
@@ -96,7 +102,7 @@ internal sealed class IdentityRules(IIdentityStore identities, IOutboxStore outb
             if (decision.Before is { } before && (KeyPair.AreSame(credential, before.Primary) || KeyPair.AreSame(credential, before.Secondary)))
                 continue;
 
-            var others = identities.FindByCredential(tx, credential, MaxSameMarks).Where(other => other.DeviceId != after.DeviceId || other.ModuleId != after.ModuleId);
+            var others = _identities.FindByCredential(tx, credential, MaxSameMarks).Where(other => other.DeviceId != after.DeviceId || other.ModuleId != after.ModuleId);
             if (others.Any(other => KeyPair.AreSame(credential, other.Primary) || KeyPair.AreSame(credential, other.Secondary)))
                 throw new HubException(HubErrors.Conflict, $"{field}: another identity has it already, and whoever holds it could be both; give each its own, or leave the keys to the hub");
         }
@@ -119,21 +125,36 @@ internal sealed class IdentityRules(IIdentityStore identities, IOutboxStore outb
 
     private void Store(MetadataTransaction tx, IdentityDecision decision, string correlationId)
     {
-        if (decision.After is null)
-            identities.Delete(tx, decision.Identity.DeviceId, decision.Identity.ModuleId);
-        else
-            identities.Put(tx, decision.After);
+        var identity = decision.Identity;
+        if (decision is { Before: not null, After: not null })
+        {
+            _identities.Put(tx, decision.After);
+            return;
+        }
 
-        if (events.Of(decision, correlationId) is { } told)
-            outbox.Add(tx, told);
+        // A twin comes and goes with its identity.
+        var twin = (decision.After is null ? metadata.Twins.Find(tx, identity.DeviceId, identity.ModuleId) : null)
+            ?? TwinParts.New(identity, (decision.After ?? decision.Before!).GenerationId, time.GetUtcNow().UtcDateTime);
+        if (decision.After is null)
+        {
+            _identities.Delete(tx, identity.DeviceId, identity.ModuleId);
+        }
+        else
+        {
+            _identities.Put(tx, decision.After);
+            metadata.Twins.Put(tx, twin);
+        }
+
+        if (events.Of(decision, twin, correlationId) is { } told)
+            metadata.Outbox.Add(tx, told);
     }
 
     private void RequireRoom(MetadataTransaction tx, Identity identity)
     {
-        if (identity.IsModule && identities.ListModules(tx, identity.DeviceId).Count >= DeviceRegistry.MaxModulesPerDevice)
+        if (identity.IsModule && _identities.ListModules(tx, identity.DeviceId).Count >= DeviceRegistry.MaxModulesPerDevice)
             throw new HubException(HubErrors.TooManyModules, $"a device has at most {DeviceRegistry.MaxModulesPerDevice} modules");
 
-        if (!identity.IsModule && identities.CountDevices(tx).Total >= DeviceRegistry.MaxDevices)
+        if (!identity.IsModule && _identities.CountDevices(tx).Total >= DeviceRegistry.MaxDevices)
             throw new HubException(HubErrors.TooManyDevices, $"a hub has at most {DeviceRegistry.MaxDevices} devices");
     }
 
@@ -142,7 +163,7 @@ internal sealed class IdentityRules(IIdentityStore identities, IOutboxStore outb
         foreach (var name in EdgeModules)
         {
             var module = Identity.Of(device.Identity.DeviceId, name);
-            var before = identities.Find(tx, module.DeviceId, name);
+            var before = _identities.Find(tx, module.DeviceId, name);
             if (device.LeavesEdge && before is not null)
                 Store(tx, new IdentityDecision(module, before, null), correlationId);
             else if (!device.LeavesEdge && before is null)

@@ -11,6 +11,7 @@ public interface IMetadata : IAsyncDisposable
     string HubId { get; }
 
     IIdentityStore Identities { get; }
+    ITwinStore Twins { get; }
     IQuarantineStore Quarantine { get; }
     IIpFilterStore IpFilter { get; }
     IPolicyStore Policies { get; }
@@ -29,6 +30,13 @@ public interface IMetadata : IAsyncDisposable
     /// <param name="cancel">Gives up while the act waits for its turn; nothing was changed then.</param>
     /// <exception cref="MetadataWriteException">It could not be made durable; nothing was changed.</exception>
     ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, CancellationToken cancel = default);
+
+    /// <inheritdoc cref="WriteAsync{T}(Func{MetadataTransaction, T}, CancellationToken)"/>
+    /// <param name="committed">
+    /// Told what the act returned once it is on disk and before its caller is: on the writer's thread, in the order in which acts were done. It only
+    /// schedules work, never blocks or throws.
+    /// </param>
+    ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, Action<T> committed, CancellationToken cancel = default);
 
     /// <summary>Runs <paramref name="look"/> on a snapshot of what is committed.</summary>
     T Read<T>(Func<MetadataTransaction, T> look);

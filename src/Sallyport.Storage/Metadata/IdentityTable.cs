@@ -62,11 +62,13 @@ internal sealed class IdentityTable(SecretBox secrets) : IIdentityStore
         {
             session["DELETE FROM activity WHERE device_id = $1"].Execute(deviceId);
             session["DELETE FROM mqtt_session WHERE device_id = $1"].Execute(deviceId);
+            session["DELETE FROM twin WHERE device_id = $1"].Execute(deviceId);
             return session["DELETE FROM identity WHERE device_id = $1"].Execute(deviceId) > 0;
         }
 
         session["DELETE FROM activity WHERE device_id = $1 AND module_id = $2"].Execute(deviceId, moduleId);
         session["DELETE FROM mqtt_session WHERE device_id = $1 AND module_id = $2"].Execute(deviceId, moduleId);
+        session["DELETE FROM twin WHERE device_id = $1 AND module_id = $2"].Execute(deviceId, moduleId);
         return session["DELETE FROM identity WHERE device_id = $1 AND module_id = $2"].Execute(deviceId, moduleId) > 0;
     }
 

@@ -24,14 +24,25 @@ internal abstract class MetadataAct
     public abstract void Fail(Exception exception);
 }
 
-internal sealed class MetadataAct<T>(Func<MetadataTransaction, T> act) : MetadataAct
+internal sealed class MetadataAct<T>(Func<MetadataTransaction, T> act, Action<T>? committed) : MetadataAct
 {
     private readonly TaskCompletionSource<T> _outcome = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private T? _result;
 
     public override void Run(MetadataTransaction tx) => _result = act(tx);
 
-    public override void Complete() => _outcome.TrySetResult(_result!);
+    public override void Complete()
+    {
+        try
+        {
+            committed?.Invoke(_result!);
+            _outcome.TrySetResult(_result!);
+        }
+        catch (Exception exception)
+        {
+            _outcome.TrySetException(exception); // Our mistake: it is the caller's to tell, and the acts behind it go on.
+        }
+    }
 
     public override void Fail(Exception exception) => _outcome.TrySetException(exception);
 

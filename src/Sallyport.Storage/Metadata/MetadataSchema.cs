@@ -11,7 +11,7 @@ internal static class MetadataSchema
     /// <summary>"SLPT", in the header of the file: tells <c>file(1)</c> and us whose database it is.</summary>
     public const int ApplicationId = 0x534C5054;
 
-    public static readonly IReadOnlyList<string> Steps = [Initial, HubId, PhysicalZone, CertificateAuthorities, Revocations, IpFilter, Operators, ConsumerGroups, OperatorCertificates];
+    public static readonly IReadOnlyList<string> Steps = [Initial, HubId, PhysicalZone, CertificateAuthorities, Revocations, IpFilter, Operators, ConsumerGroups, OperatorCertificates, Twins];
 
     private const string PhysicalZone = """
         -- Devices whose word is not taken. Bound to the id, not to the registered identity: deleting a device and making it anew
@@ -78,6 +78,34 @@ internal static class MetadataSchema
         -- The credential of an operator is its key, or the certificate with this SHA-256. Two operators never have the same: the hub sees to it.
         ALTER TABLE policy ADD COLUMN certificate_thumbprint TEXT;
         ALTER TABLE policy ADD COLUMN disabled INTEGER NOT NULL DEFAULT 0 CHECK (disabled IN (0, 1));
+        """;
+
+    private const string Twins = """
+        -- Not WITHOUT ROWID: rows are some KB, and a leaf of the table holds them where an index would not. JSON is UTF-8; stamps are in the
+        -- order of the values in it.
+        CREATE TABLE twin (
+            device_id        TEXT    NOT NULL,
+            module_id        TEXT    NOT NULL,
+            generation_id    TEXT    NOT NULL,
+            etag             INTEGER NOT NULL,
+            version          INTEGER NOT NULL,
+            tags             BLOB    NOT NULL,
+            desired          BLOB    NOT NULL,
+            desired_stamps   BLOB    NOT NULL,
+            desired_version  INTEGER NOT NULL,
+            reported         BLOB    NOT NULL,
+            reported_stamps  BLOB    NOT NULL,
+            reported_version INTEGER NOT NULL,
+            model_id         TEXT,
+            PRIMARY KEY (device_id, module_id)
+        ) STRICT;
+
+        -- Identities from before have new twins, made now: the stamp of their empty parts is format 1, the time, version 1.
+        INSERT INTO twin
+        SELECT device_id, module_id, generation_id, 1, 2, CAST('{}' AS BLOB),
+               CAST('{}' AS BLOB), unhex('01' || printf('%016X', unixepoch() * 10000000 + 621355968000000000) || '01'), 1,
+               CAST('{}' AS BLOB), unhex('01' || printf('%016X', unixepoch() * 10000000 + 621355968000000000) || '01'), 1, NULL
+        FROM identity;
         """;
 
     // Tells this hub's rows from another's where both write, also from those of a hub set up anew under the same name.

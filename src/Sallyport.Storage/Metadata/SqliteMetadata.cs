@@ -42,6 +42,8 @@ public sealed class SqliteMetadata : IMetadata
 
     public IIdentityStore Identities => _identities;
 
+    public ITwinStore Twins { get; } = new TwinTable();
+
     public IQuarantineStore Quarantine { get; }
 
     public IIpFilterStore IpFilter { get; }
@@ -122,7 +124,9 @@ public sealed class SqliteMetadata : IMetadata
             }
         });
 
-    public ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, CancellationToken cancel = default) => _writer.WriteAsync(act, cancel);
+    public ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, CancellationToken cancel = default) => _writer.WriteAsync(act, null, cancel);
+
+    public ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, Action<T> committed, CancellationToken cancel = default) => _writer.WriteAsync(act, committed, cancel);
 
     public T Read<T>(Func<MetadataTransaction, T> look) => _readers.Read(look);
 

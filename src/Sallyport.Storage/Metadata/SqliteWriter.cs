@@ -51,9 +51,9 @@ internal sealed class SqliteWriter
     public long Commits => Volatile.Read(ref _commits);
 
     /// <exception cref="MetadataWriteException">It could not be made durable.</exception>
-    public async ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, CancellationToken cancel)
+    public async ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, Action<T>? committed, CancellationToken cancel)
     {
-        var waiting = new MetadataAct<T>(act);
+        var waiting = new MetadataAct<T>(act, committed);
         try
         {
             await _acts.Writer.WriteAsync(waiting, cancel).ConfigureAwait(false);

@@ -80,6 +80,8 @@ internal static class CommandLine
     [
         IdentityCommand.Devices(verbs),
         IdentityCommand.Modules(verbs),
+        TwinCommand.Devices(verbs),
+        TwinCommand.Modules(verbs),
         DeviceCommand.Create(verbs),
         PolicyCommand.Create(verbs),
         OperatorCommand.Create(verbs),

@@ -27,6 +27,7 @@ using Sallyport.Hub.Posture;
 using Sallyport.Hub.Registry;
 using Sallyport.Hub.Secrets;
 using Sallyport.Hub.Telemetry;
+using Sallyport.Hub.Twins;
 using Sallyport.Services.Connections;
 using Sallyport.Services.Outgoing;
 using Sallyport.Settings;
@@ -183,6 +184,8 @@ internal sealed class HubHost : IAsyncDisposable
         var quarantine = parts.Add(new Quarantine(metadata, line, audit, time));
         var clones = new CloneSuspicion(settings.Physical.Copies, quarantine, audit, time, logs.CreateLogger<CloneSuspicion>());
         connected.TakenOver += clones.TakenOver;
+        var activity = parts.Add(new ActivityWriteBack(metadata, connected, time, logs.CreateLogger<ActivityWriteBack>()));
+        var twins = new DeviceTwins(metadata, connected, activity, names, line, audit, quotas, time);
         var ingest = new Ingest(events, line, new TamperRule(quarantine, settings.Physical.TamperProperties));
         var groups = parts.Add(new ConsumerGroups(metadata, audit, time));
         var mqtt = parts.Add(new MqttHead(
@@ -230,6 +233,8 @@ internal sealed class HubHost : IAsyncDisposable
             .AddSingleton(sightings)
             .AddSingleton<Func<HubFacts>>(new RunningFacts(live, data, keys, sockets, certificate, connections, time).Now)
             .AddSingleton(new RegistryOptions { AllowSharedCredentials = settings.Registry.InsecureSharedCredentials is not null })
+            .AddSingleton(activity)
+            .AddSingleton(twins)
             .AddSingleton(ingest)
             .AddSingleton(groups)
             .AddSingleton(quotas)

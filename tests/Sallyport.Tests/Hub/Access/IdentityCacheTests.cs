@@ -109,6 +109,7 @@ public sealed class IdentityCacheTests : IAsyncLifetime
 
         public string HubId => inner.HubId;
         public IIdentityStore Identities => inner.Identities;
+        public ITwinStore Twins => inner.Twins;
         public IQuarantineStore Quarantine => inner.Quarantine;
         public IIpFilterStore IpFilter => inner.IpFilter;
         public IPolicyStore Policies => inner.Policies;
@@ -121,6 +122,9 @@ public sealed class IdentityCacheTests : IAsyncLifetime
         public IRevocationStore Revocations => inner.Revocations;
 
         public ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, CancellationToken cancel = default) => inner.WriteAsync(act, cancel);
+
+        public ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, Action<T> committed, CancellationToken cancel = default) =>
+            inner.WriteAsync(act, committed, cancel);
 
         public T Read<T>(Func<MetadataTransaction, T> look)
         {

@@ -116,6 +116,7 @@ public sealed class ActivityWriteBackTests : IAsyncLifetime
 
         public string HubId => inner.HubId;
         public IIdentityStore Identities => inner.Identities;
+        public ITwinStore Twins => inner.Twins;
         public IQuarantineStore Quarantine => inner.Quarantine;
         public IIpFilterStore IpFilter => inner.IpFilter;
         public IPolicyStore Policies => inner.Policies;
@@ -133,6 +134,9 @@ public sealed class ActivityWriteBackTests : IAsyncLifetime
             _written.TrySetResult();
             return result;
         }
+
+        public ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, Action<T> committed, CancellationToken cancel = default) =>
+            inner.WriteAsync(act, committed, cancel);
 
         public T Read<T>(Func<MetadataTransaction, T> look) => inner.Read(look);
 

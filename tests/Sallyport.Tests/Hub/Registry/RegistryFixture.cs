@@ -1,4 +1,5 @@
 using System.Net;
+using System.Text;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using Sallyport.Hub.Access;
@@ -8,6 +9,7 @@ using Sallyport.Hub.Limits;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Physical;
 using Sallyport.Hub.Registry;
+using Sallyport.Hub.Twins;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
 using Sallyport.Storage.Metadata;
@@ -30,6 +32,7 @@ internal sealed class RegistryFixture : IAsyncDisposable
         Connected = new ConnectedDevices(new Attempts(_ => true, Time), Time);
         Activity = new ActivityWriteBack(metadata, Connected, Time, NullLogger<ActivityWriteBack>.Instance);
         Cache = new IdentityCache(metadata);
+        Twins = new DeviceTwins(metadata, Connected, Activity, new HubNames(["hub.test"]), Line, Audit, new Quotas(new QuotaOptions(), Time), Time);
         Registry = new DeviceRegistry(metadata, Connected, Activity, Cache, Audit, new HubNames(["hub.test"]), options, new Quotas(new QuotaOptions(), Time), attestation, Time);
     }
 
@@ -40,6 +43,8 @@ internal sealed class RegistryFixture : IAsyncDisposable
     public ActivityWriteBack Activity { get; }
     public IdentityCache Cache { get; }
     public DeviceRegistry Registry { get; }
+    public QuarantineLine Line { get; } = new();
+    public DeviceTwins Twins { get; }
 
     public static async Task<RegistryFixture> OpenAsync(RegistryOptions? options = null, IKeyAttestation? attestation = null)
     {
@@ -92,6 +97,17 @@ internal sealed class TestLink(Identity identity, ConnectedDevices connected) : 
     public Principal Principal { get; } = new(PrincipalKind.Device, identity.ToString(), Rights.DeviceConnect, DateTimeOffset.MaxValue, "{}", "");
 
     public HubError? ClosedWith { get; private set; }
+
+    /// <summary>What it was told of desired properties.</summary>
+    public List<string> Desired { get; } = [];
+
+    public bool TakesDesired { get; set; } = true;
+
+    public void Offer(DesiredChange change)
+    {
+        lock (Desired)
+            Desired.Add(Encoding.UTF8.GetString(change.Json.Span));
+    }
 
     public void Close(HubError error, string reason)
     {

@@ -95,6 +95,7 @@ public sealed class SqliteFormatTests : IDisposable
         {
             File.Delete(_fixture.Path);
             Execute(File.ReadAllText(fixture));
+            var format = int.Parse(Path.GetFileNameWithoutExtension(fixture).Split('-')[1], System.Globalization.CultureInfo.InvariantCulture);
 
             await using var metadata = await _fixture.OpenAsync();
             Assert.Matches(fixture.EndsWith("metadata-1.sql", StringComparison.Ordinal) ? "^[0-9a-f]{32}$" : "^00112233445566778899aabbccddeeff$", metadata.HubId);
@@ -111,15 +112,15 @@ public sealed class SqliteFormatTests : IDisposable
                 Assert.Equal(["d1", "d1/m1"], metadata.Identities.FindByCredential(tx, "c2Vjb25kYXJ5", 10).Select(found => found.ToString()).Order());
                 Assert.Equal("d2", Assert.Single(metadata.Identities.FindByCredential(tx, "AA", 10)).DeviceId);
                 Assert.Equal([1, 2, 3], Assert.Single(metadata.Outbox.Peek(tx, 10)).Message);
-                if (string.CompareOrdinal(Path.GetFileName(fixture), "metadata-4") > 0)
+                if (format >= 4)
                     Assert.Equal(("plant-", RevocationCheck.HardFail, 1), (metadata.CertificateAuthorities.List(tx)[0].IdPrefix, metadata.CertificateAuthorities.List(tx)[0].Revocation, metadata.CertificateAuthorities.ListIntermediates(tx).Count));
-                if (string.CompareOrdinal(Path.GetFileName(fixture), "metadata-5.sql") >= 0)
+                if (format >= 5)
                 {
                     Assert.Equal(("d1", new DateTimeOffset(2026, 1, 2, 12, 0, 0, TimeSpan.Zero)), (metadata.Revocations.ListTokens(tx)[0].Subject, metadata.Revocations.ListTokens(tx)[0].AcceptedUntil));
                     Assert.Equal("g1", Assert.Single(metadata.Revocations.ListResets(tx)).GenerationId);
                 }
 
-                if (string.CompareOrdinal(Path.GetFileName(fixture), "metadata-7.sql") >= 0)
+                if (format >= 7)
                 {
                     var policy = metadata.Policies.Find(tx, "service")!;
                     Assert.Equal(("plant- mill-", "$Default", new DateTimeOffset(639029530000000000, TimeSpan.Zero)), (policy.DevicePrefixes, policy.ConsumerGroups, policy.Expires));
@@ -127,14 +128,22 @@ public sealed class SqliteFormatTests : IDisposable
                     Assert.Equal(new DateTimeOffset(639029510000000000, TimeSpan.Zero), metadata.Policies.UseRecordedSince(tx));
                 }
 
-                if (string.CompareOrdinal(Path.GetFileName(fixture), "metadata-8.sql") >= 0)
+                if (format >= 8)
                 {
                     Assert.Equal([new("$Default", new(639029510000000000, TimeSpan.Zero)), new("Dashboards", new(639029520000000000, TimeSpan.Zero))], metadata.ConsumerGroups.List(tx));
                     Assert.Equal(17, metadata.Checkpoints.Find(tx, "consumer-group/DASHBOARDS", "nightly")[0]);
                 }
 
-                if (string.CompareOrdinal(Path.GetFileName(fixture), "metadata-9.sql") >= 0)
+                if (format >= 9)
                     Assert.Equal((string.Concat(Enumerable.Repeat("AB", 32)), true), (metadata.Policies.Find(tx, "service")!.CertificateThumbprint, metadata.Policies.Find(tx, "service")!.Disabled));
+
+                // Identities from before have new twins.
+                var twin = metadata.Twins.Find(tx, "d1", null)!;
+                Assert.Equal(format >= 10 ? ("g1", 3L, 5L, "{\"site\":\"a\"}", 2L, 2L) : ("g1", 1, 2, "{}", 1, 1), (twin.GenerationId, twin.ETag, twin.Version, System.Text.Encoding.UTF8.GetString(twin.Tags), twin.Desired.Version, twin.Reported.Version));
+                var reported = Sallyport.Protocol.Twins.TwinSection.Decode(twin.Reported.Json, twin.Reported.Stamps, twin.Reported.Version);
+                Assert.Equal(twin.Reported.Version, reported.Root.Stamp.Version);
+                Assert.Equal(format >= 10 ? new DateTime(639029520000000000, DateTimeKind.Utc) : reported.Root.Stamp.Time, reported.Root.Stamp.Time);
+                Assert.NotNull(metadata.Twins.Find(tx, "d1", "m1"));
 
                 // Every hub had it before it had a row.
                 Assert.True(metadata.ConsumerGroups.Exists(tx, "$default"));

@@ -1,0 +1,183 @@
+using Sallyport.Hub.Access;
+using Sallyport.Hub.Audit;
+using Sallyport.Hub.Devices;
+using Sallyport.Hub.Limits;
+using Sallyport.Hub.Physical;
+using Sallyport.Hub.Registry;
+using Sallyport.Hub.Telemetry;
+using Sallyport.Protocol.Errors;
+using Sallyport.Protocol.Identities;
+using Sallyport.Protocol.Twins;
+using Sallyport.Storage.EventLog;
+using Sallyport.Storage.Metadata;
+
+namespace Sallyport.Hub.Twins;
+
+/// <summary>What a device is told of its desired properties once a change is on disk. Immutable.</summary>
+/// <param name="Version">Their <c>$version</c>.</param>
+/// <param name="Json">What changed, null for what is gone, and <c>$version</c>.</param>
+public sealed record DesiredChange(long Version, ReadOnlyMemory<byte> Json);
+
+/// <summary>
+/// Twins of devices and modules (IoT Hub developer guide, "Device twins"). A change is on disk, with the event that tells of it in the outbox,
+/// when its caller is answered; a connected device is told of its desired properties after that, in the order of their versions.
+/// </summary>
+/// <remarks>
+/// Thread-safe. Refuses with <see cref="HubException"/>. Two changes of one twin are done one after the other; each merges into what the one before
+/// left. A device that is not connected is told nothing: it reads its twin when it comes back.
+/// </remarks>
+public sealed class DeviceTwins
+{
+    private readonly IMetadata _metadata;
+    private readonly ConnectedDevices _connected;
+    private readonly ActivityWriteBack _activity;
+    private readonly QuarantineLine _quarantine;
+    private readonly IAuditTrail _audit;
+    private readonly Quotas _quotas;
+    private readonly TimeProvider _time;
+    private readonly TwinEvents _events;
+
+    /// <param name="names">The hub's name goes into the events.</param>
+    /// <param name="quarantine">What devices behind this line report is taken; they receive nothing.</param>
+    public DeviceTwins(
+        IMetadata metadata, ConnectedDevices connected, ActivityWriteBack activity, HubNames names, QuarantineLine quarantine, IAuditTrail audit, Quotas quotas, TimeProvider time)
+    {
+        _metadata = metadata;
+        _connected = connected;
+        _activity = activity;
+        _quarantine = quarantine;
+        _audit = audit;
+        _quotas = quotas;
+        _time = time;
+        _events = new TwinEvents(new ChangeEvents(names, time));
+    }
+
+    /// <summary>The twin as a service sees it.</summary>
+    /// <exception cref="HubException">404: there is no such device or module; 429.</exception>
+    public TwinState Get(Identity identity)
+    {
+        _quotas.TakeRegistryOperations(identity.DeviceId);
+        var (record, twin) = _metadata.Read(tx => Require(tx, identity));
+        return StateOf(identity, record, twin);
+    }
+
+    /// <summary>Merges into, or replaces, tags and desired properties.</summary>
+    /// <param name="condition">Asked of the twin's <c>etag</c>.</param>
+    /// <returns>The twin after it.</returns>
+    /// <exception cref="HubException">400: a part would hold more than it may; 404; 412: the ETag is another; 429; 503: the audit trail is not durable.</exception>
+    public async ValueTask<TwinState> ChangeAsync(Actor actor, Identity identity, TwinChange change, EntityTagCondition condition, CancellationToken cancel)
+    {
+        _quotas.TakeRegistryOperations(identity.DeviceId);
+        var action = $"{(identity.IsModule ? "module" : "device")} {(change.Replaces ? "twin-replace" : "twin-update")}";
+
+        // What cannot be done is found on a snapshot, so that the trail says "done" only of what is about to be.
+        try
+        {
+            _metadata.Read(tx => Decide(tx, identity, change, condition));
+        }
+        catch (HubException refusal)
+        {
+            _audit.Note(actor.Refused(action, identity.ToString(), refusal.Message));
+            throw;
+        }
+
+        await _audit.RequireAsync(actor.Done(action, identity.ToString()), cancel).ConfigureAwait(false);
+        try
+        {
+            var decision = await _metadata.WriteAsync(tx => Apply(tx, identity, change, condition, actor.CorrelationId), Offer, cancel).ConfigureAwait(false);
+            return StateOf(identity, decision.Identity, decision.After);
+        }
+        catch (Exception e)
+        {
+            _audit.Note(actor.Refused(action, identity.ToString(), e is HubException ? e.Message : $"not stored: {e.GetType().Name}"));
+            throw;
+        }
+    }
+
+    /// <summary>The twin as its device sees it: <c>{"desired":{…,"$version":n},"reported":{…,"$version":m}}</c>.</summary>
+    /// <param name="generationId">Of the identity that asks: a namesake made since is another.</param>
+    /// <exception cref="HubException">404: the identity is gone; 429: it is in quarantine, and does not learn of it.</exception>
+    internal byte[] Read(Identity identity, string generationId)
+    {
+        if (_quarantine.Holds(identity.DeviceId))
+            throw new HubException(HubErrors.Throttled, HubErrors.Throttled.Meaning);
+
+        return TwinJson.EncodeForDevice(_metadata.Read(tx => RequireOwn(tx, identity, generationId)));
+    }
+
+    /// <summary>Merges what a device reports.</summary>
+    /// <param name="onlyAt">Only when <c>$version</c> of the reported properties is this; null for any.</param>
+    /// <returns><c>$version</c> of the reported properties after it.</returns>
+    /// <exception cref="HubException">400: there would be more than there may; 404: the identity is gone; 412: the version is another.</exception>
+    internal ValueTask<long> ReportAsync(Identity identity, string generationId, TwinNode patch, long? onlyAt, CancellationToken cancel) =>
+        _metadata.WriteAsync(
+            tx =>
+            {
+                var twin = RequireOwn(tx, identity, generationId);
+                if (onlyAt is { } expected && expected != twin.Reported.Version)
+                    throw new HubException(HubErrors.PreconditionFailed, $"the reported properties have $version {twin.Reported.Version}, not the one given");
+
+                var reported = twin.Reported.Section().Patched(patch, TwinLimits.Reported, Now());
+                var after = twin with { Version = twin.Version + 1, Reported = reported.Part() };
+                _metadata.Twins.PutReported(tx, after);
+                var stream = _quarantine.Holds(identity.DeviceId) ? StreamId.Quarantine : StreamId.Changes;
+                _metadata.Outbox.Add(tx, _events.Reported(identity, stream, after.Version, reported, patch, Guid.NewGuid().ToString("N")));
+                return reported.Version;
+            },
+            cancel);
+
+    private DateTime Now() => _time.GetUtcNow().UtcDateTime;
+
+    private TwinState StateOf(Identity identity, IdentityRecord record, TwinRecord twin) => new(_activity.Join(record), _connected.IsConnected(identity), twin);
+
+    private (IdentityRecord Identity, TwinRecord Twin) Require(MetadataTransaction tx, Identity identity)
+    {
+        var record = IdentityRules.Require(_metadata.Identities, tx, identity);
+        return (record, _metadata.Twins.Find(tx, identity.DeviceId, identity.ModuleId) ?? throw Missing(identity));
+    }
+
+    private TwinRecord RequireOwn(MetadataTransaction tx, Identity identity, string generationId) =>
+        _metadata.Twins.Find(tx, identity.DeviceId, identity.ModuleId) is { } twin && twin.GenerationId == generationId ? twin : throw Missing(identity);
+
+    private static HubException Missing(Identity identity) =>
+        identity.IsModule ? new(HubErrors.ModuleNotFound, $"there is no module {identity}") : new(HubErrors.DeviceNotFound, $"there is no device {identity}");
+
+    private Decision Decide(MetadataTransaction tx, Identity identity, TwinChange change, EntityTagCondition condition)
+    {
+        var (record, before) = Require(tx, identity);
+        condition.Require(before.ETag);
+        var after = before with { ETag = before.ETag + 1, Version = before.Version + 1 };
+        if (change.Tags is { } tags)
+        {
+            var whole = TwinNode.Merge(change.Replaces ? null : TwinSection.Decode(before.Tags), tags, default);
+            after = after with { Tags = TwinSection.Encode(TwinSection.Within(whole, TwinLimits.Tags)) };
+        }
+
+        if (change.Desired is not { } desired)
+            return new Decision(identity, record, after, null, null);
+
+        var section = before.Desired.Section();
+        var changed = change.Replaces ? section.Replaced(desired, TwinLimits.Desired, Now()) : section.Patched(desired, TwinLimits.Desired, Now());
+        var told = change.Replaces ? TwinNode.Replacement(section.Root, changed.Root) : desired;
+        return new Decision(identity, record, after with { Desired = changed.Part() }, changed, told);
+    }
+
+    private Decision Apply(MetadataTransaction tx, Identity identity, TwinChange change, EntityTagCondition condition, string correlationId)
+    {
+        var decision = Decide(tx, identity, change, condition);
+        _metadata.Twins.Put(tx, decision.After);
+        _metadata.Outbox.Add(tx, change.Replaces
+            ? _events.Replaced(identity, StateOf(identity, decision.Identity, decision.After), correlationId)
+            : _events.Updated(identity, change, decision.After.Version, decision.Desired ?? decision.After.Desired.Section(), correlationId));
+        return decision;
+    }
+
+    // On the writer's thread, in the order of the changes: the link only queues it.
+    private void Offer(Decision decision)
+    {
+        if (decision.Told is not null && !_quarantine.Holds(decision.Owner.DeviceId) && _connected.Find(decision.Owner) is { TakesDesired: true } link)
+            link.Offer(new DesiredChange(decision.After.Desired.Version, TwinJson.EncodeDesired(decision.Told, decision.After.Desired.Version)));
+    }
+
+    private sealed record Decision(Identity Owner, IdentityRecord Identity, TwinRecord After, TwinSection? Desired, TwinNode? Told);
+}

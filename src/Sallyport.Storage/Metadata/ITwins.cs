@@ -1,0 +1,45 @@
+namespace Sallyport.Storage.Metadata;
+
+/// <summary>Twins of devices and modules. One goes with its identity: <see cref="IIdentityStore.Delete"/> deletes it.</summary>
+public interface ITwinStore
+{
+    TwinRecord? Find(MetadataTransaction tx, string deviceId, string? moduleId);
+
+    /// <summary>Inserts or replaces. The identity exists: whoever writes has looked in the same transaction.</summary>
+    void Put(MetadataTransaction tx, TwinRecord record);
+
+    /// <summary>Replaces the reported properties and the version of the twin; nothing else of it. One that is gone is passed over.</summary>
+    void PutReported(MetadataTransaction tx, TwinRecord record);
+}
+
+/// <summary>A twin as it is stored: what is in the parts is the business of <c>Protocol/Twins</c>. Holds no secret.</summary>
+public sealed record TwinRecord
+{
+    public required string DeviceId { get; init; }
+    public string? ModuleId { get; init; }
+
+    /// <summary>Of the identity that it belongs to.</summary>
+    public required string GenerationId { get; init; }
+
+    /// <summary>Grows with each change of tags and desired properties; shown as base64.</summary>
+    public required long ETag { get; init; }
+
+    /// <summary>Grows with each change of anything.</summary>
+    public required long Version { get; init; }
+
+    /// <summary>UTF-8 JSON: an object.</summary>
+    public required byte[] Tags { get; init; }
+
+    public required TwinPart Desired { get; init; }
+    public required TwinPart Reported { get; init; }
+
+    /// <summary>The model that the device named when it connected last; null for none.</summary>
+    public string? ModelId { get; init; }
+
+    public override string ToString() => ModuleId is null ? DeviceId : $"{DeviceId}/{ModuleId}";
+}
+
+/// <summary>Desired or reported properties.</summary>
+/// <param name="Json">UTF-8 JSON: an object without <c>$metadata</c> and <c>$version</c>.</param>
+/// <param name="Stamps">When each value was written last, in the order of the JSON (<c>docs/formats/metadata.md</c>).</param>
+public sealed record TwinPart(byte[] Json, byte[] Stamps, long Version);
