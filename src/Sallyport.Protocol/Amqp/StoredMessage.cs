@@ -34,7 +34,8 @@ public readonly ref struct StoredMessage
     /// Finds the sections. False when the bytes are not sections in the standard's order with exactly one body section
     /// (AMQP 1.0 part 3, 3.2), or a section is not of its type. What is inside maps and lists is checked when it is read.
     /// </summary>
-    public static bool TryRead(ReadOnlySpan<byte> bytes, out StoredMessage message)
+    /// <param name="isBodyRequired">False: what has no body section is read too; its <see cref="BodySection"/> is 0.</param>
+    public static bool TryRead(ReadOnlySpan<byte> bytes, out StoredMessage message, bool isBodyRequired = true)
     {
         message = default;
         AmqpMap annotations = default, application = default;
@@ -84,7 +85,7 @@ public readonly ref struct StoredMessage
             previous = section;
         }
 
-        if (bodySection == default)
+        if (bodySection == default && isBodyRequired)
             return false;
 
         message = new StoredMessage(annotations, properties, application, bodySection, body);

@@ -27,6 +27,8 @@ public sealed partial class AmqpConnection
                 return OnTransfer(SessionOf(channel), list, payload, out delivery);
             case PerformativeCode.Disposition:
                 return OnDisposition(SessionOf(channel), list);
+            case PerformativeCode.Detach when channel == _lastEnded && !_byRemoteChannel.ContainsKey(channel):
+                return AmqpStep.Handled; // azure-eventhub for Python ends its session first, then detaches its links.
             case PerformativeCode.Detach:
                 return OnDetach(SessionOf(channel), list);
             case PerformativeCode.End:
@@ -237,6 +239,7 @@ public sealed partial class AmqpConnection
         _byRemoteChannel.Remove(session.RemoteChannel);
         _begun.Remove(session);
         _lastSession = null;
+        _lastEnded = session.RemoteChannel;
         LinkCount -= session.Links.Count;
         return wasOurs ? AmqpStep.Handled : AmqpStep.Ended;
     }

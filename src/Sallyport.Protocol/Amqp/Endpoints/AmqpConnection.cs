@@ -39,6 +39,9 @@ public sealed partial class AmqpConnection
     private readonly Dictionary<ushort, AmqpSession> _byRemoteChannel = [];
     private readonly List<AmqpSession> _begun = [];
     private AmqpSession? _lastSession;
+
+    // The channel of the session that the peer ended last.
+    private ushort? _lastEnded;
     private Phase _phase = Phase.Header;
     private byte[]? _scratch;
     private byte[]? _kept;

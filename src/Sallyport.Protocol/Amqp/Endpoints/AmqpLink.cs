@@ -88,6 +88,9 @@ public abstract class AmqpLink
     {
     }
 
+    // An empty map: azure-eventhub for Python, which has given properties, takes null for a failure.
+    private static byte[] NoProperties { get; } = [0xc1, 1, 0];
+
     private Attach Answer(ulong maxMessageSize) => new()
     {
         Name = Attach.Name,
@@ -96,6 +99,7 @@ public abstract class AmqpLink
         SenderSettleMode = Attach.SenderSettleMode,
         ReceiverSettleMode = Attach.ReceiverSettleMode,
         MaxMessageSize = maxMessageSize,
+        Properties = NoProperties,
     };
 }
 

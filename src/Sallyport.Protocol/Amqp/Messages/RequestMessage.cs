@@ -37,7 +37,8 @@ public sealed record RequestMessage
     /// <summary>Reads a request; null when it is none.</summary>
     public static RequestMessage? TryRead(ReadOnlySpan<byte> message)
     {
-        if (message.Length > MaxBytes || !StoredMessage.TryRead(message, out var sections))
+        // azure-eventhub for Python sends READ without any body section.
+        if (message.Length > MaxBytes || !StoredMessage.TryRead(message, out var sections, isBodyRequired: false))
             return null;
 
         return new RequestMessage

@@ -39,6 +39,19 @@ public sealed class AttachTests
     }
 
     [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Attach_IsAnsweredWithPropertiesThatAreAMap(bool isRefused) // azure-eventhub for Python merges them into its own.
+    {
+        var server = Driven.Server(frames: Frames.Begin());
+        server.Refusal = _ => isRefused ? new AmqpError(AmqpConditions.NotFound, "") : null;
+
+        server.Hear(Frames.AttachReceiver());
+
+        Assert.Empty(Assert.IsType<object?[]>(server.Listen()[0].Fields[13]));
+    }
+
+    [Theory]
     [InlineData(1)]
     [InlineData(3)]
     [InlineData(int.MaxValue)]

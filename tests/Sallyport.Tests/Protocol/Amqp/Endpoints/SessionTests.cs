@@ -60,6 +60,18 @@ public sealed class SessionTests
     }
 
     [Fact]
+    public void Detach_BehindTheEndOfItsSession_IsDropped() // azure-eventhub for Python ends first.
+    {
+        var server = Driven.Server(frames: [Frames.Begin(1), Frames.AttachSender(channel: 1)]);
+
+        server.Hear(Frames.End(1), Frames.Detach(0, channel: 1));
+        Assert.Equal("end", server.Told());
+
+        server.Hear(Frames.Begin(1), Frames.Detach(0, channel: 1));
+        Assert.Equal("begin, end amqp:session:unattached-handle", server.Told());
+    }
+
+    [Fact]
     public void Begin_BeyondMaxSessions_IsAnsweredAndEnded()
     {
         var server = Driven.Server();
