@@ -33,7 +33,7 @@ public sealed record AmqpHeadOptions
     /// <summary>Bytes written at once; also how far readers are served ahead of the socket. Default 64 KiB: four TLS records.</summary>
     public int WriteBytes { get; init; } = 64 * 1024;
 
-    /// <summary>Answers that a peer may leave unread, in bytes; beyond it the connection is cut. Default 1 MiB.</summary>
+    /// <summary>Answers that a peer may leave unread, in bytes; beyond it nothing more is taken from it until it reads, and <see cref="StallTimeout"/> cuts it. Default 1 MiB.</summary>
     public int MaxUnreadBytes { get; init; } = 1024 * 1024;
 
     /// <summary>Sessions of a connection before anybody is authenticated. Default 1,024: the Java client begins one for each pooled device first.</summary>

@@ -128,7 +128,7 @@ internal sealed partial class AmqpPeer
         if (Head.RefusalLines.MayWrite())
             Head.Hub.Logger.DeviceClosed(device.Identity.ToString(), Peer.Address, error.Code, reason);
         if (isLast)
-            Close(wire, reason, isLogged: true);
+            Close(wire, error, reason, isLogged: true);
         LeaveGoneDevices();
         Schedule();
     }
@@ -175,7 +175,11 @@ internal sealed partial class AmqpPeer
         lock (Gate)
         {
             foreach (var device in _devices.Values.ToArray())
+            {
+                device.Ended ??= _ending;
                 Remove(device);
+            }
+
             foreach (var grant in _grants.Values)
                 grant.Dispose();
             _grants.Clear();
@@ -210,7 +214,11 @@ internal sealed partial class AmqpPeer
         lock (Gate)
             expired = [.. _devices.Values.Where(device => device.Principal.Expires <= now)];
         foreach (var device in expired)
-            device.Close(HubErrors.Unauthorized, device.Principal.Certificate is null ? "the token expired" : "the certificate it was let in by, or an issuer of it, expired");
+        {
+            var reason = device.Principal.Certificate is null ? TokenExpired : "the certificate it was let in by, or an issuer of it, expired";
+            Note(Offender.Of([device.Identity], null, Peer), HubErrors.Unauthorized, reason);
+            device.Close(HubErrors.Unauthorized, reason);
+        }
     }
 
     private static string? ModelIdOf(Protocol.Amqp.Performatives.Attach attach) =>

@@ -9,6 +9,8 @@ namespace Sallyport.Heads.Amqp;
 /// <content>With what right services hold their links, and until when.</content>
 internal sealed partial class AmqpPeer
 {
+    private const string TokenExpired = "the token expired";
+
     private readonly Dictionary<AmqpLink, ServiceGrant> _grants = [];
     private long _nextExpiryUtcTicks = Never;
     private string? _replacedFingerprint; // The read loop's: by the put that is under way.
@@ -65,9 +67,9 @@ internal sealed partial class AmqpPeer
         }
 
         if (Head.RefusalLines.MayWrite())
-            Head.Hub.Logger.LinkRefused(link.Name, Peer.Address, 0, reason);
+            Head.Hub.Logger.LinkRefused(Shown(link.Name), Peer.Address, 0, reason);
         if (isUnused && error.Condition == AmqpConditions.UnauthorizedAccess)
-            Close(error, reason, isLogged: true);
+            Close(error, HubErrors.Unauthorized, reason, isLogged: true);
         Schedule();
     }
 
@@ -118,8 +120,11 @@ internal sealed partial class AmqpPeer
     {
         foreach (var (link, grant) in Snapshot())
         {
-            if (grant.Principal.Expires <= now)
-                End(link, HubErrors.Unauthorized, "the token expired");
+            if (grant.Principal.Expires > now)
+                continue;
+
+            Note(Offender.Of([], grant, Peer), HubErrors.Unauthorized, TokenExpired);
+            End(link, HubErrors.Unauthorized, TokenExpired);
         }
 
         ExpireDevices(now);

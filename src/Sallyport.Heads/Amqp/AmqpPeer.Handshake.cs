@@ -30,7 +30,7 @@ internal sealed partial class AmqpPeer
             "ANONYMOUS" or "MSSBCBS" => SaslCode.Ok,
             "EXTERNAL" when _surroundings.Certificate is not null => SaslCode.Ok,
             "PLAIN" when _surroundings.IsEncrypted => await OnPlainAsync(init.Response).ConfigureAwait(false),
-            _ => SaslCode.Auth,
+            _ => RefusedMechanism(init.Mechanism),
         };
         lock (Gate)
             Endpoint.AnswerSasl(code);
@@ -45,7 +45,10 @@ internal sealed partial class AmqpPeer
         var user = Array.IndexOf(response, (byte)0);
         var password = user < 0 ? -1 : Array.IndexOf(response, (byte)0, user + 1);
         if (password < 0)
+        {
+            _tokens.RefuseSasl("the SASL PLAIN response is not an authorization id, a user name and a password", Peer);
             return SaslCode.Auth;
+        }
 
         var admission = await _tokens.PutPlainAsync(
             Encoding.UTF8.GetString(response, 0, user),
@@ -57,6 +60,14 @@ internal sealed partial class AmqpPeer
 
         await AdmittedAsync().ConfigureAwait(false);
         return SaslCode.Ok;
+    }
+
+    private SaslCode RefusedMechanism(string mechanism)
+    {
+        // What a stranger sends does not go into the log as it is.
+        var named = mechanism.Length > 0 && mechanism.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_') ? $"the SASL mechanism {mechanism}" : "a SASL mechanism whose name is none";
+        _tokens.RefuseSasl(mechanism == "EXTERNAL" ? $"{named} was asked for without a certificate" : $"{named} is not offered here", Peer);
+        return SaslCode.Auth;
     }
 
     private ValueTask OnOpened()

@@ -244,7 +244,7 @@ internal sealed partial class AmqpPeer
     {
         AmqpMeter.Attached(error.Code);
         if (Head.RefusalLines.MayWrite())
-            Head.Hub.Logger.LinkRefused(address, Peer.Address, error.Code, reason);
+            Head.Hub.Logger.LinkRefused(Shown(address), Peer.Address, error.Code, reason);
         return new AmqpError(error.AmqpCondition, RouteAccess.TerseReason(error));
     }
 

@@ -21,6 +21,7 @@ internal sealed partial class AmqpPeer
     private OutputBuffer _writing = new(); // the sender's
     private volatile TaskCompletionSource? _drained;
     private bool _hasCredit; // under the gate
+    private TaskCompletionSource? _unread; // under the gate
     private int _stores; // under the gate
     private int _turn; // the sender's
     private int _sender;
@@ -65,10 +66,6 @@ internal sealed partial class AmqpPeer
                 if (!_peerGone && await FillAsync().ConfigureAwait(false))
                     Volatile.Write(ref _sender, Again);
             }
-            catch (Exception e) when (e is not (OutOfMemoryException or InvalidDataException))
-            {
-                LosePeer(); // Whatever the transport calls it, nobody reads any more.
-            }
             catch (Exception e)
             {
                 Fail(e);
@@ -108,6 +105,8 @@ internal sealed partial class AmqpPeer
 
             (_filling, _writing) = (_writing, _filling);
             Endpoint.Output = _filling;
+            _unread?.TrySetResult();
+            _unread = null;
             return true;
         }
     }
@@ -130,6 +129,10 @@ internal sealed partial class AmqpPeer
             if (write.IsCompleted)
                 LosePeer();
         }
+        catch (Exception)
+        {
+            LosePeer(); // Whatever the transport calls it, nobody reads any more.
+        }
         finally
         {
             Volatile.Write(ref _writtenBy, Never);
@@ -145,19 +148,34 @@ internal sealed partial class AmqpPeer
         for (var i = 0; ; i++)
         {
             ISource source;
+            bool isGone;
             lock (Gate)
             {
                 if (i >= _sources.Count)
                     return found;
                 source = _sources[i];
-                if (source.IsGone)
+                isGone = source.IsGone;
+                if (isGone)
                     _sources.RemoveAt(i--);
             }
 
-            if (source.IsGone)
+            if (isGone)
                 source.Dispose(); // Here, because the sender is the one user of its cursor.
             else
                 found |= await source.FillAsync().ConfigureAwait(false);
+        }
+    }
+
+    // Who does not read what it is told is not heard either, so that its answers have a bound; the stall time-out ends it.
+    private ValueTask UnreadTakenAsync()
+    {
+        lock (Gate)
+        {
+            if (_peerGone || _filling.Length <= Head.Options.MaxUnreadBytes)
+                return default;
+
+            _unread = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            return new ValueTask(_unread.Task);
         }
     }
 
@@ -165,6 +183,8 @@ internal sealed partial class AmqpPeer
     {
         _peerGone = true;
         _abort();
+        lock (Gate)
+            _unread?.TrySetResult();
         if (_drained is { } drained)
             drained.TrySetResult();
     }

@@ -1,4 +1,5 @@
 using Sallyport.Protocol.Amqp;
+using Sallyport.Protocol.Errors;
 
 namespace Sallyport.Heads.Amqp;
 
@@ -30,20 +31,23 @@ internal sealed partial class AmqpPeer
         }
         else if (now >= Volatile.Read(ref _writtenBy))
         {
-            Close(new AmqpError(AmqpConditions.ConnectionForced, "what was sent was not read"), $"nothing was read for {Head.Options.StallTimeout.TotalSeconds:0} s");
+            Refuse(new AmqpError(AmqpConditions.ConnectionForced, "what was sent was not read"), HubErrors.DeviceConnectionClosedRemotely, $"nothing was read for {Head.Options.StallTimeout.TotalSeconds:0} s");
             Cut();
         }
         else if (!_isAdmitted && now >= Volatile.Read(ref _admittedBy))
         {
-            Refuse(new AmqpError(AmqpConditions.ConnectionForced, $"no accepted credential within {Head.Options.ConnectTimeout.TotalSeconds:0} s"));
+            var late = $"no accepted credential within {Head.Options.ConnectTimeout.TotalSeconds:0} s";
+            Refuse(new AmqpError(AmqpConditions.ConnectionForced, late), HubErrors.DeviceConnectionClosedRemotely, late);
         }
         else if (now >= Volatile.Read(ref _heardUntil))
         {
-            Close(new AmqpError(AmqpConditions.ResourceLimitExceeded, "nothing arrived for twice the idle time-out"), "it fell silent"); // [AMQP-2.4.5]
+            const string silent = "nothing arrived for twice the idle time-out";
+            Close(new AmqpError(AmqpConditions.ResourceLimitExceeded, silent), HubErrors.DeviceConnectionClosedRemotely, silent); // [AMQP-2.4.5]
         }
         else if (now >= Volatile.Read(ref _usedBy))
         {
-            Close(new AmqpError(AmqpConditions.ConnectionForced, $"no device and no reader for {Head.Options.UnusedTimeout.TotalMinutes:0} minutes"), "unused");
+            var unused = $"no device and no reader for {Head.Options.UnusedTimeout.TotalMinutes:0} minutes";
+            Close(new AmqpError(AmqpConditions.ConnectionForced, unused), HubErrors.DeviceConnectionClosedRemotely, unused);
         }
         else
         {

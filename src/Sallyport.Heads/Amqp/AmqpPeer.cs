@@ -3,7 +3,6 @@ using System.IO.Pipelines;
 using Sallyport.Heads.Amqp.Nodes;
 using Sallyport.Heads.Connections;
 using Sallyport.Hub.Access;
-using Sallyport.Hub.Audit;
 using Sallyport.Hub.Limits;
 using Sallyport.Protocol.Amqp;
 using Sallyport.Protocol.Amqp.Endpoints;
@@ -13,8 +12,8 @@ using Sallyport.Storage.EventLog;
 namespace Sallyport.Heads.Amqp;
 
 /// <summary>
-/// One AMQP connection: a thin driver of <see cref="AmqpConnection"/>. Split by concern: this file reads and ends; the others let in, attach
-/// links, hold devices and send.
+/// One AMQP connection: a thin driver of <see cref="AmqpConnection"/>. Split by concern: this file reads; the others let in, attach links, hold
+/// devices, send and end.
 /// </summary>
 /// <remarks>
 /// <see cref="Gate"/> guards the endpoint with its sessions and links, the nodes behind them, and the output. The read loop
@@ -30,9 +29,6 @@ internal sealed partial class AmqpPeer : ICommitListener, IThreadPoolWorkItem, I
     private readonly CancellationToken _closed;
     private readonly ConnectionTokens _tokens;
     private readonly List<TelemetryNode> _touched = []; // The read loop's.
-
-    // What closes the connection when nothing is owed any more; under the gate.
-    private Action? _closeSettled;
 
     // The transport failed or was cut: nothing can be read or written any more.
     private volatile bool _peerGone;
@@ -77,21 +73,6 @@ internal sealed partial class AmqpPeer : ICommitListener, IThreadPoolWorkItem, I
     // One id for the process: what a client sees of us says nothing else.
     private static string ContainerId { get; } = Guid.NewGuid().ToString("N");
 
-    /// <summary>Closes the connection with the protocol's close. From any thread; returns at once; the first call decides.</summary>
-    public void Close(HubError error, string reason) => Close(new AmqpError(error.AmqpCondition, error.Meaning), reason);
-
-    /// <summary>Closes once all that is owed an outcome has it, and takes nothing more until then. From any thread; returns at once.</summary>
-    public void CloseSettled(HubError error, string reason)
-    {
-        lock (Gate)
-        {
-            _closeSettled ??= () => Close(error, reason);
-            Interlocked.CompareExchange(ref _settledBy, In(Head.Options.CloseTimeout), Never);
-        }
-
-        Schedule();
-    }
-
     /// <summary>Serves the connection to its end.</summary>
     public async Task RunAsync()
     {
@@ -101,7 +82,7 @@ internal sealed partial class AmqpPeer : ICommitListener, IThreadPoolWorkItem, I
         }
         catch (AmqpProtocolException e)
         {
-            Refuse(e.Error);
+            Refuse(e.Error, HubErrors.FormatError, e.Message);
         }
         catch (OperationCanceledException) when (_closed.IsCancellationRequested)
         {
@@ -124,21 +105,6 @@ internal sealed partial class AmqpPeer : ICommitListener, IThreadPoolWorkItem, I
 
     /// <summary>Takes a node's batch at the end of the read that filled it.</summary>
     internal void Touched(TelemetryNode node) => _touched.Add(node);
-
-    internal void Fail(Exception exception)
-    {
-        var correlationId = Guid.NewGuid().ToString("N");
-        Head.Hub.Logger.AmqpFailed(exception, Peer.Address, correlationId);
-        Close(new AmqpError(AmqpConditions.InternalError, $"correlation id {correlationId}"), "our own failure");
-    }
-
-    /// <summary>As <see cref="Fail(Exception)"/>, and it costs one link.</summary>
-    internal void Fail(AmqpLink link, Exception exception)
-    {
-        var correlationId = Guid.NewGuid().ToString("N");
-        Head.Hub.Logger.AmqpFailed(exception, Peer.Address, correlationId);
-        End(link, new AmqpError(AmqpConditions.InternalError, $"correlation id {correlationId}"), "our own failure");
-    }
 
     private async Task ReadAsync()
     {
@@ -186,6 +152,8 @@ internal sealed partial class AmqpPeer : ICommitListener, IThreadPoolWorkItem, I
 
             if (step == AmqpStep.Closed || read.IsCompleted)
                 return;
+
+            await UnreadTakenAsync().ConfigureAwait(false);
         }
     }
 
@@ -220,11 +188,10 @@ internal sealed partial class AmqpPeer : ICommitListener, IThreadPoolWorkItem, I
                         TakeOutcomes();
                         break;
                     case AmqpStep.Detached:
-                        OnGone(Endpoint.Link!);
+                        OnGone([Endpoint.Link!]);
                         break;
                     case AmqpStep.Ended:
-                        foreach (var link in Endpoint.Session!.Links)
-                            OnGone(link);
+                        OnGone(Endpoint.Session!.Links);
                         break;
                     default:
                         return step;
@@ -266,38 +233,6 @@ internal sealed partial class AmqpPeer : ICommitListener, IThreadPoolWorkItem, I
             if (!outcome.IsSettled)
                 outcome.Link.Settle(outcome.Id, outcome.Id, outcome.State);
         }
-    }
-
-    private void Refuse(AmqpError error)
-    {
-        if (Head.RefusalLines.MayWrite())
-            Head.Hub.Logger.AmqpClosed(Peer.Address, error.Condition, error.Description);
-        Head.Hub.Audit.Note(new AuditEntry(
-            "anonymous", "", "amqp connection", "", "refused", $"{error.Condition} {error.Description}", "", $"{Peer.Protocol} {Peer.Address}"));
-        if (!_isAdmitted)
-            _lease.Answered();
-        Close(error, error.Description, isLogged: true);
-    }
-
-    private void Close(AmqpError error, string reason, bool isLogged = false)
-    {
-        bool isOver;
-        lock (Gate)
-        {
-            if (Endpoint.IsClosing)
-                return;
-
-            Endpoint.Close(error);
-            isOver = Endpoint.IsOver;
-            Volatile.Write(ref _closeBy, In(Head.Options.CloseTimeout));
-        }
-
-        AmqpMeter.Closed(error.Condition);
-        if (!isLogged && Head.RefusalLines.MayWrite())
-            Head.Hub.Logger.AmqpClosed(Peer.Address, error.Condition, reason);
-        Schedule();
-        if (isOver)
-            _input.CancelPendingRead(); // Nobody to wait for: there was no open.
     }
 
     private async Task FinishAsync()

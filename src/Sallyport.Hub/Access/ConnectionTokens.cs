@@ -130,6 +130,10 @@ public sealed class ConnectionTokens(
             : await services.AuthenticateAsync(token.Text, hostName, resource, needed, peer, cancel).ConfigureAwait(false);
     }
 
+    /// <summary>Notes that SASL was refused before there was a credential to look at.</summary>
+    /// <param name="reason">Nothing of it may be a secret, or as a stranger sent it.</param>
+    public void RefuseSasl(string reason, Peer peer) => Refuse("", HubErrors.Unauthorized, reason, peer);
+
     /// <summary>Forgets all tokens: links are refused from then on, and putting throws.</summary>
     public void Dispose()
     {

@@ -70,8 +70,12 @@ internal sealed class ReaderNode : ISource
 
     public async ValueTask<bool> FillAsync()
     {
-        if (_isGone || _reading.HasCurrent || _link.Credit == 0 || _more is { IsCompleted: false })
+        if (_isGone)
             return false;
+        if (_link.Credit == 0 || _more is { IsCompleted: false })
+            return GiveCreditBack();
+        if (_reading.HasCurrent)
+            return false; // It waits for room.
 
         bool hasMore;
         try
@@ -95,12 +99,8 @@ internal sealed class ReaderNode : ISource
             return true;
         }
 
-        if (_link.IsDraining)
-        {
-            lock (_connection.Gate)
-                _link.Drained();
+        if (GiveCreditBack())
             return true;
-        }
 
         _more = MoreAsync();
         return false;
@@ -121,6 +121,17 @@ internal sealed class ReaderNode : ISource
     {
         _reading.Dispose();
         _stop.Dispose();
+    }
+
+    // There is nothing to send; true when the peer asked to be told so.
+    private bool GiveCreditBack()
+    {
+        if (!_link.IsDraining || !_link.IsAttached)
+            return false;
+
+        lock (_connection.Gate)
+            _link.Drained();
+        return true;
     }
 
     private async Task MoreAsync()

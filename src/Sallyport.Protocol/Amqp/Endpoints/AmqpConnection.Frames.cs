@@ -260,13 +260,15 @@ public sealed partial class AmqpConnection
         session.End(new AmqpError(condition, description));
         Session = session;
         PeerError = new AmqpError(condition, description);
+        PeerBrokeRules = true;
         return AmqpStep.Ended;
     }
 
     private AmqpStep Broken(AmqpLink link)
     {
         Link = link;
-        PeerError = null;
+        PeerError = link.OwnError;
+        PeerBrokeRules = true;
         return AmqpStep.Detached;
     }
 }

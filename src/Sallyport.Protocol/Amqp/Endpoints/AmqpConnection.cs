@@ -105,8 +105,11 @@ public sealed partial class AmqpConnection
     /// <summary>Of the step just returned.</summary>
     public AmqpSession? Session { get; private set; }
 
-    /// <summary>What the peer gave as the reason of a detach, end or close; null when nothing.</summary>
+    /// <summary>What the peer gave as the reason of a detach, end or close; null when nothing. With <see cref="PeerBrokeRules"/>, which rule.</summary>
     public AmqpError? PeerError { get; private set; }
+
+    /// <summary>With <see cref="AmqpStep.Detached"/> and <see cref="AmqpStep.Ended"/>: it was us, because the peer broke a rule of links or sessions.</summary>
+    public bool PeerBrokeRules { get; private set; }
 
     /// <summary>Sessions that are begun.</summary>
     public IReadOnlyList<AmqpSession> Sessions => _begun;
@@ -122,6 +125,7 @@ public sealed partial class AmqpConnection
     {
         delivery = default;
         _outcomesLeft = 0;
+        PeerBrokeRules = false;
         GiveBackKept();
         if (_phase == Phase.Closed)
             return AmqpStep.Closed;

@@ -27,6 +27,9 @@ public abstract class AmqpLink
     /// <summary>Both ends are attached.</summary>
     public bool IsAttached => State == LinkState.Attached;
 
+    /// <summary>Why we detached; null when we did not, or said nothing.</summary>
+    internal AmqpError? OwnError { get; private set; }
+
     internal uint LocalHandle { get; }
 
     internal uint RemoteHandle { get; set; }
@@ -48,6 +51,9 @@ public abstract class AmqpLink
 
         State = LinkState.Attached;
         Connection.WriteAttach(Session, Answer(maxMessageSize) with { Source = source ?? Attach.Source, Target = Attach.Target });
+
+        // It may stay for long, and what it asked for was up to 16 KB: what nobody asks for once it is attached is forgotten.
+        Attach = Attach with { Source = Attach.Source?.AddressOnly(), Target = Attach.Target?.AddressOnly(), DesiredCapabilities = [], Properties = [] };
     }
 
     /// <summary>Server: refuses the link in the protocol's way: an attach without termini, then a detach [AMQP-2.6.3]; nothing happens when the session has ended meanwhile.</summary>
@@ -72,6 +78,7 @@ public abstract class AmqpLink
             return;
 
         State = LinkState.DetachSent;
+        OwnError = error;
         Connection.WriteDetach(Session, new Detach(LocalHandle, Closed: true, error));
         Release();
     }

@@ -32,6 +32,8 @@ public sealed record Terminus(string? Address, bool IsDynamic, byte[] Filters, b
         return new Terminus(address, false, filters.ToArray(), target[..writer.Written]);
     }
 
+    internal Terminus AddressOnly() => this with { Filters = [], Encoded = [] };
+
     internal static Terminus? Read(AmqpValue value, ReadOnlySpan<byte> encoded, bool isSource)
     {
         if (value.Type == AmqpType.Null)

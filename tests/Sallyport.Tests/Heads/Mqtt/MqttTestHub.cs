@@ -226,8 +226,13 @@ internal sealed class NotedRefusals : IAuditTrail
 internal sealed class GatedLog(IEventLog inner) : IEventLog
 {
     private volatile TaskCompletionSource? _door;
+    private volatile TaskCompletionSource? _readDoor;
     private volatile object? _answer;
     private readonly SemaphoreSlim _knocked = new(0);
+    private int _openCursors;
+
+    /// <summary>Cursors that are not disposed.</summary>
+    public int OpenCursors => Volatile.Read(ref _openCursors);
 
     public int PartitionCount => inner.PartitionCount;
 
@@ -235,6 +240,9 @@ internal sealed class GatedLog(IEventLog inner) : IEventLog
 
     /// <summary>Appends wait from now on.</summary>
     public void Shut() => _door = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>Reads wait from now on.</summary>
+    public void ShutReads() => _readDoor = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
 
     /// <summary>Appends are answered with this from now on.</summary>
     public void Answer(AppendOutcome outcome) => _answer = outcome;
@@ -245,9 +253,11 @@ internal sealed class GatedLog(IEventLog inner) : IEventLog
         _answer = null;
         _door?.TrySetResult();
         _door = null;
+        _readDoor?.TrySetResult();
+        _readDoor = null;
     }
 
-    /// <summary>Completes when an append has come to the door.</summary>
+    /// <summary>Completes when an append, or a read, has come to its door.</summary>
     public async Task KnockedAsync() => Assert.True(await _knocked.WaitAsync(MqttTestClient.Patience));
 
     public async ValueTask<AppendResult> AppendAsync(RecordBatch batch, ICommitListener? listener, CancellationToken cancel)
@@ -264,13 +274,47 @@ internal sealed class GatedLog(IEventLog inner) : IEventLog
 
     public StreamPartition Describe(StreamId stream, int partition) => inner.Describe(stream, partition);
 
-    public ILogCursor OpenCursor(StreamId stream, int partition, LogStart start) => inner.OpenCursor(stream, partition, start);
+    public ILogCursor OpenCursor(StreamId stream, int partition, LogStart start)
+    {
+        Interlocked.Increment(ref _openCursors);
+        return new Cursor(this, inner.OpenCursor(stream, partition, start));
+    }
 
     public ILogHold Hold(string name, StreamId stream, IReadOnlyList<long> next, HoldPolicy policy) => inner.Hold(name, stream, next, policy);
 
     public void BeginRetention() => inner.BeginRetention();
 
     public ValueTask DisposeAsync() => inner.DisposeAsync();
+
+    private sealed class Cursor(GatedLog log, ILogCursor cursor) : ILogCursor
+    {
+        private bool _isDisposed;
+
+        public long NextSequence => cursor.NextSequence;
+
+        public long Skipped => cursor.Skipped;
+
+        public async ValueTask<int> ReadAsync(LogPage page, CancellationToken cancel)
+        {
+            if (log._readDoor is { } door)
+            {
+                log._knocked.Release();
+                await door.Task.WaitAsync(cancel);
+            }
+
+            return await cursor.ReadAsync(page, cancel);
+        }
+
+        public ValueTask WaitAsync(CancellationToken cancel) => cursor.WaitAsync(cancel);
+
+        public void Dispose()
+        {
+            cursor.Dispose();
+            if (!_isDisposed)
+                Interlocked.Decrement(ref log._openCursors);
+            _isDisposed = true;
+        }
+    }
 }
 
 /// <summary>A stored message as text.</summary>

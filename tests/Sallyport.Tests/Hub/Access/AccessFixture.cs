@@ -25,7 +25,7 @@ public sealed class AccessFixture : IAsyncLifetime
     /// <summary>A root of the hub's own, for servers.</summary>
     public static X509Certificate2 Never { get; } = TestAuthority.Root("server root", new DateTimeOffset(2026, 7, 1, 0, 0, 0, TimeSpan.Zero)).Certificate;
 
-    public FakeTimeProvider Time { get; } = new(new DateTimeOffset(2026, 8, 1, 12, 0, 0, TimeSpan.Zero));
+    public FakeTimeProvider Time { get; init; } = new(new DateTimeOffset(2026, 8, 1, 12, 0, 0, TimeSpan.Zero));
 
     public IMetadata Metadata { get; private set; } = null!;
 

@@ -38,6 +38,19 @@ public sealed class AttachTests
         Assert.Equal("from", server.Sender.Attach.Source!.Address);
     }
 
+    [Fact]
+    public void Accepted_KeepsNothingOfWhatThePeerSentThatNobodyAsksForAnyMore()
+    {
+        var server = Driven.Server(frames: Frames.Begin());
+
+        server.Hear(Frames.Amqp(0, 0x12, "n", 0u, true, null, null, new Described(0x28, "from", null, null, new byte[10_000]), new Described(0x29, "to"), null, null, null, null, null, new Symbol("wish")));
+
+        Assert.Equal("attach", server.Told());
+        Assert.Equal("from", server.Sender.Attach.Source!.Address);
+        Assert.Empty(server.Sender.Attach.Source.Encoded);
+        Assert.False(server.Sender.Attach.Desires("wish"u8));
+    }
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
@@ -173,12 +186,17 @@ public sealed class AttachTests
         var server = Driven.Server(frames: Frames.Begin());
         byte[] filters = [0xc1, 7, 2, 0xa3, 1, (byte)'k', 0xa1, 1, (byte)'v'];
         byte[] capabilities = [0xe0, 5, 1, 0xa3, 2, (byte)'q', (byte)'r'];
+        Attach attach = null!;
+        server.Refusal = link =>
+        {
+            attach = link.Attach;
+            return null;
+        };
 
         server.Hear(Frames.Amqp(
             0, 0x12, "n", 0u, true, (byte)1, (byte)1, new Described(0x28, "from", 0u, new Symbol("session-end"), 0u, false, null, null, new Encoded(filters)),
             new Described(0x29, "to"), null, null, null, 1024UL, null, new Encoded(capabilities), new Encoded(filters)));
 
-        var attach = server.Sender.Attach;
         Assert.Equal(SenderSettleMode.Settled, attach.SenderSettleMode);
         Assert.Equal(ReceiverSettleMode.Second, attach.ReceiverSettleMode);
         Assert.Equal(1024UL, attach.MaxMessageSize);
