@@ -3,6 +3,7 @@ using System.Net;
 using System.Security.Cryptography.X509Certificates;
 using System.Text.Json.Nodes;
 using Sallyport.Protocol.Sas;
+using Sallyport.Tests.Protocol.Amqp;
 
 namespace Sallyport.Tests.Executable.Bounds;
 
@@ -24,6 +25,29 @@ internal sealed class TestDevices(TestHub hub, StepTime time)
         var device = await WireDevice.OpenAsync(hub.Endpoints, transport, id);
         await device.ConnectAsync(_keys[id], time.GetUtcNow() + (tokenLife ?? TimeSpan.FromDays(1)));
         return device;
+    }
+
+    /// <summary>The same over AMQP: it may send on handle 2.</summary>
+    /// <param name="transport"><c>AMQP</c> or <c>AMQP-WS</c>.</param>
+    public async Task<WireAmqp> ConnectAmqpAsync(string id, string transport = "AMQP", TimeSpan? tokenLife = null)
+    {
+        var device = await WireAmqp.OpenAsync(hub.Endpoints, transport);
+        await device.OpenAsync("localhost");
+        await device.AttachCbsAsync();
+        Assert.Equal(200, await device.PutAsync($"localhost/devices/{id}", Token(id, tokenLife)));
+        await device.SendAsync(Frames.AttachSender(2, "up", $"devices/{id}/messages/events"));
+        await device.ExpectAsync("attach", "flow");
+        return device;
+    }
+
+    public string Token(string id, TimeSpan? life = null) =>
+        SharedAccessSignature.Create($"localhost/devices/{id}", _keys[id], time.GetUtcNow() + (life ?? TimeSpan.FromDays(1)));
+
+    /// <summary>The newest thing that diagnosis knows of a device.</summary>
+    public async Task<JsonNode> NewestAsync(string id)
+    {
+        using var owner = hub.Owner();
+        return (await owner.SendAsync(HttpMethod.Get, $"manage/v1/devices/{id}/diagnosis"))!["attempts"]![0]!;
     }
 
     /// <summary>Sends a message over HTTPS; returns the status and <c>iothub-errorcode</c>.</summary>
