@@ -80,7 +80,9 @@ public sealed class EventConsumer : IAsyncDisposable
     /// The hub refused, or ended the reading for good: no such consumer group or partition, a reader with a higher owner level
     /// (<c>amqp:link:stolen</c>), a position behind the newest event, the policy is wrong or lacks the right.
     /// </exception>
-    /// <inheritdoc cref="GetEventHubPropertiesAsync" path="/exception[not(contains(@cref,'AmqpRefused'))]"/>
+    /// <exception cref="InvalidDataException">An event could not be read; begin behind it.</exception>
+    /// <exception cref="AuthenticationException">The hub did not prove who it is.</exception>
+    /// <exception cref="ObjectDisposedException">The consumer was disposed.</exception>
     public async IAsyncEnumerable<ReceivedEvent> ReadEventsFromPartitionAsync(
         string partitionId, EventPosition startingPosition = default, [EnumeratorCancellation] CancellationToken cancel = default)
     {

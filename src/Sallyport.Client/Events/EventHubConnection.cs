@@ -171,10 +171,14 @@ internal sealed class EventHubConnection : IAsyncDisposable
                 _claims?.Pump();
                 _management?.Pump();
                 break;
-            case AmqpStep.Attached or AmqpStep.Delivery when link!.Node is PartitionReading reading:
-                if (step == AmqpStep.Delivery)
-                    reading.Take(delivery);
-                reading.TopUp();
+            case AmqpStep.Attached when link!.Node is PartitionReading reading:
+                if (reading.Has(link))
+                    reading.TopUp();
+                else
+                    link.Detach(null); // It was left while the hub was asked.
+                break;
+            case AmqpStep.Delivery when link!.Node is PartitionReading reading:
+                OnEvent(reading, delivery);
                 break;
             case AmqpStep.Attached or AmqpStep.Delivery when _claims is not null && _claims.Has(link):
                 _claims.On(step, delivery);
@@ -190,6 +194,22 @@ internal sealed class EventHubConnection : IAsyncDisposable
             default:
                 break;
         }
+    }
+
+    private void OnEvent(PartitionReading reading, in AmqpDelivery delivery)
+    {
+        if (!reading.Has(delivery.Link))
+            return;
+
+        if (reading.TryTake(delivery))
+        {
+            reading.TopUp();
+            return;
+        }
+
+        // Read again it would be the same.
+        reading.Detach();
+        _work.Fail(reading, new InvalidDataException($"an event of partition {reading.PartitionId} could not be read"));
     }
 
     private void OnDetached(PartitionReading reading, AmqpReceiver link, AmqpError? error)

@@ -33,7 +33,11 @@ internal sealed class PartitionReading(string partitionId, EventPosition from, E
     /// <summary>It waits for a number of the partition's newest event before it can be attached: what "latest" means must outlive a lost connection.</summary>
     public bool NeedsNewest => _next.Filter is { IsLatest: true };
 
+    /// <summary>The loop: it has a link in this connection, or has asked for one.</summary>
     public bool IsAttached => _link is not null;
+
+    /// <summary>The loop: this is its link.</summary>
+    public bool Has(AmqpLink link) => _link == link;
 
     /// <summary>The events in their order; ends with the exception that <see cref="Fail"/> is given. Whoever leaves the enumeration ends the reading.</summary>
     public async IAsyncEnumerable<ReceivedEvent> AllAsync([EnumeratorCancellation] CancellationToken cancel)
@@ -107,19 +111,19 @@ internal sealed class PartitionReading(string partitionId, EventPosition from, E
         _link.Grant((uint)wanted);
     }
 
-    /// <summary>The loop: takes an event.</summary>
-    /// <exception cref="IOException">It is none.</exception>
-    public void Take(in AmqpDelivery delivery)
+    /// <summary>The loop: takes an event; false when it is none.</summary>
+    public bool TryTake(in AmqpDelivery delivery)
     {
         if (!delivery.Settled)
             delivery.Link.Settle(delivery.Id, delivery.Id, 1, DeliveryState.Accepted);
         if (EventDecoder.TryRead(partitionId, delivery.Message) is not { } one)
-            throw new IOException("the hub sent an event that could not be read");
+            return false;
 
         _credit--;
         _next = EventPosition.FromSequenceNumber(one.SequenceNumber, isInclusive: false);
         Interlocked.Increment(ref _waiting);
         _events.Writer.TryWrite(one);
+        return true;
     }
 
     private byte[]? LinkProperties()

@@ -245,6 +245,41 @@ public sealed class EventConsumerTests : IDisposable
     }
 
     [Fact]
+    public async Task Enumeration_LeftBeforeTheHubLetItIn_DetachesTheLink()
+    {
+        await using var consumer = Consumer();
+        using var leave = new CancellationTokenSource();
+        await using var reading = consumer.ReadEventsFromPartitionAsync("0", default, leave.Token).GetAsyncEnumerator(leave.Token);
+        var next = reading.MoveNextAsync().AsTask();
+        using var wire = await _hub.AcceptAsync();
+        wire.End.Then += step =>
+        {
+            // Its attach is there, and the answer not yet on its way.
+            if (step == AmqpStep.Attaching && wire.Readers.Any())
+                leave.Cancel();
+        };
+
+        await wire.UntilAsync(() => wire.End.Steps.Contains(AmqpStep.Detached));
+
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => next);
+    }
+
+    [Fact]
+    public async Task Event_ThatIsNone_EndsItsReading()
+    {
+        await using var consumer = Consumer();
+        var reading = Read(consumer, "0");
+        var next = reading.MoveNextAsync().AsTask();
+        using var wire = await _hub.AcceptAsync();
+        await wire.UntilAsync(() => wire.Readers.Any(link => link.Credit > 0));
+
+        Assert.Equal(AmqpSendResult.Sent, wire.Readers.Single().TrySend(default, [0x40], [1], 0, settled: true, null));
+        await wire.SayAsync();
+
+        await Assert.ThrowsAsync<InvalidDataException>(() => next);
+    }
+
+    [Fact]
     public async Task Question_WhoseConnectionIsLost_IsAskedAgain()
     {
         await using var consumer = Consumer();
