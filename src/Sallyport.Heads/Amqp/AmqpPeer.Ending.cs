@@ -58,7 +58,7 @@ internal sealed partial class AmqpPeer
         Offender offender;
         lock (Gate)
             offender = Offender.Of([.. _devices.Keys], _grants.Values.FirstOrDefault(), Peer);
-        if (!TryEnd(wire, error, reason))
+        if (!TryEnd(wire, error, reason, isOrderly: false))
             return;
 
         if (!_isAdmitted)
@@ -74,11 +74,12 @@ internal sealed partial class AmqpPeer
 
     private void Close(AmqpError wire, HubError error, string reason, bool isLogged = false)
     {
-        if (TryEnd(wire, error, reason) && !isLogged && Head.RefusalLines.MayWrite())
+        if (TryEnd(wire, error, reason, isOrderly: true) && !isLogged && Head.RefusalLines.MayWrite())
             Head.Hub.Logger.AmqpClosed(Peer.Address, wire.Condition, reason);
     }
 
-    private bool TryEnd(AmqpError wire, HubError error, string reason)
+    // Orderly: links and sessions are ended first. Who broke the rules is told the close alone.
+    private bool TryEnd(AmqpError wire, HubError error, string reason, bool isOrderly)
     {
         bool isOver;
         lock (Gate)
@@ -87,6 +88,8 @@ internal sealed partial class AmqpPeer
                 return false;
 
             _ending = (error, reason);
+            if (isOrderly)
+                Endpoint.EndSessions(wire);
             Endpoint.Close(wire);
             isOver = Endpoint.IsOver;
             Volatile.Write(ref _closeBy, In(Head.Options.CloseTimeout));

@@ -179,6 +179,21 @@ public sealed partial class AmqpConnection
         return true;
     }
 
+    /// <summary>
+    /// Ends all sessions from our side, their links before them; to be followed by <see cref="Close"/>. Node's clients for devices and services
+    /// take links and sessions down one by one when they hear of a close, and wait 45 s for answers that nobody gives after a close
+    /// [AMQP-2.4.3]; so they get them before.
+    /// </summary>
+    public void EndSessions(AmqpError? error)
+    {
+        foreach (var session in _begun)
+        {
+            foreach (var link in session.Links)
+                link.Detach(error);
+            session.End(error);
+        }
+    }
+
     /// <summary>Closes from our side; what the peer still sends is dropped until its close.</summary>
     public void Close(AmqpError? error)
     {

@@ -93,6 +93,22 @@ public sealed class ClosingTests
         Assert.Empty(server.Said());
     }
 
+    [Fact]
+    public void Close_AfterTheSessionsAreEnded_TellsEachLinkAndSessionBefore() // [AMQP-2.4.3]
+    {
+        var server = Driven.Server(grant: 10, frames: [Frames.Begin(), Frames.AttachSender(), Frames.AttachReceiver(1)]);
+        var error = new AmqpError(AmqpConditions.ConnectionForced, "the hub stops");
+
+        server.Connection.EndSessions(error);
+        server.Connection.Close(error);
+
+        Assert.Equal(
+            "detach amqp:connection:forced, detach amqp:connection:forced, end amqp:connection:forced, close amqp:connection:forced", server.Told());
+        server.Hear(Frames.Detach(0), Frames.Detach(1), Frames.End(), Frames.Close());
+        Assert.Equal(AmqpStep.Closed, server.Steps[^1]);
+        Assert.Empty(server.Said());
+    }
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
