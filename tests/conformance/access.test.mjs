@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import iotCommon from 'azure-iot-common';
 import iotDevice from 'azure-iot-device';
+import iotAmqp from 'azure-iot-device-amqp';
 import iotHttp from 'azure-iot-device-http';
 import iotMqtt from 'azure-iot-device-mqtt';
 import * as hub from './hub.mjs';
 
 const { Client, Message } = iotDevice;
-const transports = { mqtt: iotMqtt.Mqtt, 'mqtt-ws': iotMqtt.MqttWs, https: iotHttp.Http };
+const transports = { mqtt: iotMqtt.Mqtt, 'mqtt-ws': iotMqtt.MqttWs, https: iotHttp.Http, amqp: iotAmqp.Amqp, 'amqp-ws': iotAmqp.AmqpWs };
 
 before(() => hub.start());
 after(hub.stop);
@@ -54,7 +55,7 @@ for (const [name, transport] of Object.entries(transports)) {
   });
 }
 
-for (const name of ['mqtt', 'mqtt-ws']) {
+for (const name of ['mqtt', 'mqtt-ws', 'amqp', 'amqp-ws']) {
   test(`Device_UnknownOver_${name}_IsUnauthorized`, async () => {
     const { hostName, key } = await hub.device('known');
     await assert.rejects(send(Client.fromConnectionString(`HostName=${hostName};DeviceId=nobody;SharedAccessKey=${key}`, transports[name])), isUnauthorized);

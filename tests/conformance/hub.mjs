@@ -117,12 +117,27 @@ export async function events(deviceId) {
 
 let serial = 0;
 
-/** Registers a device with a name of its own; answers its connection string. */
+/** Registers a device with a name of its own, by one request; answers its connection string and keys. */
 export async function device(name = 'd') {
   const deviceId = `${name}-${process.pid}-${++serial}`;
-  await cliJson(['device-identity', 'create', '-d', deviceId]);
-  const { connectionString } = await cliJson(['device-identity', 'connection-string', 'show', '-d', deviceId]);
-  return { deviceId, connectionString, key: parts(connectionString).SharedAccessKey, hostName: parts(connectionString).HostName };
+  const { status, text } = await request('PUT', `/devices/${deviceId}?api-version=2021-04-12`, {
+    headers: { 'content-type': 'application/json' }, body: JSON.stringify({ deviceId }),
+  });
+  if (status !== 200) throw new Error(`registering ${deviceId}: ${status} ${text}`);
+  const { primaryKey: key, secondaryKey } = JSON.parse(text).authentication.symmetricKey;
+  const { hostName } = endpoints();
+  return { deviceId, hostName, key, secondaryKey, connectionString: `HostName=${hostName};DeviceId=${deviceId};SharedAccessKey=${key}` };
+}
+
+/** Registers a module of a device. */
+export async function module(deviceId, moduleId) {
+  const { status, text } = await request('PUT', `/devices/${deviceId}/modules/${moduleId}?api-version=2021-04-12`, {
+    headers: { 'content-type': 'application/json' }, body: JSON.stringify({ deviceId, moduleId }),
+  });
+  if (status !== 200) throw new Error(`registering ${deviceId}/${moduleId}: ${status} ${text}`);
+  const { primaryKey: key } = JSON.parse(text).authentication.symmetricKey;
+  const { hostName } = endpoints();
+  return { deviceId, moduleId, hostName, key, connectionString: `HostName=${hostName};DeviceId=${deviceId};ModuleId=${moduleId};SharedAccessKey=${key}` };
 }
 
 export function prepared() {

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import iotDevice from 'azure-iot-device';
+import iotAmqp from 'azure-iot-device-amqp';
 import iotHttp from 'azure-iot-device-http';
 import iotMqtt from 'azure-iot-device-mqtt';
 import * as hub from './hub.mjs';
 
 const { Client, Message, ModuleClient } = iotDevice;
-const transports = { mqtt: iotMqtt.Mqtt, 'mqtt-ws': iotMqtt.MqttWs, https: iotHttp.Http };
+const transports = { mqtt: iotMqtt.Mqtt, 'mqtt-ws': iotMqtt.MqttWs, https: iotHttp.Http, amqp: iotAmqp.Amqp, 'amqp-ws': iotAmqp.AmqpWs };
 
 before(() => hub.start());
 after(hub.stop);

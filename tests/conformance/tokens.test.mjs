@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import iotCommon from 'azure-iot-common';
 import iotDevice from 'azure-iot-device';
+import iotAmqp from 'azure-iot-device-amqp';
 import iotHttp from 'azure-iot-device-http';
 import iotMqtt from 'azure-iot-device-mqtt';
 import * as hub from './hub.mjs';
 
 const { Client, Message } = iotDevice;
-const transports = { mqtt: iotMqtt.Mqtt, 'mqtt-ws': iotMqtt.MqttWs, https: iotHttp.Http };
+const transports = { mqtt: iotMqtt.Mqtt, 'mqtt-ws': iotMqtt.MqttWs, https: iotHttp.Http, amqp: iotAmqp.Amqp, 'amqp-ws': iotAmqp.AmqpWs };
 
 // The hub accepts a token five minutes longer than it says: this one ends a few seconds from now.
 const lastSeconds = -300 + 4;
