@@ -13,7 +13,7 @@ using Sallyport.Tests.Protocol.Amqp;
 namespace Sallyport.Tests.Executable.Clients;
 
 /// <summary>
-//// What clients of other languages say, byte by byte: recorded from uAMQP (in C; what the C device SDK, the Python service SDK and the az CLI
+/// What clients of other languages say, byte by byte: recorded from uAMQP (in C; what the C device SDK, the Python service SDK and the az CLI
 /// speak) and from azure-eventhub for Python, or built by hand from what is known of C#, Java and Go. Each file says which.
 /// </summary>
 public sealed class AmqpTranscriptTests : IAsyncDisposable
