@@ -255,6 +255,23 @@ test('Credit_OfOneAtATime_DeliversEachEventOnceAndNoneMore', deadline, async () 
   await wire.close();
 });
 
+// No idle time-out here, so nothing but the event itself makes the hub write.
+test('Readers_AtTheTail_GetEachEventBeforeTheNextIsSent', deadline, async () => {
+  const { device, wire, link } = await connected('tail');
+  await send(link, data({ n: 0 }));
+  const [{ partition, sequenceNumber: first }] = await hub.events(device.deviceId);
+  const readers = [];
+  for (let i = 0; i < 4; i++) readers.push(await reading({ partition, first }));
+  for (const { receiver } of readers) receiver.add_credit(1000);
+  await Promise.all(readers.map(({ receiver }) => event(receiver, 'message')));
+  for (let n = 1; n <= 300; n++) {
+    const arrivals = readers.map(({ receiver }) => event(receiver, 'message'));
+    await send(link, data({ n }));
+    for (const { message } of await Promise.all(arrivals)) assert.equal(bodyOf(message).n, n);
+  }
+  await Promise.all([wire, ...readers.map(({ wire }) => wire)].map(each => each.close()));
+});
+
 for (const [credit, events] of [[10, 3], [3, 10]]) {
   test(`Drain_With${credit}CreditsAnd${events}Events_DeliversWhatThereIs_AndSpendsTheRest`, deadline, async () => {
     const source = await filled(`drain-${credit}`, events);

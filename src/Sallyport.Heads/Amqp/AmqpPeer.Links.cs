@@ -135,7 +135,9 @@ internal sealed partial class AmqpPeer
             await RenewAsync(replaced).ConfigureAwait(false);
         }
 
-        return ResponseMessage.Encode(request, 200, "OK");
+        return EventHubName.IsOfAnother(name)
+            ? ResponseMessage.Encode(request, 404, $"this hub's Event Hub is called {EventHubName.Value}")
+            : ResponseMessage.Encode(request, 200, "OK");
     }
 
     private async ValueTask<AmqpError?> AttachManagementAsync(AmqpLink link)

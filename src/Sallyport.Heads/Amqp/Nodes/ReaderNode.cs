@@ -23,8 +23,10 @@ internal sealed class ReaderNode : ISource
 
     // The sender's.
     private byte[] _metric = [];
-    private Task? _more;
     private uint _tag;
+
+    // Set by the sender; reset before the sender is asked to look again, so that it does look.
+    private volatile bool _isWaiting;
 
     // Written under the gate, read by the sender.
     private volatile bool _isGone;
@@ -72,7 +74,7 @@ internal sealed class ReaderNode : ISource
     {
         if (_isGone)
             return false;
-        if (_link.Credit == 0 || _more is { IsCompleted: false })
+        if (_link.Credit == 0 || _isWaiting)
             return GiveCreditBack();
         if (_reading.HasCurrent)
             return false; // It waits for room.
@@ -102,7 +104,8 @@ internal sealed class ReaderNode : ISource
         if (GiveCreditBack())
             return true;
 
-        _more = MoreAsync();
+        _isWaiting = true;
+        _ = MoreAsync();
         return false;
     }
 
@@ -145,6 +148,7 @@ internal sealed class ReaderNode : ISource
             return; // The link is gone, or the log is closing.
         }
 
+        _isWaiting = false;
         _connection.Schedule();
     }
 
