@@ -36,7 +36,7 @@ public sealed class AmqpDeviceClientTests : IDisposable
         Assert.True(token.IsSignedWith(Convert.FromBase64String(Key), []));
         Assert.True(token.Covers("devices/d1"));
         Assert.False(token.IsExpired(_time.GetUtcNow()));
-        var attach = wire.Telemetry!.Attach;
+        var attach = wire.End.Asked[wire.Telemetry!];
         Assert.Equal("/devices/d1/messages/events", attach.Target!.Address);
         Assert.True(attach.TryFindProperty("com.microsoft:model-id"u8, out var model));
         Assert.Equal("dtmi:test;1", Encoding.UTF8.GetString(model.Content));

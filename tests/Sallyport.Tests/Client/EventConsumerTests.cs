@@ -33,8 +33,8 @@ public sealed class EventConsumerTests : IDisposable
         Assert.Equal("service", token.PolicyName);
         var link = wire.Readers.Single();
         Assert.Equal("events/ConsumerGroups/g/Partitions/3", link.Attach.Source!.Address);
-        Assert.Equal(new SelectorFilter(SelectorKey.SequenceNumber, true, 40, false), SelectorFilter.TryRead(link.Attach.Source.Filters, out _));
-        Assert.True(link.Attach.TryFindProperty("com.microsoft:epoch"u8, out var epoch));
+        Assert.Equal(new SelectorFilter(SelectorKey.SequenceNumber, true, 40, false), SelectorFilter.TryRead(wire.End.Asked[link].Source!.Filters, out _));
+        Assert.True(wire.End.Asked[link].TryFindProperty("com.microsoft:epoch"u8, out var epoch));
         Assert.Equal(7, epoch.Signed);
 
         await SendAsync(wire, link, 40, "x");
@@ -110,7 +110,7 @@ public sealed class EventConsumerTests : IDisposable
         using (var wire = await _hub.AcceptAsync())
         {
             await wire.UntilAsync(() => wire.Readers.Any(link => link.Credit > 0));
-            Assert.Empty(wire.Readers.Single().Attach.Source!.Filters);
+            Assert.Empty(wire.End.Asked[wire.Readers.Single()].Source!.Filters);
             await SendAsync(wire, wire.Readers.Single(), 5, "5");
             Assert.True(await next);
         }
@@ -120,7 +120,7 @@ public sealed class EventConsumerTests : IDisposable
         using var again = await _hub.AcceptAsync();
         await again.UntilAsync(() => again.Readers.Any(link => link.Credit > 0));
 
-        Assert.Equal("amqp.annotation.x-opt-sequence-number > '5'", SelectorFilter.TryRead(again.Readers.Single().Attach.Source!.Filters, out _).ToString());
+        Assert.Equal("amqp.annotation.x-opt-sequence-number > '5'", SelectorFilter.TryRead(again.End.Asked[again.Readers.Single()].Source!.Filters, out _).ToString());
         await SendAsync(again, again.Readers.Single(), 6, "6");
         Assert.True(await next);
         Assert.Equal(6, reading.Current.SequenceNumber);
@@ -144,7 +144,7 @@ public sealed class EventConsumerTests : IDisposable
         using var again = await _hub.AcceptAsync();
         await again.UntilAsync(() => again.Readers.Any(link => link.Credit > 0));
 
-        Assert.Equal("amqp.annotation.x-opt-sequence-number > '41'", SelectorFilter.TryRead(again.Readers.Single().Attach.Source!.Filters, out _).ToString());
+        Assert.Equal("amqp.annotation.x-opt-sequence-number > '41'", SelectorFilter.TryRead(again.End.Asked[again.Readers.Single()].Source!.Filters, out _).ToString());
         await SendAsync(again, again.Readers.Single(), 42, "42");
         Assert.True(await next);
         await reading.DisposeAsync();

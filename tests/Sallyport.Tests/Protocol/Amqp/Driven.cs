@@ -38,6 +38,9 @@ internal sealed class Driven
     /// <summary>Why a link is refused; null lets it in.</summary>
     public Func<AmqpLink, AmqpError?> Refusal { get; set; } = _ => null;
 
+    /// <summary>What the peer asked for of each link; the link itself forgets most of it once it is attached.</summary>
+    public Dictionary<AmqpLink, Sallyport.Protocol.Amqp.Performatives.Attach> Asked { get; } = [];
+
     /// <summary>What every receiver is granted once it is attached.</summary>
     public uint Grant { get; set; }
 
@@ -122,7 +125,7 @@ internal sealed class Driven
             case AmqpStep.Opened when Connection.IsServer:
                 Connection.AcceptOpen();
                 break;
-            case AmqpStep.Attaching when Refusal(Connection.Link!) is { } error:
+            case AmqpStep.Attaching when Refusal(Keep(Connection.Link!)) is { } error:
                 Connection.Link!.Refuse(error);
                 break;
             case AmqpStep.Attaching:
@@ -149,5 +152,11 @@ internal sealed class Driven
     {
         if (Grant > 0 && Connection.Link is AmqpReceiver receiver)
             receiver.Grant(Grant);
+    }
+
+    private AmqpLink Keep(AmqpLink link)
+    {
+        Asked[link] = link.Attach;
+        return link;
     }
 }
