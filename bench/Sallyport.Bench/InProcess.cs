@@ -95,7 +95,7 @@ internal static class InProcess
             var identity = Identity.Of($"bench-{index}");
             var principal = new Principal(PrincipalKind.Device, identity.DeviceId, Rights.DeviceConnect, DateTimeOffset.MaxValue,
                 """{"scope":"device","type":"sas","issuer":"iothub"}""", "");
-            _session = new DeviceSession(identity, principal, "1", null, ingest, new Quotas(new QuotaOptions(), TimeProvider.System).Of(identity));
+            _session = new DeviceSession(identity, principal, "1", null, ingest, new Quotas(new QuotaOptions(), TimeProvider.System).Of(identity), DevicePromises.None);
         }
 
         public bool IsCommitted => _log.CommittedPosition(_session.Stamp.Partition) >= _position;

@@ -33,7 +33,11 @@ public sealed record AmqpServices(
     IAuditTrail Audit,
     Attempts Attempts,
     TimeProvider Time,
-    ILogger<AmqpHead> Logger);
+    ILogger<AmqpHead> Logger)
+{
+    /// <summary>What devices get besides telemetry.</summary>
+    public DevicePromises Promises { get; init; } = DevicePromises.None;
+}
 
 /// <summary>
 /// AMQP 1.0 as devices, services and Event Hubs readers speak it: holds the open connections, whatever carries them (TLS on 5671, WebSocket

@@ -2,7 +2,6 @@ using Sallyport.Heads.Amqp.Nodes;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
-using Sallyport.Hub.Telemetry;
 using Sallyport.Protocol.Amqp;
 using Sallyport.Protocol.Amqp.Endpoints;
 using Sallyport.Protocol.Amqp.Nodes;
@@ -20,6 +19,8 @@ internal sealed partial class AmqpPeer
     private readonly Dictionary<Identity, AmqpDevice> _devices = []; // under the gate
     private readonly List<AmqpDevice> _goneDevices = []; // under the gate
     private volatile bool _hasGoneDevices;
+    private readonly HashSet<AmqpDevice> _changedDevices = []; // under the gate
+    private bool _hasChangedDevices; // the read loop's
 
     private async ValueTask<AmqpError?> AttachDeviceAsync(AmqpLink link, NodeAddress address)
     {
@@ -29,7 +30,7 @@ internal sealed partial class AmqpPeer
             return RefusedDevice(identity, address, admission);
 
         await AdmittedAsync().ConfigureAwait(false);
-        if (address.Kind != NodeKind.DeviceEvents || link is not AmqpReceiver telemetry)
+        if (DeviceNode(address.Kind, link) is not { } makeNode)
             return Refused(HubErrors.NotImplemented, address.Kind.ToString(), "not built yet");
 
         AmqpDevice? device;
@@ -62,17 +63,43 @@ internal sealed partial class AmqpPeer
             if (device.IsGone)
                 return new AmqpError(AmqpConditions.LinkStolen, HubErrors.ConnectionForcefullyClosedOnNewConnection.Meaning);
 
+            var node = makeNode(device);
             device.Links.Add(link);
-            link.Node = new TelemetryNode(this, telemetry, device);
+            link.Node = node;
+            if (node is ISource source)
+                _sources.Add(source);
             NoteExpiry(device.Principal.Expires);
             NoteUse();
-            link.Accept(Ingest.MaxMessageBytes);
-            telemetry.MaxMessageSize = TelemetryNode.MaxEncodedBytes;
-            telemetry.Grant(Head.Options.TelemetryCredit);
+            node.Begin();
         }
 
         Schedule();
+        Head.Hub.Connected.TellChanged(device);
         return null;
+    }
+
+    /// <summary>What a device's link leads to, by its address and its direction: the one place where that is said. Null: nothing, yet or ever.</summary>
+    private Func<AmqpDevice, IDeviceNode>? DeviceNode(NodeKind kind, AmqpLink link) => (kind, link) switch
+    {
+        (NodeKind.DeviceEvents, AmqpReceiver telemetry) => device => new TelemetryNode(this, telemetry, device),
+        (NodeKind.Methods, AmqpSender requests) => device => new MethodRequestNode(this, requests, device),
+        (NodeKind.Methods, AmqpReceiver responses) => device => new MethodResponseNode(responses, device),
+        _ => null,
+    };
+
+    // Outside the gate: whoever waits for what devices take tries again.
+    private void TellChangedDevices()
+    {
+        AmqpDevice[] changed;
+        lock (Gate)
+        {
+            changed = [.. _changedDevices];
+            _changedDevices.Clear();
+            _hasChangedDevices = false;
+        }
+
+        foreach (var device in changed)
+            Head.Hub.Connected.TellChanged(device);
     }
 
     private ValueTask<Admission> AdmitDeviceAsync(Identity identity) =>
@@ -136,7 +163,7 @@ internal sealed partial class AmqpPeer
     // Its last link went; under the gate.
     private void ReleaseFromDevice(AmqpLink link)
     {
-        if (link.Node is not TelemetryNode { Device: var device } || !device.Links.Remove(link) || device.Links.Count > 0)
+        if (link.Node is not IDeviceNode { Device: var device } || !device.Links.Remove(link) || device.Links.Count > 0)
             return;
 
         Remove(device);
@@ -226,7 +253,7 @@ internal sealed partial class AmqpPeer
 }
 
 /// <summary>One device or module on a connection. Thread-safe but for what is said to be under the connection's gate.</summary>
-internal sealed class AmqpDevice : IDeviceLink
+internal sealed partial class AmqpDevice : IDeviceLink
 {
     private readonly AmqpPeer _connection;
     private volatile Principal _principal;
@@ -238,7 +265,7 @@ internal sealed class AmqpDevice : IDeviceLink
         _connection = connection;
         Identity = identity;
         _principal = admission.Principal!;
-        Session = new DeviceSession(identity, _principal, admission.GenerationId, modelId, connection.Head.Hub.Ingest, connection.Head.Hub.Quotas.Of(identity));
+        Session = new DeviceSession(identity, _principal, admission.GenerationId, modelId, connection.Head.Hub.Ingest, connection.Head.Hub.Quotas.Of(identity), connection.Head.Hub.Promises);
         WatchWithdrawal();
     }
 

@@ -255,8 +255,9 @@ internal sealed partial class AmqpPeer
     {
         switch (link.Node)
         {
-            case TelemetryNode telemetry:
-                telemetry.OnGone();
+            case IDeviceNode node:
+                node.OnGone();
+                Schedule();
                 break;
             case ISource source:
                 source.OnGone();

@@ -150,6 +150,9 @@ internal sealed partial class AmqpPeer : ICommitListener, IThreadPoolWorkItem, I
                     Schedule();
             }
 
+            if (_hasChangedDevices)
+                TellChangedDevices();
+
             if (step == AmqpStep.Closed || read.IsCompleted)
                 return;
 
@@ -183,6 +186,8 @@ internal sealed partial class AmqpPeer : ICommitListener, IThreadPoolWorkItem, I
                         break;
                     case AmqpStep.Credit:
                         _hasCredit = true;
+                        if (Endpoint.Link?.Node is IDeviceNode { Device: var device })
+                            _hasChangedDevices |= _changedDevices.Add(device);
                         break;
                     case AmqpStep.Outcomes:
                         TakeOutcomes();

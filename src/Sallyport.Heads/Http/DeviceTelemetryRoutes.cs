@@ -43,7 +43,7 @@ internal sealed class DeviceTelemetryRoutes(Ingest ingest, Quotas quotas, IEvent
         {
             await context.ConfirmCallerAsync();
             var caller = context.Caller();
-            session = new DeviceSession(identity, caller.Principal!, caller.GenerationId, modelId: null, ingest, quotas.Of(identity));
+            session = new DeviceSession(identity, caller.Principal!, caller.GenerationId, modelId: null, ingest, quotas.Of(identity), DevicePromises.None);
             if (IsBatch(context.Request))
                 DeviceTelemetryBatch.Encode(session, body.Buffer, batch);
             else

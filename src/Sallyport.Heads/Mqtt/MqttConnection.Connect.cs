@@ -42,7 +42,7 @@ internal sealed partial class MqttConnection
         Identity = identity;
         _generationId = admission.GenerationId;
         await WaitForTurnAsync(identity, admission.Principal!).ConfigureAwait(false);
-        _device = new DeviceSession(identity, admission.Principal!, admission.GenerationId, userName.ModelId, _head.Ingest, _head.Quotas.Of(identity));
+        _device = new DeviceSession(identity, admission.Principal!, admission.GenerationId, userName.ModelId, _head.Ingest, _head.Quotas.Of(identity), _head.Promises);
         var stored = await ResumeAsync(connect.CleanSession).ConfigureAwait(false);
 
         _head.Devices.Attach(this); // [MQTT-3.1.4-2]
@@ -62,6 +62,7 @@ internal sealed partial class MqttConnection
         await HandshakeThreads.Leave();
         _session.Accept(identity, stored, _replies);
         Post();
+        TellSubscriptions();
         MqttMeter.Answered(MqttConnectCode.Accepted);
         _head.Logger.Connected(Name, Peer.Address);
     }
@@ -129,6 +130,7 @@ internal sealed partial class MqttConnection
         }
 
         Post();
+        TellSubscriptions();
     }
 
     private TimeSpan LongestSilence(ushort keepAliveSeconds)

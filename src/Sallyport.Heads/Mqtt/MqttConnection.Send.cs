@@ -17,6 +17,7 @@ internal sealed partial class MqttConnection
 
     private readonly Lock _outgoingGate = new();
     private readonly OutputBuffer _outgoing = new(); // guarded by _outgoingGate
+    private int _publishedBytes; // of _outgoing, by TryPublish; guarded by _outgoingGate
     private volatile TaskCompletionSource? _room;
     private volatile TaskCompletionSource? _drained;
     private int _sender;
@@ -40,14 +41,35 @@ internal sealed partial class MqttConnection
 
         lock (_outgoingGate)
         {
-            if (_outgoing.Length + _replies.Length > _head.Options.MaxUnreadBytes)
-                throw new MqttProtocolException(HubErrors.Throttled, $"{_outgoing.Length} bytes of answers are unread");
+            var unread = _outgoing.Length - _publishedBytes;
+            if (unread + _replies.Length > _head.Options.MaxUnreadBytes)
+                throw new MqttProtocolException(HubErrors.Throttled, $"{unread} bytes of answers are unread");
 
             _outgoing.Write(_replies.Written);
         }
 
         _replies.Clear();
         Schedule();
+    }
+
+    /// <summary>Publishes to the device, behind all answers so far. From any thread, once CONNACK is sent; returns at once.</summary>
+    /// <param name="topic">At most 65,535 bytes.</param>
+    /// <param name="packetId">Not 0 when <paramref name="qos"/> is 1; what comes back is <see cref="MqttServerStep.Acknowledged"/>.</param>
+    /// <returns>False, and nothing is sent, when the connection ends or <see cref="MqttOptions.MaxPublishedBytes"/> wait already to be read.</returns>
+    internal bool TryPublish(ReadOnlySpan<byte> topic, ReadOnlySpan<byte> payload, byte qos, ushort packetId)
+    {
+        lock (_outgoingGate)
+        {
+            if (IsEnding || (_publishedBytes > 0 && _publishedBytes + topic.Length + payload.Length > _head.Options.MaxPublishedBytes))
+                return false;
+
+            var before = _outgoing.Length;
+            MqttWriter.Publish(_outgoing, dup: false, qos, retain: false, packetId, topic, payload);
+            _publishedBytes += _outgoing.Length - before;
+        }
+
+        Schedule();
+        return true;
     }
 
     private async Task SendAsync()
@@ -91,6 +113,7 @@ internal sealed partial class MqttConnection
             {
                 _output.Write(_outgoing.Written);
                 _outgoing.Clear();
+                _publishedBytes = 0;
             }
         }
 

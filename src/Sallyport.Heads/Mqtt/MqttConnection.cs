@@ -165,6 +165,10 @@ internal sealed partial class MqttConnection : IDeviceLink, ICommitListener, ITh
                         await ConnectAsync().ConfigureAwait(false);
                     else if (step == MqttServerStep.SubscriptionsChanged)
                         await SaveSubscriptionsAsync().ConfigureAwait(false);
+                    else if (step == MqttServerStep.Request)
+                        await OnRequestAsync(_session.Request!).ConfigureAwait(false);
+                    else if (step == MqttServerStep.Acknowledged)
+                        await OnAcknowledgedAsync(_session.AcknowledgedId).ConfigureAwait(false);
                     else if (step == MqttServerStep.Telemetry)
                         await StoreAsync().ConfigureAwait(false);
                 }

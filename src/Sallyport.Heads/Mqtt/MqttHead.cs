@@ -34,12 +34,14 @@ public sealed class MqttHead : IDisposable
         MqttSessions sessions,
         PreAuthenticationLimits limits,
         Quotas quotas,
+        DevicePromises promises,
         IAuditTrail audit,
         Attempts attempts,
         TimeProvider time,
         ILogger<MqttHead> logger,
         MqttOptions options)
     {
+        Promises = promises;
         Authentication = authentication;
         Devices = devices;
         Ingest = ingest;
@@ -62,6 +64,7 @@ public sealed class MqttHead : IDisposable
     internal IEventLog Log { get; }
     internal MqttSessions Sessions { get; }
     internal Quotas Quotas { get; }
+    internal DevicePromises Promises { get; }
     internal IAuditTrail Audit { get; }
     internal Attempts Attempts { get; }
     internal TimeProvider Time { get; }

@@ -26,4 +26,7 @@ public sealed record MqttOptions
 
     /// <summary>Answers other than PUBACK that a peer may leave unread, in bytes; beyond it the connection is closed. Default 64 KiB.</summary>
     public int MaxUnreadBytes { get; init; } = 64 * 1024;
+
+    /// <summary>What the hub publishes to a device that the device may leave unread, in bytes; beyond it nothing more is taken for it until it reads. Default 1 MiB: eight of the largest method requests.</summary>
+    public int MaxPublishedBytes { get; init; } = 1024 * 1024;
 }

@@ -28,11 +28,23 @@ public sealed class ConnectedDevices(Attempts attempts, TimeProvider time)
     /// <summary>Told of each take-over: from whom, by whom; on the thread of the head. Must not block.</summary>
     public event Action<Identity, Access.Peer, Access.Peer>? TakenOver;
 
+    /// <summary>
+    /// Told that what a link takes changed (it subscribed or unsubscribed, attached, granted credit), and once it takes anything; often, on the
+    /// thread of the head. Must not block, nor call the link.
+    /// </summary>
+    public event Action<IDeviceLink>? LinkChanged;
+
+    /// <summary>Told of each link that is not its identity's any more: it went, or a newer one took over. Once or twice; must not block, nor call the link.</summary>
+    public event Action<IDeviceLink>? LinkEnded;
+
     /// <summary>Told when a connected identity sent or received something, on the thread of the head; often, so it must cost next to nothing.</summary>
     public event Action<Identity>? Active;
 
     /// <summary>The identity's link sent or received something: heads say so once per batch of messages.</summary>
     public void Seen(Identity identity) => Active?.Invoke(identity);
+
+    /// <summary>What the link takes changed: heads say so, outside their locks.</summary>
+    public void TellChanged(IDeviceLink link) => LinkChanged?.Invoke(link);
 
     /// <summary>
     /// How long a newcomer waits before it takes the identity over: zero, unless there is a link already that took it over itself
@@ -68,6 +80,7 @@ public sealed class ConnectedDevices(Attempts attempts, TimeProvider time)
                 var error = HubErrors.ConnectionForcefullyClosedOnNewConnection;
                 attempts.Note(new Attempt(link.Identity.ToString(), older.Link.Peer, AttemptOutcome.TakenOver, error.Code, "the same identity connected again") { TakenOverBy = link.Peer.Address });
                 TakenOver?.Invoke(link.Identity, older.Link.Peer, link.Peer);
+                LinkEnded?.Invoke(older.Link);
                 older.Link.Close(error, $"the same identity connected again from {link.Peer.Address}");
                 return;
             }
@@ -88,6 +101,8 @@ public sealed class ConnectedDevices(Attempts attempts, TimeProvider time)
         {
             Changed?.Invoke(link.Identity, false, time.GetUtcNow());
         }
+
+        LinkEnded?.Invoke(link);
     }
 
     public bool IsConnected(Identity identity) => _links.ContainsKey(identity);

@@ -10,19 +10,22 @@ using Sallyport.Storage.EventLog;
 namespace Sallyport.Hub.Devices;
 
 /// <summary>
-/// What a device may do. One per identity session; used by the one loop that owns the connection.
+/// What a device may do, a file a promise. One per identity session; used by the one loop that owns the connection.
 /// </summary>
-public sealed class DeviceSession
+public sealed partial class DeviceSession
 {
     private readonly Ingest _ingest;
+    private readonly DevicePromises _promises;
 
     // What a message that is not appended yet says of tampering.
     private string? _declared;
 
     /// <param name="modelId">The <c>model-id</c> given at connect; null when none.</param>
-    public DeviceSession(Identity identity, Principal principal, string generationId, string? modelId, Ingest ingest, DeviceQuota quota)
+    /// <param name="promises">What there is besides telemetry.</param>
+    public DeviceSession(Identity identity, Principal principal, string generationId, string? modelId, Ingest ingest, DeviceQuota quota, DevicePromises promises)
     {
         _ingest = ingest;
+        _promises = promises;
         Quota = quota;
         Identity = identity;
         Principal = principal;

@@ -5,7 +5,7 @@ namespace Sallyport.Hub.Devices;
 
 /// <summary>
 /// One identity's live session in a head, not its socket: a pooled or gateway connection carries many.
-/// Capabilities (commands, methods, desired properties) join here as the hub gets them. Thread-safe.
+/// What it takes besides (commands, methods, desired properties) is a file each; whoever does not carry one leaves it as it is here. Thread-safe.
 /// </summary>
 public partial interface IDeviceLink
 {

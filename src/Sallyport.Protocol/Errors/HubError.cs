@@ -26,6 +26,7 @@ public static class HubErrors
     public static readonly HubError QuotaExceeded = new(403002, "IotHubQuotaExceeded", 403, "com.microsoft:quota-exceeded", "no PUBACK, then connection closed", "The hub takes no more telemetry now: its disk is full or held back at its bound.");
     public static readonly HubError DeviceNotFound = new(404001, "DeviceNotFound", 404, "amqp:not-found", "CONNACK 5", "There is no such device, or it is disabled.");
     public static readonly HubError ModuleNotFound = new(404010, "ModuleNotFound", 404, "amqp:not-found", "CONNACK 5", "There is no such module on the device.");
+    public static readonly HubError DeviceNotOnline = new(404103, "DeviceNotOnline", 404, "amqp:not-found", "does not occur", "The device is not connected, does not take methods, or is in quarantine; nothing was sent to it.");
     public static readonly HubError DeviceConnectionClosedRemotely = new(404104, "DeviceConnectionClosedRemotely", 404, "amqp:connection:forced", "connection closed", "The device fell silent: no CONNECT in time, or nothing within one and a half times its keep-alive.");
     public static readonly HubError NotFound = new(404000, "NotFound", 404, "amqp:not-found", "connection closed", "There is no such resource.");
     public static readonly HubError MethodNotAllowed = new(405000, "MethodNotAllowed", 405, "amqp:not-allowed", "does not occur", "The resource does not know the HTTP method; the Allow header names those it knows.");
@@ -39,5 +40,7 @@ public static class HubErrors
     public static readonly HubError Throttled = new(429001, "ThrottlingException", 429, "com.microsoft:device-container-throttled", "reading stops; connection closed after 20 s", "More requests than the limit allows; retry later.");
     public static readonly HubError ServerError = new(500001, "ServerError", 500, "amqp:internal-error", "connection closed", "The hub failed; its log has the correlation id.");
     public static readonly HubError NotImplemented = new(501000, "NotImplemented", 501, "amqp:not-implemented", "twin requests: status 501", "This hub does not have the feature yet.");
+    public static readonly HubError BadDeviceResponse = new(502001, "BadDeviceResponse", 502, "amqp:internal-error", "does not occur", "The device answered a method with something that is no answer: a status that is no number, a payload that is not JSON or larger than 128 KB.");
     public static readonly HubError ServiceUnavailable = new(503001, "ServiceUnavailable", 503, "com.microsoft:timeout", "CONNACK 3", "The hub is starting, stopping or at a bound; retry.");
+    public static readonly HubError GatewayTimeout = new(504101, "GatewayTimeout", 504, "com.microsoft:timeout", "does not occur", "The device did not answer the method in time, or went before it did; it may have run it.");
 }

@@ -20,6 +20,12 @@ public enum MqttServerStep
     /// <summary>A telemetry message: store it, and with QoS 1 stage its packet id in <see cref="MqttServerSession.Acks"/>.</summary>
     Telemetry,
 
+    /// <summary><see cref="MqttServerSession.Request"/> is set: act on it. With QoS 1 its packet id is staged in <see cref="MqttServerSession.Acks"/>.</summary>
+    Request,
+
+    /// <summary>The client acknowledged <see cref="MqttServerSession.AcknowledgedId"/>, which the hub may have published, or an earlier connection.</summary>
+    Acknowledged,
+
     /// <summary>The subscriptions changed: save them before the output, which holds the answer, is sent.</summary>
     SubscriptionsChanged,
 
@@ -63,6 +69,12 @@ public sealed class MqttServerSession
     /// <summary>Set by <see cref="MqttServerStep.Connect"/>; its password is forgotten by <see cref="Accept"/>.</summary>
     public MqttConnect? Connect { get; private set; }
 
+    /// <summary>Set by <see cref="MqttServerStep.Request"/>.</summary>
+    public MqttRequest? Request { get; private set; }
+
+    /// <summary>Set by <see cref="MqttServerStep.Acknowledged"/>.</summary>
+    public ushort AcknowledgedId { get; private set; }
+
     /// <summary>CONNACK 0 was given.</summary>
     public bool IsConnected => _topics is not null;
 
@@ -71,6 +83,9 @@ public sealed class MqttServerSession
 
     /// <summary>What the client is subscribed to, QoS as granted, at most <see cref="DeviceTopics.MaxSubscriptions"/>.</summary>
     public IReadOnlyList<MqttSubscription> Subscriptions => _subscriptions;
+
+    /// <summary>Whether the client is subscribed to one of the hub's filters.</summary>
+    public bool IsSubscribed(string filter) => IndexOf(filter) >= 0;
 
     /// <summary>The PUBACKs owed.</summary>
     public MqttAcks Acks { get; } = new();
@@ -94,7 +109,7 @@ public sealed class MqttServerSession
         switch (frame.Type)
         {
             case MqttPacketType.Publish:
-                return OnPublish(frame, output, out telemetry);
+                return OnPublish(frame, out telemetry);
             case MqttPacketType.PubAck:
                 return OnPubAck(frame);
             case MqttPacketType.Subscribe:
@@ -154,7 +169,7 @@ public sealed class MqttServerSession
         return MqttServerStep.Connect;
     }
 
-    private MqttServerStep OnPublish(MqttFrame frame, IBufferWriter<byte> output, out MqttTelemetry telemetry)
+    private MqttServerStep OnPublish(MqttFrame frame, out MqttTelemetry telemetry)
     {
         telemetry = default;
         var publish = MqttPublish.Read(frame);
@@ -182,36 +197,19 @@ public sealed class MqttServerSession
 
         if (publish.QoS == 1)
             Acks.Stage(publish.PacketId); // [MQTT-3.3.4-1]
-        if (target is PublishTarget.TwinGet or PublishTarget.TwinPatch)
-            RefuseTwinRequest(DeviceTopics.RequestId(tail), output);
-        return MqttServerStep.Handled;
+        Request = new MqttRequest(target, DeviceTopics.MethodStatus(topic).ToArray(), tail.ToArray(), publish.Payload.ToArray());
+        return MqttServerStep.Request;
     }
 
-    // Twins come with a later version; until then every request is answered, because SDKs wait for ever.
-    private void RefuseTwinRequest(ReadOnlySpan<byte> requestId, IBufferWriter<byte> output)
-    {
-        if (requestId.IsEmpty || !IsSubscribed(DeviceTopics.TwinResponses))
-            return;
-
-        var prefix = "$iothub/twin/res/501/?$rid="u8;
-        var length = prefix.Length + requestId.Length;
-        if (length > ushort.MaxValue)
-            throw new MqttProtocolException("the request id does not fit into the topic of the answer");
-
-        var topic = ArrayPool<byte>.Shared.Rent(length);
-        prefix.CopyTo(topic);
-        requestId.CopyTo(topic.AsSpan(prefix.Length));
-        MqttWriter.Publish(output, dup: false, qos: 0, retain: false, packetId: 0, topic.AsSpan(0, length), TwinRefusal);
-        ArrayPool<byte>.Shared.Return(topic);
-    }
-
-    private static ReadOnlySpan<byte> TwinRefusal => "{\"errorCode\":501000,\"message\":\"This hub does not have twins yet.\"}"u8;
-
-    // The hub publishes nothing of QoS 1 yet; a late acknowledgement from an earlier connection is harmless.
-    private static MqttServerStep OnPubAck(in MqttFrame frame)
+    // A late acknowledgement of what an earlier connection sent is harmless: the driver does not know its id.
+    private MqttServerStep OnPubAck(in MqttFrame frame)
     {
         NoFlags(frame);
-        return frame.Body.Length == 2 ? MqttServerStep.Handled : throw new MqttProtocolException("the length of PUBACK is not 2");
+        if (frame.Body.Length != 2)
+            throw new MqttProtocolException("the length of PUBACK is not 2");
+
+        AcknowledgedId = new MqttFields(frame.Body).UInt16("packet id");
+        return MqttServerStep.Acknowledged;
     }
 
     private MqttServerStep OnSubscribe(in MqttFrame frame, IBufferWriter<byte> output)
@@ -292,8 +290,6 @@ public sealed class MqttServerSession
         if (!frame.Body.IsEmpty)
             throw new MqttProtocolException($"{frame.Type} has a body");
     }
-
-    private bool IsSubscribed(string filter) => IndexOf(filter) >= 0;
 
     private int IndexOf(string filter)
     {

@@ -91,6 +91,18 @@ public sealed class DeviceTopics
         return default;
     }
 
+    /// <summary>The <c>{status}</c> of <c>$iothub/methods/res/{status}/?$rid=…</c>, as sent; empty for other topics.</summary>
+    public static ReadOnlySpan<byte> MethodStatus(ReadOnlySpan<byte> topic)
+    {
+        var prefix = "$iothub/methods/res/"u8;
+        if (!topic.StartsWith(prefix))
+            return default;
+
+        var rest = topic[prefix.Length..];
+        var end = rest.IndexOfAny((byte)'/', (byte)'?');
+        return end < 0 ? rest : rest[..end];
+    }
+
     /// <summary>Whether the identity may subscribe to the filter. The list is closed: what the SDKs use and Azure documents.</summary>
     public bool MaySubscribe(string filter)
     {

@@ -22,6 +22,7 @@ using Sallyport.Hub.Audit;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Limits;
+using Sallyport.Hub.Methods;
 using Sallyport.Hub.Physical;
 using Sallyport.Hub.Posture;
 using Sallyport.Hub.Registry;
@@ -188,12 +189,14 @@ internal sealed class HubHost : IAsyncDisposable
         var twins = new DeviceTwins(metadata, connected, activity, names, line, audit, quotas, time);
         var ingest = new Ingest(events, line, new TamperRule(quarantine, settings.Physical.TamperProperties));
         var groups = parts.Add(new ConsumerGroups(metadata, audit, time));
-        var mqtt = parts.Add(new MqttHead(
-            devices, connected, ingest, events, new MqttSessions(metadata), limits, quotas, audit, attempts, time, logs.CreateLogger<MqttHead>(), new MqttOptions()));
         var reads = new PrivilegedReads(audit, time);
+        var methods = parts.Add(new DirectMethods(connected, identities, line, reads, time));
+        var promises = new DevicePromises { Methods = methods };
+        var mqtt = parts.Add(new MqttHead(
+            devices, connected, ingest, events, new MqttSessions(metadata), limits, quotas, promises, audit, attempts, time, logs.CreateLogger<MqttHead>(), new MqttOptions()));
         var amqp = parts.Add(new AmqpHead(
             new AmqpServices(
-                devices, services, plainKeys, names, connected, ingest, events, groups, limits, quotas, revoked, reads, audit, attempts, time, logs.CreateLogger<AmqpHead>()),
+                devices, services, plainKeys, names, connected, ingest, events, groups, limits, quotas, revoked, reads, audit, attempts, time, logs.CreateLogger<AmqpHead>()) { Promises = promises },
             new AmqpHeadOptions(), (sockets.ServiceAmqps.Count > 0 ? sockets.ServiceAmqps : sockets.Amqps)[0].Port));
         var relay = parts.Add(new Running(new OutboxRelay(metadata, events, time, logs.CreateLogger<OutboxRelay>()).RunAsync));
         var connections = parts.Add(new ServiceConnections(
@@ -248,6 +251,7 @@ internal sealed class HubHost : IAsyncDisposable
             .AddSingleton<IWebSocketHead>(amqp)
             .AddSingleton(groups)
             .AddSingleton(reads)
+            .AddSingleton(methods)
             .AddSingleton<ISettingsInForce>(live)
             .AddSingleton(connections)
             .AddSingleton<ConnectionRoutes>()

@@ -15,7 +15,7 @@ namespace Sallyport.Heads.Amqp.Nodes;
 /// While the log or a quota keeps a batch waiting, the next ones wait behind it and the link gets no new credit; only past
 /// <see cref="AmqpHeadOptions.MaxHeldBytes"/> is the connection, with all its devices, read no further.
 /// </remarks>
-internal sealed class TelemetryNode(AmqpPeer connection, AmqpReceiver link, AmqpDevice device) : IReceivingNode
+internal sealed class TelemetryNode(AmqpPeer connection, AmqpReceiver link, AmqpDevice device) : IReceivingNode, IDeviceNode
 {
     /// <summary>256 KB of telemetry, and what the encoding of many small properties or messages adds.</summary>
     public const int MaxEncodedBytes = Ingest.MaxMessageBytes + (64 * 1024);
@@ -38,6 +38,13 @@ internal sealed class TelemetryNode(AmqpPeer connection, AmqpReceiver link, Amqp
     private Task? _storing;
 
     public AmqpDevice Device { get; } = device;
+
+    public void Begin()
+    {
+        link.Accept(Ingest.MaxMessageBytes);
+        link.MaxMessageSize = MaxEncodedBytes;
+        link.Grant(connection.Head.Options.TelemetryCredit);
+    }
 
     public bool Take(in AmqpDelivery delivery)
     {

@@ -10,6 +10,7 @@ using Sallyport.Hub.Audit;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Limits;
+using Sallyport.Hub.Methods;
 using Sallyport.Hub.Physical;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Protocol.Amqp;
@@ -52,6 +53,8 @@ internal sealed class MqttTestHub : IAsyncDisposable
     public GatedLog Log { get; private set; } = null!;
 
     public ConnectedDevices Devices { get; private set; } = null!;
+
+    public DirectMethods Methods { get; private set; } = null!;
 
     public PreAuthenticationLimits Limits { get; }
 
@@ -147,8 +150,10 @@ internal sealed class MqttTestHub : IAsyncDisposable
     {
         _metadata = await _sqlite.OpenAsync();
         Devices = new ConnectedDevices(Attempts, Time);
+        var line = new QuarantineLine();
+        Methods = new DirectMethods(Devices, new IdentityCache(_metadata), line, new PrivilegedReads(Audit, Time), Time);
         Head = new MqttHead(
-            Authentication, Devices, new Ingest(Log, new QuarantineLine()), Log, new MqttSessions(_metadata), Limits, new Quotas(Quotas, Time), Audit, Attempts, Time, NullLogger<MqttHead>.Instance, _options);
+            Authentication, Devices, new Ingest(Log, line), Log, new MqttSessions(_metadata), Limits, new Quotas(Quotas, Time), new DevicePromises { Methods = Methods }, Audit, Attempts, Time, NullLogger<MqttHead>.Instance, _options);
     }
 }
 

@@ -221,7 +221,7 @@ public sealed class QuarantineTests : IAsyncLifetime
 
     private DeviceSession Session(string deviceId, string? moduleId = null, TamperRule? rule = null) => new(
         Identity.Of(deviceId, moduleId), new Principal(PrincipalKind.Device, deviceId, Rights.DeviceConnect, DateTimeOffset.MaxValue, "{}", ""), "1", null,
-        new Ingest(_log, _line, rule), new Quotas(new QuotaOptions(), TimeProvider.System).Of(Identity.Of(deviceId, moduleId)));
+        new Ingest(_log, _line, rule), new Quotas(new QuotaOptions(), TimeProvider.System).Of(Identity.Of(deviceId, moduleId)), DevicePromises.None);
 
     private async Task SendAsync(DeviceSession session, string text, string? name = null, string value = "")
     {

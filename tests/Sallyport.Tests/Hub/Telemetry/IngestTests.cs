@@ -268,7 +268,7 @@ public sealed class IngestTests
 
     private DeviceSession Session(Identity identity, string? modelId = null) =>
         new(identity, new Principal(PrincipalKind.Device, identity.ToString(), Rights.DeviceConnect, DateTimeOffset.MaxValue, AuthMethod, ""), "637", modelId, _ingest,
-            new Quotas(new QuotaOptions(), TimeProvider.System).Of(identity));
+            new Quotas(new QuotaOptions(), TimeProvider.System).Of(identity), DevicePromises.None);
 
     private void Send(DeviceSession session, string body)
     {

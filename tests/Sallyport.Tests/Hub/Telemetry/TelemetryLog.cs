@@ -48,7 +48,7 @@ internal sealed class TelemetryLog : IAsyncDisposable
     {
         var session = new DeviceSession(
             Identity.Of(deviceId), new Principal(PrincipalKind.Device, deviceId, Rights.DeviceConnect, DateTimeOffset.MaxValue, "{}", ""), "1", null, new Ingest(Log, new QuarantineLine()),
-            new Quotas(new QuotaOptions(), Time).Of(Identity.Of(deviceId)));
+            new Quotas(new QuotaOptions(), Time).Of(Identity.Of(deviceId)), DevicePromises.None);
         var batch = new RecordBatch();
         var properties = new MessageProperties();
         foreach (var body in bodies)

@@ -74,5 +74,5 @@ public sealed class TelemetryMeterTests : IDisposable
 
     private static DeviceSession Session(AppendOutcome outcome) => new(
         Identity.Of("d1"), new Principal(PrincipalKind.Device, "d1", Rights.DeviceConnect, DateTimeOffset.MaxValue, "{}", ""), "1", null,
-        new Ingest(new ScriptedLog { Answer = outcome }, new QuarantineLine()), new Quotas(new QuotaOptions(), TimeProvider.System).Of(Identity.Of("d1")));
+        new Ingest(new ScriptedLog { Answer = outcome }, new QuarantineLine()), new Quotas(new QuotaOptions(), TimeProvider.System).Of(Identity.Of("d1")), DevicePromises.None);
 }

@@ -83,6 +83,9 @@ public sealed class MqttFuzzTests
                     log.Append(PropertyBag.Read(telemetry.Bag, properties)).Append(telemetry.Payload.Length).Append(' ');
                 }
 
+                if (step == MqttServerStep.Request)
+                    log.Append(session.Request!.Target).Append(session.Request.Status.Length).Append(session.Request.Payload.Length).Append(' ');
+
                 if (step is MqttServerStep.Connect or MqttServerStep.Disconnected)
                     break;
             }
@@ -112,6 +115,7 @@ public sealed class MqttFuzzTests
             Packets.Subscribe(4, (DeviceTopics.TwinResponses, 0), ("devices/d1/messages/devicebound/#", 1)),
             Packets.Unsubscribe(5, DeviceTopics.TwinResponses, "x"),
             Packets.Publish("$iothub/twin/GET/?$rid=1", " ", 0),
+            Packets.Publish("$iothub/methods/res/200/?$rid=1", "{}", 0),
             Packets.PingReq, Packets.PubAck(6), Packets.Disconnect,
         ];
         var bytes = Packets.Concat([.. Enumerable.Range(0, random.Next(1, 6)).Select(_ => good[random.Next(good.Length)])]);

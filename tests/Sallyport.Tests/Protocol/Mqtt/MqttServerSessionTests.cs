@@ -198,33 +198,22 @@ public sealed class MqttServerSessionTests
     }
 
     [Theory]
-    [InlineData("$iothub/twin/GET/?$rid=abc", "abc")]
-    [InlineData("$iothub/twin/PATCH/properties/reported/?$rid=3&$version=7", "3")]
-    public void TwinRequest_WhileSubscribed_IsAnswered501(string topic, string rid)
-    {
-        Accept();
-        Next(Packets.Subscribe(1, (DeviceTopics.TwinResponses, 0)));
-        _output.ResetWrittenCount();
-
-        Assert.Equal(MqttServerStep.Handled, Next(Packets.Publish(topic, " ", qos: 0)));
-
-        var input = new ReadOnlySequence<byte>(_output.WrittenMemory);
-        Assert.True(MqttFrame.TryRead(ref input, 1000, out var frame));
-        var answer = MqttPublish.Read(frame);
-        Assert.Equal($"$iothub/twin/res/501/?$rid={rid}", Encoding.UTF8.GetString(answer.Topic));
-        Assert.StartsWith("{\"errorCode\":501000,\"message\":\"", Encoding.UTF8.GetString(answer.Payload), StringComparison.Ordinal);
-        Assert.Equal(0, answer.QoS);
-    }
-
-    [Theory]
-    [InlineData("$iothub/twin/GET/?$rid=abc")] // not subscribed
-    [InlineData("$iothub/twin/GET/")] // nowhere to answer
-    [InlineData("$iothub/methods/res/200/?$rid=1")]
-    public void Request_WithNowhereToAnswer_IsTakenInSilence(string topic)
+    [InlineData("$iothub/twin/GET/?$rid=abc", PublishTarget.TwinGet, "", "abc")]
+    [InlineData("$iothub/twin/PATCH/properties/reported/?$rid=3&$version=7", PublishTarget.TwinPatch, "", "3")]
+    [InlineData("$iothub/twin/GET/", PublishTarget.TwinGet, "", "")]
+    [InlineData("$iothub/methods/res/200/?$rid=9f", PublishTarget.MethodResponse, "200", "9f")]
+    [InlineData("$iothub/methods/res/200?$rid=9f", PublishTarget.MethodResponse, "200", "9f")]
+    [InlineData("$iothub/methods/res/", PublishTarget.MethodResponse, "", "")]
+    public void Request_IsForTheDriver(string topic, PublishTarget target, string status, string requestId)
     {
         Accept();
 
-        Assert.Equal(MqttServerStep.Handled, Next(Packets.Publish(topic, "{}", qos: 0)));
+        Assert.Equal(MqttServerStep.Request, Next(Packets.Publish(topic, "{}", qos: 0)));
+
+        Assert.Equal(target, _session.Request!.Target);
+        Assert.Equal(status, Encoding.UTF8.GetString(_session.Request.Status.Span));
+        Assert.Equal(requestId, Encoding.UTF8.GetString(_session.Request.RequestId));
+        Assert.Equal("{}", Encoding.UTF8.GetString(_session.Request.Payload.Span));
         Assert.Equal(0, _output.WrittenCount);
     }
 
@@ -334,11 +323,12 @@ public sealed class MqttServerSessionTests
     }
 
     [Fact]
-    public void PubAck_NobodyWaitsFor_IsTolerated()
+    public void PubAck_IsForTheDriver()
     {
         Accept();
 
-        Assert.Equal(MqttServerStep.Handled, Next(Packets.PubAck(77)));
+        Assert.Equal(MqttServerStep.Acknowledged, Next(Packets.PubAck(77)));
+        Assert.Equal(77, _session.AcknowledgedId);
     }
 
     private void Accept(string clientId = "d1", MqttWill? will = null)

@@ -1,0 +1,12 @@
+using Sallyport.Hub.Methods;
+
+namespace Sallyport.Hub.Devices;
+
+/// <summary>What the hub has for devices besides telemetry; null where it has it not. Immutable.</summary>
+public sealed record DevicePromises
+{
+    /// <summary>Telemetry only, as over one HTTPS request.</summary>
+    public static DevicePromises None { get; } = new();
+
+    public DirectMethods? Methods { get; init; }
+}
