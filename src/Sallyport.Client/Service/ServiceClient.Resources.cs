@@ -20,7 +20,7 @@ public sealed partial class ServiceClient
         do
         {
             var path = string.Create(CultureInfo.InvariantCulture, $"devices?top={Math.Min(top - devices.Count, MaxPage)}");
-            var (answer, continuation) = await ExchangeAsync(() => Page(path, after), cancel).ConfigureAwait(false);
+            var (answer, continuation) = await ExchangeAsync(() => Page(path, after), _timeout, cancel).ConfigureAwait(false);
             var page = Expect<JsonArray>(answer, path);
             foreach (var device in page)
                 devices.Add(device?.DeepClone());

@@ -97,7 +97,7 @@ public sealed partial class ServiceClient : IDisposable
     /// <exception cref="HttpRequestException">The hub could not be reached, or did not prove who it is.</exception>
     /// <exception cref="TimeoutException">The hub did not answer within <see cref="ServiceClientOptions.Timeout"/>.</exception>
     public async Task<JsonNode?> SendAsync(HttpMethod method, string path, JsonNode? body = null, string? ifMatch = null, CancellationToken cancel = default) =>
-        (await ExchangeAsync(() => Request(method, path, body, ifMatch), cancel).ConfigureAwait(false)).Answer;
+        (await ExchangeAsync(() => Request(method, path, body, ifMatch), _timeout, cancel).ConfigureAwait(false)).Answer;
 
     /// <summary>Reads newline-delimited JSON as it comes, until the hub ends it or <paramref name="cancel"/>.</summary>
     /// <inheritdoc cref="SendAsync" path="/exception"/>
@@ -126,9 +126,9 @@ public sealed partial class ServiceClient : IDisposable
     }
 
     /// <returns>Also where a list goes on that was too long for one answer; null at its end.</returns>
-    private async Task<(JsonNode? Answer, string? Continuation)> ExchangeAsync(Func<HttpRequestMessage> make, CancellationToken cancel)
+    private async Task<(JsonNode? Answer, string? Continuation)> ExchangeAsync(Func<HttpRequestMessage> make, TimeSpan timeout, CancellationToken cancel)
     {
-        using var bound = new CancellationTokenSource(_timeout, _time);
+        using var bound = new CancellationTokenSource(timeout, _time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, bound.Token);
         try
         {
@@ -141,7 +141,7 @@ public sealed partial class ServiceClient : IDisposable
         }
         catch (OperationCanceledException) when (bound.IsCancellationRequested && !cancel.IsCancellationRequested)
         {
-            throw new TimeoutException($"{HostName} did not answer within {_timeout.TotalSeconds:0} s");
+            throw new TimeoutException($"{HostName} did not answer within {timeout.TotalSeconds:0} s");
         }
     }
 

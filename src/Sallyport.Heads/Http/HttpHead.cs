@@ -6,6 +6,7 @@ using Sallyport.Hub.Access;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Limits;
+using Sallyport.Hub.Methods;
 using Sallyport.Hub.Physical;
 using Sallyport.Hub.Posture;
 using Sallyport.Hub.Registry;
@@ -73,6 +74,8 @@ public static class HttpHead
         services.AddSingleton<CheckpointRoutes>();
         services.AddSingleton<ConsumerGroupRoutes>();
         services.AddSingleton<DeviceTelemetryRoutes>();
+        services.TryAddSingleton<DirectMethods>();
+        services.AddSingleton<MethodRoutes>();
         return services;
     }
 
@@ -95,6 +98,7 @@ public static class HttpHead
         routes.ServiceProvider.GetRequiredService<AuditRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<OpenApi>().Map(routes);
         routes.ServiceProvider.GetRequiredService<DeviceTelemetryRoutes>().Map(routes);
+        routes.ServiceProvider.GetRequiredService<MethodRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<EventRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<CheckpointRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<ConsumerGroupRoutes>().Map(routes);

@@ -36,6 +36,8 @@ namespace Sallyport.Heads.Http;
 [JsonSerializable(typeof(KeyRenewalRequestJson))]
 [JsonSerializable(typeof(KeyRenewalResultJson))]
 [JsonSerializable(typeof(JsonObject))]
+[JsonSerializable(typeof(MethodCallJson))]
+[JsonSerializable(typeof(MethodResultJson))]
 [JsonSerializable(typeof(KeyChoiceJson))]
 [JsonSerializable(typeof(List<OperatorJson>))]
 [JsonSerializable(typeof(OperatorRequestJson))]

@@ -66,7 +66,7 @@ public sealed class DirectMethods : IDisposable
     {
         MethodRules.Check(call);
         if (_identities.Find(call.Identity) is null)
-            throw new HubException(call.Identity.IsModule ? HubErrors.ModuleNotFound : HubErrors.DeviceNotFound, $"there is no {(call.Identity.IsModule ? "module" : "device")} {call.Identity}");
+            throw new HubException(call.Identity.IsModule ? HubErrors.ModuleNotFound : HubErrors.DeviceNotFound, $"there is no {KindOf(call.Identity)} {call.Identity}");
 
         await _trail.RecordAsync(actor, "method invoke", $"{call.Identity} {call.Name}", cancel).ConfigureAwait(false);
         var pending = Enter(call);
@@ -131,7 +131,7 @@ public sealed class DirectMethods : IDisposable
             }
 
             if (_quarantine.Holds(call.Identity.DeviceId))
-                throw new HubException(HubErrors.DeviceNotOnline, $"{call.Identity} is in quarantine: nothing is sent to it");
+                throw new HubException(HubErrors.DeviceNotOnline, $"{Named(call.Identity)} is in quarantine: nothing is sent to it");
             if (_connected.Find(call.Identity) is { TakesMethods: true } link && TrySend(pending, link))
                 return;
 
@@ -142,7 +142,7 @@ public sealed class DirectMethods : IDisposable
             }
             catch (TimeoutException)
             {
-                throw new HubException(HubErrors.DeviceNotOnline, $"{call.Identity} is not connected, or does not take methods: waited {call.ConnectTimeout.TotalSeconds:0} s");
+                throw new HubException(HubErrors.DeviceNotOnline, $"{Named(call.Identity)} is not connected, or does not take methods: waited {call.ConnectTimeout.TotalSeconds:0} s");
             }
         }
     }
@@ -158,7 +158,7 @@ public sealed class DirectMethods : IDisposable
             lock (_gate)
                 pending.Link = null;
             if (link.TakesMethods)
-                throw new HubException(HubErrors.Throttled, $"{pending.Call.Identity} does not read what it is sent") { RetryAfter = TimeSpan.FromSeconds(1) };
+                throw new HubException(HubErrors.Throttled, $"{Named(pending.Call.Identity)} does not read what it is sent") { RetryAfter = TimeSpan.FromSeconds(1) };
             return false;
         }
 
@@ -176,7 +176,7 @@ public sealed class DirectMethods : IDisposable
         }
         catch (TimeoutException)
         {
-            throw new HubException(HubErrors.GatewayTimeout, $"{pending.Call.Identity} did not answer within {pending.Call.ResponseTimeout.TotalSeconds:0} s");
+            throw new HubException(HubErrors.GatewayTimeout, $"{Named(pending.Call.Identity)} did not answer within {pending.Call.ResponseTimeout.TotalSeconds:0} s");
         }
     }
 
@@ -241,9 +241,13 @@ public sealed class DirectMethods : IDisposable
         _byIdentity.TryGetValue(identity, out var calls) ? CollectionsMarshal.AsSpan(calls) : default;
 
     private static void FailGone(PendingCall pending) =>
-        Fail(pending, HubErrors.GatewayTimeout, $"{pending.Call.Identity} went before it answered; it may have run the method");
+        Fail(pending, HubErrors.GatewayTimeout, $"{Named(pending.Call.Identity)} went before it answered; it may have run the method");
 
     private static void Fail(PendingCall pending, HubError error, string message) => pending.Answer.TrySetException(new HubException(error, message));
+
+    private static string Named(Identity identity) => $"the {KindOf(identity)} {identity}";
+
+    private static string KindOf(Identity identity) => identity.IsModule ? "module" : "device";
 
     private static bool TryReadId(ReadOnlySpan<byte> text, out Guid id) =>
         (Utf8Parser.TryParse(text, out id, out var consumed, 'N') && consumed == text.Length)

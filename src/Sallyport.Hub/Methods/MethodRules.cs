@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using System.Text.Unicode;
 using Sallyport.Protocol.Errors;
 
 namespace Sallyport.Hub.Methods;
@@ -29,11 +30,16 @@ public static class MethodRules
             throw new HubException(HubErrors.ArgumentInvalid, $"connectTimeoutInSeconds: 0 to {ConnectTimeoutMax}");
         if (call.Payload.Length > MaxPayloadBytes)
             throw new HubException(HubErrors.MessageTooLarge, $"payload: {call.Payload.Length} bytes, of at most {MaxPayloadBytes}");
+        if (!IsJson(call.Payload.Span))
+            throw new HubException(HubErrors.FormatError, "payload: not JSON in UTF-8 of at most 64 levels");
     }
 
-    /// <summary>Whether it is one JSON value, of at most 64 levels, and nothing else.</summary>
+    /// <summary>Whether it is one JSON value, in UTF-8 and of at most 64 levels, and nothing else.</summary>
     internal static bool IsJson(ReadOnlySpan<byte> text)
     {
+        if (!Utf8.IsValid(text))
+            return false;
+
         var reader = new Utf8JsonReader(text);
         try
         {

@@ -97,6 +97,7 @@ internal static class CommandLine
         ConsumerGroupCommand.Create(verbs),
         MonitorEventsCommand.Create(verbs),
         SimulateCommand.Create(verbs),
+        .. MethodCommands.Create(verbs),
         .. LimitCommands.Create(verbs),
         .. StatusCommands.Create(verbs),
     ];

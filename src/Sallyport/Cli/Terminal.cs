@@ -16,6 +16,9 @@ internal sealed record Terminal(TextReader In, TextWriter Out, TextWriter Error)
 
     /// <summary>A line of <see cref="In"/>; null at its end. The console itself cannot be cancelled: then its line is waited for no longer.</summary>
     public Task<string?> ReadLineAsync(CancellationToken cancel) => Task.Run(In.ReadLine, cancel).WaitAsync(cancel);
+
+    /// <summary>All that is left of <see cref="In"/>.</summary>
+    public Task<string> ReadAllAsync(CancellationToken cancel) => Task.Run(In.ReadToEnd, cancel).WaitAsync(cancel);
 }
 
 /// <summary>A verb failed (exit 1). The message is one sentence that says what to do.</summary>

@@ -60,7 +60,7 @@ public static class MethodMessages
         return true;
     }
 
-    /// <summary>Reads an answer; false when it is none: no correlation-id, or no data as its body.</summary>
+    /// <summary>Reads an answer; false when it is none: no correlation-id, or a body that is no data.</summary>
     /// <param name="requestId">The correlation-id as text.</param>
     /// <param name="status">Null when it is missing, no integer or too large for an int.</param>
     /// <param name="payload">Empty when there is none.</param>
@@ -78,12 +78,12 @@ public static class MethodMessages
     {
         id = "";
         payload = default;
-        if (!StoredMessage.TryRead(message, out sections) || !sections.TryGet(AmqpProperty.CorrelationId, out var correlation))
+        if (!StoredMessage.TryRead(message, out sections, isBodyRequired: false) || !sections.TryGet(AmqpProperty.CorrelationId, out var correlation))
             return false;
 
         if (sections.BodySection == AmqpSection.Data)
             payload = sections.BodyValue.Content;
-        else if (sections.BodySection != AmqpSection.AmqpValue || sections.BodyValue.Type != AmqpType.Null)
+        else if (sections.BodySection != default && (sections.BodySection != AmqpSection.AmqpValue || sections.BodyValue.Type != AmqpType.Null))
             return false;
 
         id = correlation.Type == AmqpType.Uuid ? correlation.Uuid.ToString("D") : correlation.IsText ? Encoding.UTF8.GetString(correlation.Content) : "";

@@ -30,6 +30,8 @@ public sealed class AuditedActsTests
         ["PUT /twins/{id}"] = ("twins/d1", """{"tags":{"a":1}}"""),
         ["PATCH /twins/{id}/modules/{moduleId}"] = ("twins/d1/modules/m1", """{"tags":{"a":1}}"""),
         ["PUT /twins/{id}/modules/{moduleId}"] = ("twins/d1/modules/m1", """{"tags":{"a":1}}"""),
+        ["POST /twins/{id}/methods"] = ("twins/d1/methods", """{"methodName":"reboot"}"""),
+        ["POST /twins/{id}/modules/{moduleId}/methods"] = ("twins/d1/modules/m1/methods", """{"methodName":"reboot"}"""),
         ["PUT /manage/v1/policies/{name}"] = ("manage/v1/policies/new", """{"rights":"twin-read"}"""),
         ["DELETE /manage/v1/policies/{name}"] = ("manage/v1/policies/device", null),
         ["POST /manage/v1/policies/{name}/renew-key"] = ("manage/v1/policies/device/renew-key", """{"key":"primary"}"""),
