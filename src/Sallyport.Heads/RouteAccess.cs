@@ -13,7 +13,8 @@ namespace Sallyport.Heads;
 /// <param name="Resource">What the <c>sr</c> of the token must cover; null for the path. For a route that looks like one of a device of that name but is about all.</param>
 /// <param name="AsDevice">The route belongs to the device named by its <c>{id}</c>: the device's own credential, or a policy with <see cref="Rights.DeviceConnect"/>, opens it.</param>
 /// <param name="ServedTo">Null: devices when <paramref name="AsDevice"/>, services when it needs a right, else all.</param>
-public sealed record RequiredRights(Rights Rights, bool AsDevice = false, string? Resource = null, Zone? ServedTo = null)
+/// <param name="OrModule">A module of the device named by <c>{id}</c> may call as well, with its own credential; it names itself in <c>x-ms-edge-moduleId</c>.</param>
+public sealed record RequiredRights(Rights Rights, bool AsDevice = false, string? Resource = null, Zone? ServedTo = null, bool OrModule = false)
 {
     /// <summary>Through which listeners it is there, when devices and services have their own.</summary>
     public Zone Zone => ServedTo ?? (AsDevice ? Zone.Devices : Rights is Rights.None ? Zone.All : Zone.Services);
@@ -30,10 +31,11 @@ public static class RouteAccess
     /// <summary>Declares the rights of a route.</summary>
     /// <param name="resource">See <see cref="RequiredRights"/>.</param>
     /// <param name="servedTo">See <see cref="RequiredRights"/>.</param>
-    public static T Requires<T>(this T route, Rights rights, string? resource = null, Zone? servedTo = null)
+    /// <param name="orModule">See <see cref="RequiredRights"/>.</param>
+    public static T Requires<T>(this T route, Rights rights, string? resource = null, Zone? servedTo = null, bool orModule = false)
         where T : IEndpointConventionBuilder
     {
-        route.Add(endpoint => endpoint.Metadata.Add(new RequiredRights(rights, Resource: resource, ServedTo: servedTo)));
+        route.Add(endpoint => endpoint.Metadata.Add(new RequiredRights(rights, Resource: resource, ServedTo: servedTo, OrModule: orModule)));
         return route;
     }
 

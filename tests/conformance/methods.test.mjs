@@ -112,6 +112,20 @@ for (const [name, transport] of Object.entries(transports)) {
   });
 }
 
+test('Method_CalledByAModule_ReachesItsOwnDeviceAlone', deadline, async () => {
+  const device = await hub.device('called'), other = await hub.device('other');
+  const gateway = `;GatewayHostName=${hub.parts(device.connectionString).HostName}`;
+  const caller = ModuleClient.fromConnectionString(await moduleOf(device.deviceId, 'm1') + gateway, iotMqtt.Mqtt);
+  const called = Client.fromConnectionString(device.connectionString, iotMqtt.Mqtt);
+  await called.open();
+  called.onDeviceMethod('echo', (request, response) => response.send(207, request.payload));
+  const answer = await caller.invokeMethod(device.deviceId, call('echo', { a: 1 }));
+  assert.deepEqual(answer, { status: 207, payload: { a: 1 } });
+  await assert.rejects(caller.invokeMethod(other.deviceId, call('echo', null)), { name: 'UnauthorizedError' });
+  await close(called);
+  await close(caller);
+});
+
 test('Method_OfADeviceThatIsOffline_Is404103', async () => {
   const { deviceId } = await hub.device('offline');
   const { status, code } = await post(`/twins/${deviceId}/methods`, { methodName: 'any' });

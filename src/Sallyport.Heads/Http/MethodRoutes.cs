@@ -9,16 +9,19 @@ using Sallyport.Protocol.Errors;
 
 namespace Sallyport.Heads.Http;
 
-/// <summary>Direct methods as services call them: <c>POST /twins/{id}[/modules/{m}]/methods</c>. Payloads pass byte for byte, both ways.</summary>
+/// <summary>
+/// Direct methods, <c>POST /twins/{id}[/modules/{m}]/methods</c>: services call them, and modules of the device with their own credential.
+/// Payloads pass byte for byte, both ways.
+/// </summary>
 internal sealed class MethodRoutes(DirectMethods methods)
 {
     private const int DefaultResponseTimeout = 30;
 
     public void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapPost("/twins/{id}/methods", InvokeAsync).Requires(Rights.MethodInvoke)
+        routes.MapPost("/twins/{id}/methods", InvokeAsync).Requires(Rights.MethodInvoke, orModule: true)
             .Describe("Calls a method of a device and gives its answer, whatever its status.", HttpJson.Wire.MethodCallJson, HttpJson.Wire.MethodResultJson);
-        routes.MapPost("/twins/{id}/modules/{moduleId}/methods", InvokeAsync).Requires(Rights.MethodInvoke)
+        routes.MapPost("/twins/{id}/modules/{moduleId}/methods", InvokeAsync).Requires(Rights.MethodInvoke, orModule: true)
             .Describe("Calls a method of a module and gives its answer, whatever its status.", HttpJson.Wire.MethodCallJson, HttpJson.Wire.MethodResultJson);
     }
 

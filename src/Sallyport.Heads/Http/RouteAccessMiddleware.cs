@@ -28,6 +28,7 @@ internal sealed class RouteAccessMiddleware
 
     public const string RequestIdHeader = "x-ms-request-id";
     private const string ClientRequestIdHeader = "Request-Id";
+    private const string ModuleHeader = "x-ms-edge-moduleId";
     private const int MaxClientRequestIdLength = 128;
     private const string NothingHere = "there is nothing at this path";
 
@@ -116,7 +117,8 @@ internal sealed class RouteAccessMiddleware
 
         LimitBody(context, route);
         var required = route.Metadata.GetMetadata<RequiredRights>() ?? throw new InvalidOperationException($"{route.DisplayName} declares no right");
-        if ((required.Zone & zone) == 0)
+        var asModule = required.OrModule && context.Request.Headers.ContainsKey(ModuleHeader);
+        if (((asModule ? Zone.Devices : required.Zone) & zone) == 0)
         {
             NoteWrongZone(context, route, zone);
             throw new HubException(HubErrors.NotFound, NothingHere);
@@ -136,6 +138,8 @@ internal sealed class RouteAccessMiddleware
             context.Features.Set(admission);
             if (required.AsDevice)
                 _attempts.Note(Attempt.Of(context.RouteIdentity(), PeerOf(context), admission));
+            else if (asModule && TryReadModule(context, out var module))
+                _attempts.Note(Attempt.Of(module, PeerOf(context), admission));
             context.Features.Set(new CallerCheck(() => AdmitAsync(context, route, required)));
         }
         else
@@ -169,6 +173,8 @@ internal sealed class RouteAccessMiddleware
             return Refuse(context, "there is more than one Authorization header");
 
         var host = context.Request.Host.Host;
+        if (required.OrModule && context.Request.Headers.ContainsKey(ModuleHeader))
+            return AdmitModuleAsync(context, authorization, host);
         if (!required.AsDevice)
             return AdmitServiceAsync(context, route, required, authorization, host);
 
@@ -177,6 +183,25 @@ internal sealed class RouteAccessMiddleware
 
         var credential = new DeviceCredential(authorization, CertificateOf(context));
         return _devices.AuthenticateAsync(identity, host, credential, PeerOf(context), context.RequestAborted);
+    }
+
+    // A module asks for its own device and that device's modules, and for nobody else.
+    private async ValueTask<Admission> AdmitModuleAsync(HttpContext context, string? authorization, string host)
+    {
+        if (!TryReadModule(context, out var module))
+            return await Refuse(context, $"{ModuleHeader} names no module as device/module");
+
+        var admission = await _devices.AuthenticateAsync(module, host, new DeviceCredential(authorization, CertificateOf(context)), PeerOf(context), context.RequestAborted);
+        if (!admission.IsAdmitted || module.DeviceId == context.RouteId("id"))
+            return admission;
+        return Admission.Refuse(HubErrors.UnauthorizedAccess, $"the module {module} asked for another device than its own");
+    }
+
+    private static bool TryReadModule(HttpContext context, out Identity module)
+    {
+        module = default;
+        var named = context.Request.Headers[ModuleHeader];
+        return named.Count == 1 && named[0]!.Split('/') is [var device, var name] && Identity.TryCreate(device, name, out module);
     }
 
     private async ValueTask<Admission> AdmitServiceAsync(HttpContext context, RouteEndpoint route, RequiredRights required, string? authorization, string host)

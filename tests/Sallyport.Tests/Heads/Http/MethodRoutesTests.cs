@@ -1,6 +1,7 @@
 using System.Net;
 using Sallyport.Hub.Methods;
 using Sallyport.Protocol.Errors;
+using Sallyport.Protocol.Sas;
 
 namespace Sallyport.Tests.Heads.Http;
 
@@ -41,6 +42,36 @@ public sealed class MethodRoutesTests : IAsyncLifetime
         var answer = await _host.OwnerAsync(HttpMethod.Post, path, body);
 
         Assert.Equal((status, code), (answer.Status, answer.ErrorCode));
+    }
+
+    [Theory]
+    [InlineData("d1/m1", "/twins/d1/methods", HttpStatusCode.NotFound, "DeviceNotOnline")]
+    [InlineData("d1/m1", "/twins/d1/modules/m1/methods", HttpStatusCode.NotFound, "DeviceNotOnline")]
+    [InlineData("d1/m1", "/twins/d1/modules/m9/methods", HttpStatusCode.NotFound, "ModuleNotFound")]
+    [InlineData("d1/m1", "/twins/d2/methods", HttpStatusCode.Unauthorized, "IotHubUnauthorizedAccess")]
+    [InlineData("d1/m1", "/twins/nobody/methods", HttpStatusCode.Unauthorized, "IotHubUnauthorizedAccess")]
+    [InlineData("d1", "/twins/d1/methods", HttpStatusCode.Unauthorized, "IotHubUnauthorized")]
+    [InlineData("d1/m1/m1", "/twins/d1/methods", HttpStatusCode.Unauthorized, "IotHubUnauthorized")]
+    [InlineData("d2/m1", "/twins/d2/methods", HttpStatusCode.Unauthorized, "IotHubUnauthorized")]
+    [InlineData("", "/twins/d1/methods", HttpStatusCode.Unauthorized, "IotHubUnauthorized")]
+    public async Task Call_OfAModule_ReachesItsOwnDeviceAlone(string asking, string path, HttpStatusCode status, string code)
+    {
+        await _host.OwnerAsync(HttpMethod.Put, "/devices/d2", """{"deviceId":"d2"}""");
+        var made = await _host.OwnerAsync(HttpMethod.Put, "/devices/d1/modules/m1", """{"deviceId":"d1","moduleId":"m1"}""");
+        var token = SharedAccessSignature.Create(
+            $"{HttpHeadHost.HostName}/devices/d1/modules/m1", (string)made.Json["authentication"]!["symmetricKey"]!["primaryKey"]!, _host.Time.GetUtcNow().AddHours(1));
+
+        var answer = await _host.SendAsync(HttpMethod.Post, path, token, """{"methodName":"x"}""", ("x-ms-edge-moduleId", asking));
+
+        Assert.Equal((status, code), (answer.Status, answer.ErrorCode));
+    }
+
+    [Fact]
+    public async Task Call_OfAService_WithTheHeaderOfAModule_IsAskedForTheModulesCredential()
+    {
+        var answer = await _host.SendAsync("service", HttpMethod.Post, "/twins/d1/methods", """{"methodName":"x"}""", ("x-ms-edge-moduleId", "d1/m1"));
+
+        Assert.Equal(HttpStatusCode.Unauthorized, answer.Status);
     }
 
     [Fact]
