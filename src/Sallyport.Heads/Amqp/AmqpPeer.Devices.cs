@@ -55,6 +55,7 @@ internal sealed partial class AmqpPeer
             }
 
             device.Came();
+            await device.Session.NoteModelAsync(_closed).ConfigureAwait(false);
         }
 
         AmqpMeter.Attached(0);
@@ -84,6 +85,8 @@ internal sealed partial class AmqpPeer
         (NodeKind.DeviceEvents, AmqpReceiver telemetry) => device => new TelemetryNode(this, telemetry, device),
         (NodeKind.Methods, AmqpSender requests) => device => new MethodRequestNode(this, requests, device),
         (NodeKind.Methods, AmqpReceiver responses) => device => new MethodResponseNode(responses, device),
+        (NodeKind.Twin, AmqpReceiver requests) => device => new TwinRequestNode(this, requests, device),
+        (NodeKind.Twin, AmqpSender replies) => device => new TwinReplyNode(this, replies, device),
         _ => null,
     };
 

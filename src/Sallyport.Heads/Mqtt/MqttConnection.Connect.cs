@@ -60,6 +60,7 @@ internal sealed partial class MqttConnection
         StayQuietUntil();
         _lease.Dispose();
         await HandshakeThreads.Leave();
+        await _device.NoteModelAsync(_closed).ConfigureAwait(false);
         _session.Accept(identity, stored, _replies);
         Post();
         TellSubscriptions();
@@ -129,6 +130,8 @@ internal sealed partial class MqttConnection
             await _head.Sessions.SaveAsync(Identity, _generationId, records, _closed).ConfigureAwait(false);
         }
 
+        // Before the answer is out: from then on the client counts on it.
+        _takesDesired = _session.IsSubscribed(DeviceTopics.DesiredProperties);
         Post();
         TellSubscriptions();
     }

@@ -27,6 +27,7 @@ internal sealed partial class MqttConnection
     private void TellSubscriptions()
     {
         _takesMethods = _session.IsSubscribed(DeviceTopics.MethodRequests);
+        _takesDesired = _session.IsSubscribed(DeviceTopics.DesiredProperties);
         _head.Devices.TellChanged(this);
     }
 }

@@ -1,4 +1,5 @@
 using Sallyport.Hub.Methods;
+using Sallyport.Hub.Twins;
 
 namespace Sallyport.Hub.Devices;
 
@@ -9,4 +10,6 @@ public sealed record DevicePromises
     public static DevicePromises None { get; } = new();
 
     public DirectMethods? Methods { get; init; }
+
+    public DeviceTwins? Twins { get; init; }
 }

@@ -28,11 +28,19 @@ public sealed partial class DeviceSession
         _promises = promises;
         Quota = quota;
         Identity = identity;
+        GenerationId = generationId;
+        ModelId = modelId;
         Principal = principal;
         Stamp = ingest.StampOf(identity, principal, generationId, modelId);
     }
 
     public Identity Identity { get; }
+
+    /// <summary>Of the identity as it was let in: a namesake made since is another.</summary>
+    public string GenerationId { get; }
+
+    /// <summary>The model it named when it connected; null for none.</summary>
+    public string? ModelId { get; }
 
     public Principal Principal { get; }
 

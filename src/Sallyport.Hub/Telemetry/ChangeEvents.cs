@@ -27,7 +27,7 @@ internal sealed class ChangeEvents(HubNames names, TimeProvider time)
         Identity identity, StreamId stream, SourceKind kind, string source, string operation, string schema, string correlationId, ReadOnlySpan<byte> body)
     {
         var target = new byte[HubAnnotations.Length + FixedOverhead + (4 * (names.HubName.Length + identity.DeviceId.Length + (identity.ModuleId?.Length ?? 0))) + body.Length];
-        var annotations = WriteAnnotations(target, source);
+        var annotations = WriteAnnotations(target, source, identity);
 
         var writer = new AmqpWriter(target.AsSpan(annotations));
         WriteProperties(ref writer, correlationId);
@@ -37,14 +37,23 @@ internal sealed class ChangeEvents(HubNames names, TimeProvider time)
         return new OutboxRecord(Guid.NewGuid(), identity.DeviceId, stream.Number, (byte)kind, target[..(annotations + writer.Written)]);
     }
 
-    private static int WriteAnnotations(Span<byte> target, string source)
+    // Under the names that telemetry has them, so that readers of one device find its changes too.
+    private static int WriteAnnotations(Span<byte> target, string source, Identity identity)
     {
         HubAnnotations.Begin(target);
         var writer = new AmqpWriter(target[HubAnnotations.Length..]);
         writer.Symbol("iothub-message-source"u8);
         writer.String(Encoding.UTF8.GetBytes(source));
+        writer.Symbol("iothub-connection-device-id"u8);
+        writer.String(Encoding.UTF8.GetBytes(identity.DeviceId));
+        if (identity.ModuleId is { } moduleId)
+        {
+            writer.Symbol("iothub-connection-module-id"u8);
+            writer.String(Encoding.UTF8.GetBytes(moduleId));
+        }
+
         var length = HubAnnotations.Length + writer.Written;
-        HubAnnotations.Finish(target[..length], HubAnnotations.Elements + 2);
+        HubAnnotations.Finish(target[..length], HubAnnotations.Elements + (identity.IsModule ? 6 : 4));
         return length;
     }
 

@@ -126,6 +126,30 @@ public sealed class DeviceTwins
             },
             cancel);
 
+    /// <summary>Notes the model that a device named when it connected; writes only when it is another than before.</summary>
+    internal async ValueTask NoteModelAsync(Identity identity, string generationId, string modelId, CancellationToken cancel)
+    {
+        if (_metadata.Read(tx => _metadata.Twins.Find(tx, identity.DeviceId, identity.ModuleId)) is not { } known || known.ModelId == modelId)
+            return;
+
+        try
+        {
+            await _metadata.WriteAsync(
+                tx =>
+                {
+                    var isThere = _metadata.Twins.Find(tx, identity.DeviceId, identity.ModuleId) is { } twin && twin.GenerationId == generationId;
+                    if (isThere)
+                        _metadata.Twins.PutModel(tx, identity.DeviceId, identity.ModuleId, modelId);
+                    return isThere;
+                },
+                cancel).ConfigureAwait(false);
+        }
+        catch (MetadataWriteException)
+        {
+            return; // The store has said so in the log; the next connect notes it.
+        }
+    }
+
     private DateTime Now() => _time.GetUtcNow().UtcDateTime;
 
     private TwinState StateOf(Identity identity, IdentityRecord record, TwinRecord twin) => new(_activity.Join(record), _connected.IsConnected(identity), twin);

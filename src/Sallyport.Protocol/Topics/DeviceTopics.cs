@@ -1,3 +1,4 @@
+using System.Buffers.Text;
 using System.Text;
 using Sallyport.Protocol.Identities;
 
@@ -77,18 +78,36 @@ public sealed class DeviceTopics
     }
 
     /// <summary>The value of <c>$rid</c> in a request's query, as sent; empty when there is none.</summary>
-    public static ReadOnlySpan<byte> RequestId(ReadOnlySpan<byte> query)
+    public static ReadOnlySpan<byte> RequestId(ReadOnlySpan<byte> query) => ValueOf(query, "$rid="u8);
+
+    private static ReadOnlySpan<byte> ValueOf(ReadOnlySpan<byte> query, ReadOnlySpan<byte> key)
     {
         while (!query.IsEmpty)
         {
             var end = query.IndexOf((byte)'&');
             var pair = end < 0 ? query : query[..end];
             query = end < 0 ? default : query[(end + 1)..];
-            if (pair.StartsWith("$rid="u8))
-                return pair["$rid="u8.Length..];
+            if (pair.StartsWith(key))
+                return pair[key.Length..];
         }
 
         return default;
+    }
+
+    /// <summary>The value of <c>$version</c> in the query of a report (Java: only at that version).</summary>
+    /// <param name="version">Null when there is none.</param>
+    /// <returns>False when it is no number.</returns>
+    public static bool TryReadVersion(ReadOnlySpan<byte> query, out long? version)
+    {
+        version = null;
+        var text = ValueOf(query, "$version="u8);
+        if (text.IsEmpty)
+            return true;
+        if (!Utf8Parser.TryParse(text, out long number, out var length) || length != text.Length)
+            return false;
+
+        version = number;
+        return true;
     }
 
     /// <summary>The <c>{status}</c> of <c>$iothub/methods/res/{status}/?$rid=…</c>, as sent; empty for other topics.</summary>

@@ -10,6 +10,9 @@ public interface ITwinStore
 
     /// <summary>Replaces the reported properties and the version of the twin; nothing else of it. One that is gone is passed over.</summary>
     void PutReported(MetadataTransaction tx, TwinRecord record);
+
+    /// <summary>Replaces the model; nothing else of it. One that is gone is passed over.</summary>
+    void PutModel(MetadataTransaction tx, string deviceId, string? moduleId, string modelId);
 }
 
 /// <summary>A twin as it is stored: what is in the parts is the business of <c>Protocol/Twins</c>. Holds no secret.</summary>

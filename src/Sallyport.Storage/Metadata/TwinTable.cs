@@ -26,6 +26,9 @@ internal sealed class TwinTable : ITwinStore
             """].Execute(
             record.DeviceId, record.ModuleId ?? "", record.Version, record.Reported.Json, record.Reported.Stamps, record.Reported.Version);
 
+    public void PutModel(MetadataTransaction tx, string deviceId, string? moduleId, string modelId) =>
+        SqliteSession.Of(tx)["UPDATE twin SET model_id = $3 WHERE device_id = $1 AND module_id = $2"].Execute(deviceId, moduleId ?? "", modelId);
+
     private static TwinRecord Record(SqliteDataReader row) => new()
     {
         DeviceId = row.GetString(0),

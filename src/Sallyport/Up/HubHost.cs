@@ -191,7 +191,7 @@ internal sealed class HubHost : IAsyncDisposable
         var groups = parts.Add(new ConsumerGroups(metadata, audit, time));
         var reads = new PrivilegedReads(audit, time);
         var methods = parts.Add(new DirectMethods(connected, identities, line, reads, time));
-        var promises = new DevicePromises { Methods = methods };
+        var promises = new DevicePromises { Methods = methods, Twins = twins };
         var mqtt = parts.Add(new MqttHead(
             devices, connected, ingest, events, new MqttSessions(metadata), limits, quotas, promises, audit, attempts, time, logs.CreateLogger<MqttHead>(), new MqttOptions()));
         var amqp = parts.Add(new AmqpHead(

@@ -289,7 +289,6 @@ public sealed class MqttConnectTests : IAsyncLifetime
     {
         await client.SendAsync(Packets.Publish("$iothub/twin/GET/?$rid=r7", " ", qos: 0));
         var (topic, payload) = await client.ExpectMessageAsync();
-        Assert.Equal("$iothub/twin/res/501/?$rid=r7", topic);
-        Assert.Contains("\"errorCode\":501000", payload, StringComparison.Ordinal);
+        Assert.Equal(("$iothub/twin/res/200/?$rid=r7", """{"desired":{"$version":1},"reported":{"$version":1}}"""), (topic, payload));
     }
 }

@@ -12,7 +12,9 @@ using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Limits;
 using Sallyport.Hub.Methods;
 using Sallyport.Hub.Physical;
+using Sallyport.Hub.Registry;
 using Sallyport.Hub.Telemetry;
+using Sallyport.Hub.Twins;
 using Sallyport.Protocol.Amqp;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
@@ -33,6 +35,7 @@ internal sealed class MqttTestHub : IAsyncDisposable
     private readonly List<MqttTestClient> _clients = [];
     private readonly MqttOptions _options;
     private SqliteMetadata _metadata = null!;
+    private ActivityWriteBack _activity = null!;
     private int _nextPort = 40_000;
 
     private MqttTestHub(MqttOptions options, ConnectionLimitsOptions limits)
@@ -55,6 +58,10 @@ internal sealed class MqttTestHub : IAsyncDisposable
     public ConnectedDevices Devices { get; private set; } = null!;
 
     public DirectMethods Methods { get; private set; } = null!;
+
+    public DeviceTwins Twins { get; private set; } = null!;
+
+    public QuarantineLine Line { get; private set; } = null!;
 
     public PreAuthenticationLimits Limits { get; }
 
@@ -82,6 +89,7 @@ internal sealed class MqttTestHub : IAsyncDisposable
         Head.Stop();
         await Task.WhenAll(_clients.Select(c => c.Served)).WaitAsync(MqttTestClient.Patience);
         Head.Dispose();
+        await _activity.DisposeAsync();
         await _metadata.DisposeAsync();
         await OpenHeadAsync();
     }
@@ -134,6 +142,7 @@ internal sealed class MqttTestHub : IAsyncDisposable
         Head.Dispose();
         Limits.Dispose();
         await Log.DisposeAsync();
+        await _activity.DisposeAsync();
         await _metadata.DisposeAsync();
         _sqlite.Dispose();
         _directory.Dispose();
@@ -143,6 +152,7 @@ internal sealed class MqttTestHub : IAsyncDisposable
         await _metadata.WriteAsync(tx =>
         {
             _metadata.Identities.Put(tx, new IdentityRecord { DeviceId = deviceId, ModuleId = moduleId, GenerationId = Authentication.GenerationId, ETag = 1 });
+            _metadata.Twins.Put(tx, TwinParts.New(Identity.Of(deviceId, moduleId), Authentication.GenerationId, Time.GetUtcNow().UtcDateTime));
             return true;
         });
 
@@ -151,9 +161,12 @@ internal sealed class MqttTestHub : IAsyncDisposable
         _metadata = await _sqlite.OpenAsync();
         Devices = new ConnectedDevices(Attempts, Time);
         var line = new QuarantineLine();
+        _activity = new ActivityWriteBack(_metadata, Devices, Time, NullLogger<ActivityWriteBack>.Instance);
+        Line = line;
+        Twins = new DeviceTwins(_metadata, Devices, _activity, new HubNames(["hub.test"]), line, Audit, new Quotas(Quotas, Time), Time);
         Methods = new DirectMethods(Devices, new IdentityCache(_metadata), line, new PrivilegedReads(Audit, Time), Time);
         Head = new MqttHead(
-            Authentication, Devices, new Ingest(Log, line), Log, new MqttSessions(_metadata), Limits, new Quotas(Quotas, Time), new DevicePromises { Methods = Methods }, Audit, Attempts, Time, NullLogger<MqttHead>.Instance, _options);
+            Authentication, Devices, new Ingest(Log, line), Log, new MqttSessions(_metadata), Limits, new Quotas(Quotas, Time), new DevicePromises { Methods = Methods, Twins = Twins }, Audit, Attempts, Time, NullLogger<MqttHead>.Instance, _options);
     }
 }
 

@@ -201,6 +201,9 @@ public sealed class DeviceTwinsTests : IAsyncLifetime
         Assert.Empty(link.Desired);
         Assert.Same(HubErrors.Throttled, Assert.Throws<HubException>(() => _hub.Twins.Read(D1, _generation)).Error);
         Assert.Equal([StreamId.Quarantine.Number, StreamId.Changes.Number], TwinEvents().Select(record => record.Stream));
+        Assert.True(StoredMessage.TryRead(TwinEvents()[0].Message, out var message));
+        Assert.True(message.Annotations.TryFind("iothub-connection-device-id"u8, out var id));
+        Assert.Equal("d1"u8, id.Content);
     }
 
     [Fact]

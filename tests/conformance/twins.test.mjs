@@ -1,0 +1,149 @@
+// Twins with the official SDKs: each transport, devices and modules.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
+import iotdevice from 'azure-iot-device';
+import amqp from 'azure-iot-device-amqp';
+import mqtt from 'azure-iot-device-mqtt';
+import iothub from 'azure-iothub';
+import * as hub from './hub.mjs';
+import { Wire } from './wire.mjs';
+
+const transports = { mqtt: mqtt.Mqtt, 'mqtt-ws': mqtt.MqttWs, amqp: amqp.Amqp, 'amqp-ws': amqp.AmqpWs };
+const kinds = ['device', 'module'];
+let registry;
+
+before(async () => {
+  const { ownerConnectionString } = await hub.start();
+  registry = iothub.Registry.fromConnectionString(ownerConnectionString);
+});
+after(hub.stop);
+
+/** An identity of the kind: its client, and what services do with its twin. */
+async function open(kind, transport) {
+  const device = await hub.device(`twin-${transport}-${kind}`);
+  let { connectionString } = device;
+  if (kind === 'module') {
+    await hub.cliJson(['module-identity', 'create', '-d', device.deviceId, '-m', 'm']);
+    ({ connectionString } = await hub.cliJson(['module-identity', 'connection-string', 'show', '-d', device.deviceId, '-m', 'm']));
+  }
+
+  const Client = kind === 'module' ? iotdevice.ModuleClient : iotdevice.Client;
+  const client = Client.fromConnectionString(connectionString, transports[transport]);
+  await client.open();
+  const service = {
+    get: async () => (await (kind === 'module' ? registry.getModuleTwin(device.deviceId, 'm') : registry.getTwin(device.deviceId))).responseBody,
+    update: async (patch, etag = '*') =>
+      (await (kind === 'module' ? registry.updateModuleTwin(device.deviceId, 'm', patch, etag) : registry.updateTwin(device.deviceId, patch, etag))).responseBody,
+  };
+  return { client, service, device };
+}
+
+// The SDK does not say when it has subscribed: changes something until it is told of it.
+async function listens(twin, service) {
+  let isTold;
+  const told = new Promise(resolve => { isTold = resolve; });
+  twin.on('properties.desired', delta => { if (delta.probe) isTold(true); });
+  for (let probe = 1; !(await Promise.race([told, new Promise(resolve => setTimeout(resolve, 50, false))])); probe++)
+    await service.update({ properties: { desired: { probe } } });
+}
+
+for (const transport of Object.keys(transports)) {
+  for (const kind of kinds) {
+    test(`Twin_${transport}_${kind}_ReadsReportsAndIsTold`, async () => {
+      const { client, service } = await open(kind, transport);
+      try {
+        await service.update({ tags: { hidden: 1 }, properties: { desired: { interval: 5, old: true } } });
+        const twin = await promisify(client.getTwin.bind(client))();
+        assert.equal(twin.properties.desired.interval, 5);
+        assert.equal(twin.properties.desired.$version, 2);
+        assert.equal(twin.tags, undefined);
+
+        const report = promisify(twin.properties.reported.update.bind(twin.properties.reported));
+        await report({ firmware: '1.2', nested: { a: 1, b: [1, { c: null }] } });
+        await report({ nested: { a: null } });
+        const { properties: { reported } } = await service.get();
+        assert.deepEqual(reported.nested, { b: [1, { c: null }] });
+        assert.equal(reported.firmware, '1.2');
+        assert.equal(reported.$version, 3);
+        assert.match(reported.$metadata.nested.b.$lastUpdated, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z$/);
+
+        await listens(twin, service);
+        const next = new Promise(resolve => twin.on('properties.desired', delta => { if (delta.old === null) resolve(delta); }));
+        const { etag, properties: { desired } } = await service.update({ properties: { desired: { interval: 6, old: null } } });
+        assert.deepEqual(await next, { interval: 6, old: null, $version: desired.$version });
+        assert.equal(twin.properties.desired.old, undefined);
+
+        await assert.rejects(service.update({ tags: { a: 1 } }, 'AAAAAAAAAAE='), error => error.name === 'InvalidEtagError' || error.constructor.name === 'InvalidEtagError');
+        await service.update({ tags: { a: 1 } }, etag);
+      } finally {
+        await client.close();
+      }
+    });
+  }
+
+  test(`Twin_${transport}_AReportAgainstARule_IsAnErrorAndTheConnectionLives`, async () => {
+    const { client, service } = await open('device', transport);
+    try {
+      const twin = await promisify(client.getTwin.bind(client))();
+      const report = promisify(twin.properties.reported.update.bind(twin.properties.reported));
+      await assert.rejects(report({ 'a.b': 1 }));
+      await assert.rejects(report({ $x: 1 }));
+      await assert.rejects(report({ large: Array.from({ length: 9 }, () => 'x'.repeat(3700)) }));
+      await assert.rejects(report({ a: { b: { c: { d: { e: { f: { g: { h: { i: { j: { k: {} } } } } } } } } } } }));
+      await report({ fine: 1 });
+      const { properties: { reported } } = await service.get();
+      assert.equal(reported.fine, 1);
+      assert.equal(reported.$version, 2);
+    } finally {
+      await client.close();
+    }
+  });
+}
+
+for (const transport of ['mqtt', 'mqtt-ws']) {
+  test(`Twin_${transport}_AfterADroppedConnection_WorksWithoutSubscribingAgain`, async () => {
+    const { client, service, device } = await open('device', transport);
+    try {
+      const twin = await promisify(client.getTwin.bind(client))();
+      await listens(twin, service);
+
+      // Another connection of the same identity ends it; the SDK comes back by itself and subscribes to no twin topic again.
+      const thief = await Wire.open();
+      assert.equal((await thief.connect(device)).sessionPresent, true);
+      await thief.close();
+      const report = promisify(twin.properties.reported.update.bind(twin.properties.reported));
+      await report({ back: true });
+      const next = new Promise(resolve => twin.on('properties.desired.after', resolve));
+      await service.update({ properties: { desired: { after: 1 } } });
+      assert.equal(await next, 1);
+    } finally {
+      await client.close();
+    }
+  });
+}
+
+test('Twin_ChangesOfServices_AreInTheTrail', async () => {
+  const { client, service, device } = await open('device', 'mqtt');
+  await service.update({ tags: { a: 1 } });
+  await client.close();
+  const trail = await hub.cliJson(['audit', 'list', '--action', 'device twin-update']);
+  assert.ok(trail.some(entry => entry.target === device.deviceId && entry.result === 'done'));
+});
+
+test('Twin_HubKilled_KeepsWhatItAnswered', async () => {
+  const { client, service } = await open('device', 'mqtt');
+  const twin = await promisify(client.getTwin.bind(client))();
+  const report = promisify(twin.properties.reported.update.bind(twin.properties.reported));
+  for (let n = 1; n <= 20; n++)
+    await report({ n });
+  await service.update({ properties: { desired: { n: 7 } } });
+  await hub.kill9();
+  await hub.start();
+
+  const { properties: { desired, reported } } = await service.get();
+  assert.deepEqual([reported.n, reported.$version, desired.n], [20, 21, 7]);
+  await report({ n: 21 });
+  assert.equal((await service.get()).properties.reported.n, 21);
+  await client.close();
+});
