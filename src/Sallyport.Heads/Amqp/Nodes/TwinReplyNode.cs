@@ -57,8 +57,11 @@ internal sealed class TwinReplyNode(AmqpPeer connection, AmqpSender link, AmqpDe
 
     public ValueTask<bool> FillAsync() => default;
 
+    public bool IsGone { get; private set; }
+
     public void OnGone()
     {
+        IsGone = true;
         _waiting.Clear();
         _waitingBytes = 0;
         Device.TwinReplies.Remove(this);
