@@ -16,6 +16,9 @@ internal sealed class KeyPair
     private readonly byte[] _primary;
     private readonly byte[] _secondary;
 
+    // Which one signed last: it is tried first, so that whoever stays with the secondary key pays for one MAC as well. Any thread's word counts.
+    private volatile bool _isSecondaryInUse;
+
     private KeyPair(byte[] primary, byte[] secondary)
     {
         _primary = primary;
@@ -60,11 +63,11 @@ internal sealed class KeyPair
     public bool HasSigned(in SharedAccessSignature token, bool asText)
     {
         if (!asText)
-            return token.IsSignedWith(_primary, _secondary);
+            return HasSigned(token, _primary, _secondary);
 
         // The base64 of a key is canonical (IsKey), so this is the text that clients have.
         Span<byte> primary = stackalloc byte[MaxTextLength], secondary = stackalloc byte[MaxTextLength];
-        var isSigned = token.IsSignedWith(TextOf(_primary, primary), TextOf(_secondary, secondary));
+        var isSigned = HasSigned(token, TextOf(_primary, primary), TextOf(_secondary, secondary));
         CryptographicOperations.ZeroMemory(primary);
         CryptographicOperations.ZeroMemory(secondary);
         return isSigned;
@@ -90,6 +93,15 @@ internal sealed class KeyPair
         one is not null && other is not null && CryptographicOperations.FixedTimeEquals(MemoryMarshal.AsBytes(one.AsSpan()), MemoryMarshal.AsBytes(other.AsSpan()));
 
     public override string ToString() => "keys";
+
+    private bool HasSigned(in SharedAccessSignature token, ReadOnlySpan<byte> primary, ReadOnlySpan<byte> secondary)
+    {
+        var secondaryFirst = _isSecondaryInUse;
+        var isSigned = secondaryFirst ? token.IsSignedWith(secondary, primary, out var isFirst) : token.IsSignedWith(primary, secondary, out isFirst);
+        if (isSigned && !isFirst)
+            _isSecondaryInUse = !secondaryFirst;
+        return isSigned;
+    }
 
     private static ReadOnlySpan<byte> TextOf(ReadOnlySpan<byte> key, Span<byte> text) =>
         Base64.EncodeToUtf8(key, text, out _, out var length) is OperationStatus.Done ? text[..length] : default;

@@ -9,7 +9,7 @@ namespace Sallyport.Protocol.Sas;
 /// <summary>
 /// A parsed shared access signature: <c>SharedAccessSignature sr=…&amp;sig=…&amp;se=…[&amp;skn=…]</c>
 /// (Azure IoT Hub, "Control access to IoT Hub using shared access signatures"). Parsing proves nothing:
-/// ask <see cref="IsSignedWith"/>, <see cref="IsExpired"/> and <see cref="Covers"/>, all three.
+/// ask <see cref="IsSignedWith(ReadOnlySpan{byte}, ReadOnlySpan{byte})"/>, <see cref="IsExpired"/> and <see cref="Covers"/>, all three.
 /// Immutable. Checking it allocates nothing: it looks into the text that it was read from.
 /// </summary>
 /// <remarks>
@@ -189,17 +189,22 @@ public readonly struct SharedAccessSignature
 
     /// <summary>
     /// Whether one of the two keys made the signature. Each comparison takes constant time, and a wrong signature is compared with both:
-    /// the time taken tells nobody how much of it was right. Who shows a right one may learn from it which key fits.
+    /// the time taken tells nobody how much of it was right. Who shows a right one may learn from it whether the first key fits.
     /// </summary>
-    /// <param name="primaryKey">The decoded key; empty when there is none, which never matches.</param>
-    /// <param name="secondaryKey">As <paramref name="primaryKey"/>.</param>
-    public bool IsSignedWith(ReadOnlySpan<byte> primaryKey, ReadOnlySpan<byte> secondaryKey)
+    /// <param name="first">The decoded key that is tried first; empty when there is none, which never matches.</param>
+    /// <param name="second">As <paramref name="first"/>.</param>
+    public bool IsSignedWith(ReadOnlySpan<byte> first, ReadOnlySpan<byte> second) => IsSignedWith(first, second, out _);
+
+    /// <inheritdoc cref="IsSignedWith(ReadOnlySpan{byte}, ReadOnlySpan{byte})"/>
+    /// <param name="isFirst">Whether it was the first.</param>
+    public bool IsSignedWith(ReadOnlySpan<byte> first, ReadOnlySpan<byte> second, out bool isFirst)
     {
         Span<byte> signedText = stackalloc byte[_sr.Length + 1 + _se.Length];
         Encoding.ASCII.GetBytes(_sr.In(_text), signedText);
         signedText[_sr.Length] = (byte)'\n';
         Encoding.ASCII.GetBytes(_se.In(_text), signedText[(_sr.Length + 1)..]);
-        return IsMacOf(primaryKey, signedText) || IsMacOf(secondaryKey, signedText);
+        isFirst = IsMacOf(first, signedText);
+        return isFirst || IsMacOf(second, signedText);
     }
 
     /// <summary>Whether <c>se</c> plus <see cref="ClockSkew"/> is behind <paramref name="now"/>.</summary>
