@@ -13,7 +13,7 @@ namespace Sallyport.Heads.Http;
 
 /// <summary>
 /// The certificate authorities of devices. Names and shape are those of <c>az iot hub certificate</c> (Azure's <c>CertificateDescription</c>);
-/// prefix and revocation are ours.
+/// prefix, tags and revocation are ours.
 /// </summary>
 internal sealed class CertificateRoutes(CertificateAuthorities authorities)
 {
@@ -46,7 +46,7 @@ internal sealed class CertificateRoutes(CertificateAuthorities authorities)
     {
         var request = await context.ReadJsonAsync(HttpJson.Wire.CertificateRequestJson);
         await Answer(context, await authorities.PutAsync(
-            context.Actor(), NameOf(context), HttpJsonBody.PemOrDer("certificate", request.Properties?.Certificate), request.Properties?.IsVerified, request.Properties?.IdPrefix,
+            context.Actor(), NameOf(context), HttpJsonBody.PemOrDer("certificate", request.Properties?.Certificate), request.Properties?.IsVerified, request.Properties?.IdPrefix, request.Properties?.DeviceTags,
             ConditionOf(context), context.RequestAborted));
     }
 
@@ -113,6 +113,7 @@ internal sealed record CertificateJson(string Name, string Etag, CertificateProp
             Certificate = Convert.ToBase64String(state.Record.Certificate),
             VerificationCode = state.Record.VerificationCode,
             IdPrefix = state.Record.IdPrefix,
+            DeviceTags = GrantJson.TagsOf(Scope.Of(state.Record)),
             Revocation = new RevocationJson(
                 state.Record.Revocation switch { RevocationCheck.SoftFail => "soft-fail", RevocationCheck.HardFail => "hard-fail", _ => "off" },
                 state.Record.CrlUrl, state.ListsTakenTime?.UtcDateTime, state.NextUpdate?.UtcDateTime, state.RevokedCount, state.RenewalFault),
@@ -138,6 +139,10 @@ internal sealed class CertificatePropertiesJson
     public string? VerificationCode { get; init; }
 
     public required string IdPrefix { get; init; }
+
+    /// <summary>As <see cref="DeviceTag.Syntax"/> says; empty for all devices.</summary>
+    public required string[] DeviceTags { get; init; }
+
     public required RevocationJson Revocation { get; init; }
 }
 
@@ -148,7 +153,7 @@ internal sealed record RevocationJson(string Mode, string? CrlUrl, DateTime? Tak
 
 internal sealed record CertificateRequestJson(CertificateRequestPropertiesJson? Properties);
 
-internal sealed record CertificateRequestPropertiesJson(string? Certificate, bool? IsVerified, string? IdPrefix);
+internal sealed record CertificateRequestPropertiesJson(string? Certificate, bool? IsVerified, string? IdPrefix, string[]? DeviceTags);
 
 internal sealed record CertificateProofJson(string? Certificate);
 

@@ -11,20 +11,21 @@ internal static class GrantJson
         RightsText.TryParse(text, out var rights, out var problem) ? rights : throw new HubException(HubErrors.ArgumentInvalid, problem);
 
     /// <exception cref="HubException">400: a name is not valid.</exception>
-    public static Scope ScopeOf(string[]? devicePrefixes, string[]? consumerGroups) =>
-        Scope.TryCreate(devicePrefixes ?? [], consumerGroups ?? [], out var scope, out var problem)
+    public static Scope ScopeOf(string[]? devicePrefixes, string[]? deviceTags, string[]? consumerGroups) =>
+        Scope.TryCreate(devicePrefixes ?? [], deviceTags ?? [], consumerGroups ?? [], out var scope, out var problem)
             ? scope
             : throw new HubException(HubErrors.ArgumentInvalid, problem);
 
-    /// <summary>From what is stored.</summary>
-    public static string[] Names(string stored) => stored.Split(' ', StringSplitOptions.RemoveEmptyEntries);
+    /// <summary>As requests give them.</summary>
+    public static string[] TagsOf(Scope scope) => [.. scope.DeviceTags.Select(tag => tag.ToString())];
 }
 
 /// <summary>One line of advice.</summary>
 internal sealed record PolicyAdviceJson(
-    string Name, string Granted, string Unused, string Narrower, DateTime ObservedSince, DateTime? LastUsed)
+    string Name, string Granted, string Unused, string Narrower, string[] DevicePrefixes, string[] DeviceTags, string[] ConsumerGroups, DateTime ObservedSince, DateTime? LastUsed)
 {
     public static PolicyAdviceJson Of(PolicyAdvice advice) => new(
         advice.Name, RightsText.Format(advice.Granted), RightsText.Format(advice.Unused), RightsText.Format(advice.Narrower),
+        [.. advice.Scope.DevicePrefixes], GrantJson.TagsOf(advice.Scope), [.. advice.Scope.ConsumerGroups],
         advice.ObservedSince.UtcDateTime, advice.LastUsed?.UtcDateTime);
 }

@@ -42,7 +42,7 @@ internal sealed class OperatorRoutes(Policies policies, CertificateAuthorities a
     {
         var request = await context.ReadJsonAsync(HttpJson.Wire.OperatorRequestJson);
         await Answer(context, await policies.CreateOperatorAsync(
-            context.Actor(), NameOf(context), GrantJson.RightsOf(request.Rights ?? ""), GrantJson.ScopeOf(request.DevicePrefixes, request.ConsumerGroups),
+            context.Actor(), NameOf(context), GrantJson.RightsOf(request.Rights ?? ""), GrantJson.ScopeOf(request.DevicePrefixes, request.DeviceTags, request.ConsumerGroups),
             LifeOf(request), CertificateOf(request), context.RequestAborted), withKey: true);
     }
 
@@ -61,7 +61,7 @@ internal sealed class OperatorRoutes(Policies policies, CertificateAuthorities a
     private async Task RenewAsync(HttpContext context)
     {
         var request = await context.ReadJsonAsync(HttpJson.Wire.OperatorRequestJson);
-        if (request.Rights is not null || request.DevicePrefixes is not null || request.ConsumerGroups is not null)
+        if (request.Rights is not null || request.DevicePrefixes is not null || request.DeviceTags is not null || request.ConsumerGroups is not null)
             throw new HubException(HubErrors.ArgumentInvalid, "a renewal changes no rights: delete the operator and create it anew");
 
         await Answer(context, await policies.RenewOperatorAsync(context.Actor(), NameOf(context), LifeOf(request), CertificateOf(request), context.RequestAborted), withKey: true);
@@ -101,6 +101,7 @@ internal sealed class OperatorJson
 
     public required string Rights { get; init; }
     public required string[] DevicePrefixes { get; init; }
+    public required string[] DeviceTags { get; init; }
     public required string[] ConsumerGroups { get; init; }
     public required DateTime CreatedTime { get; init; }
     public required DateTime ExpiresTime { get; init; }
@@ -121,8 +122,9 @@ internal sealed class OperatorJson
         Name = record.Name[Policies.OperatorPrefix.Length..],
         Status = record.Disabled ? "disabled" : "enabled",
         Rights = RightsText.Format((Rights)record.Rights),
-        DevicePrefixes = GrantJson.Names(record.DevicePrefixes),
-        ConsumerGroups = GrantJson.Names(record.ConsumerGroups),
+        DevicePrefixes = [.. Scope.Of(record).DevicePrefixes],
+        DeviceTags = GrantJson.TagsOf(Scope.Of(record)),
+        ConsumerGroups = [.. Scope.Of(record).ConsumerGroups],
         CreatedTime = record.CreatedTime.UtcDateTime,
         ExpiresTime = record.Expires!.Value.UtcDateTime,
         HasEnded = record.Expires <= time.GetUtcNow(),
@@ -141,6 +143,9 @@ internal sealed class OperatorRequestJson
 
     /// <summary>Beginnings of device ids; none for all devices.</summary>
     public string[]? DevicePrefixes { get; init; }
+
+    /// <summary>As <see cref="DeviceTag.Syntax"/> says; none for all devices.</summary>
+    public string[]? DeviceTags { get; init; }
 
     public string[]? ConsumerGroups { get; init; }
 

@@ -27,9 +27,9 @@ internal sealed class PolicyRoutes(Policies policies, PrivilegedReads reads, IMe
         routes.MapGet("/manage/v1/policy-advice", AdviseAsync).Requires(Rights.AccessManage)
             .Describe("What policies and operators were granted and did not use for unusedForDays (30).", answer: HttpJson.Wire.ListPolicyAdviceJson);
         routes.MapDelete("/manage/v1/policies/{name}", DeleteAsync).Requires(Rights.AccessManage)
-            .Describe("Deletes a policy; its tokens are refused from then on.");
+            .Describe("Deletes a policy; its tokens are refused from then on. With If-Match only if it still has that ETag.");
         routes.MapPost("/manage/v1/policies/{name}/renew-key", RenewKeyAsync).Requires(Rights.AccessManage)
-            .Describe("Makes a new primary or secondary key, or swaps the two.", HttpJson.Wire.KeyChoiceJson, HttpJson.Wire.PolicyJson);
+            .Describe("Makes a new primary or secondary key, or swaps the two. With If-Match only if it still has that ETag.", HttpJson.Wire.KeyChoiceJson, HttpJson.Wire.PolicyJson);
     }
 
     private async Task ListAsync(HttpContext context)
@@ -52,7 +52,7 @@ internal sealed class PolicyRoutes(Policies policies, PrivilegedReads reads, IMe
             throw new HubException(HubErrors.ArgumentInvalid, "keyName: is not the one in the path");
 
         await Answer(context, await policies.CreateAsync(
-            context.Actor(), NameOf(context), GrantJson.RightsOf(request.Rights ?? ""), GrantJson.ScopeOf(request.DevicePrefixes, request.ConsumerGroups),
+            context.Actor(), NameOf(context), GrantJson.RightsOf(request.Rights ?? ""), GrantJson.ScopeOf(request.DevicePrefixes, request.DeviceTags, request.ConsumerGroups),
             NullIfEmpty(request.PrimaryKey), NullIfEmpty(request.SecondaryKey), context.RequestAborted));
     }
 
@@ -60,14 +60,14 @@ internal sealed class PolicyRoutes(Policies policies, PrivilegedReads reads, IMe
     {
         var request = await context.ReadJsonAsync(HttpJson.Wire.PolicyRequestJson);
         if (request.PrimaryKey is not null || request.SecondaryKey is not null || request.KeyName is not null)
-            throw new HubException(HubErrors.ArgumentInvalid, "only rights, devicePrefixes and consumerGroups can be changed here; keys with renew-key");
+            throw new HubException(HubErrors.ArgumentInvalid, "only rights, devicePrefixes, deviceTags and consumerGroups can be changed here; keys with renew-key");
 
-        var before = policies.Show(context.Actor(), NameOf(context));
-        var scope = request.DevicePrefixes is null && request.ConsumerGroups is null ? null : GrantJson.ScopeOf(
-            request.DevicePrefixes ?? GrantJson.Names(before.DevicePrefixes), request.ConsumerGroups ?? GrantJson.Names(before.ConsumerGroups));
+        var before = Scope.Of(policies.Show(context.Actor(), NameOf(context)));
+        var scope = request.DevicePrefixes is null && request.DeviceTags is null && request.ConsumerGroups is null ? null : GrantJson.ScopeOf(
+            request.DevicePrefixes ?? [.. before.DevicePrefixes], request.DeviceTags ?? GrantJson.TagsOf(before), request.ConsumerGroups ?? [.. before.ConsumerGroups]);
         await Answer(context, await policies.UpdateAsync(
             context.Actor(), NameOf(context), request.Rights is null ? null : GrantJson.RightsOf(request.Rights), scope,
-            context.Request.Headers.IfMatch is { Count: > 0 } header ? EntityTagCondition.Parse(header.ToString()) : EntityTagCondition.Any, context.RequestAborted));
+            ConditionOf(context), context.RequestAborted));
     }
 
     private Task AdviseAsync(HttpContext context)
@@ -83,7 +83,7 @@ internal sealed class PolicyRoutes(Policies policies, PrivilegedReads reads, IMe
 
     private async Task DeleteAsync(HttpContext context)
     {
-        await policies.DeleteAsync(context.Actor(), NameOf(context), context.RequestAborted);
+        await policies.DeleteAsync(context.Actor(), NameOf(context), ConditionOf(context), context.RequestAborted);
         context.Response.StatusCode = StatusCodes.Status204NoContent;
     }
 
@@ -93,8 +93,11 @@ internal sealed class PolicyRoutes(Policies policies, PrivilegedReads reads, IMe
         if (!HttpJsonBody.TryName<PolicyKey>(request.Key, out var key))
             throw new HubException(HubErrors.ArgumentInvalid, "key: primary, secondary or swap");
 
-        await Answer(context, await policies.RenewKeyAsync(context.Actor(), NameOf(context), key, context.RequestAborted));
+        await Answer(context, await policies.RenewKeyAsync(context.Actor(), NameOf(context), key, ConditionOf(context), context.RequestAborted));
     }
+
+    private static EntityTagCondition ConditionOf(HttpContext context) =>
+        context.Request.Headers.IfMatch is { Count: > 0 } header ? EntityTagCondition.Parse(header.ToString()) : EntityTagCondition.Any;
 
     private static string NameOf(HttpContext context) => context.RouteId("name")!;
 
@@ -117,6 +120,9 @@ internal sealed class PolicyJson
     /// <summary>Empty for all devices.</summary>
     public required string[] DevicePrefixes { get; init; }
 
+    /// <summary>As <see cref="DeviceTag.Syntax"/> says; empty for all devices.</summary>
+    public required string[] DeviceTags { get; init; }
+
     /// <summary>Empty for all consumer groups.</summary>
     public required string[] ConsumerGroups { get; init; }
 
@@ -134,13 +140,15 @@ internal sealed class PolicyJson
     public static PolicyJson Of(PolicyRecord record, Actor actor)
     {
         var rights = (Rights)record.Rights;
-        var mayUse = (rights & ~actor.Rights) is Hub.Access.Rights.None && actor.Scope.Covers(Scope.Of(record.DevicePrefixes, record.ConsumerGroups));
+        var scope = Scope.Of(record);
+        var mayUse = (rights & ~actor.Rights) is Hub.Access.Rights.None && actor.Scope.Covers(scope);
         return new PolicyJson
         {
             KeyName = record.Name,
             Rights = RightsText.Format(rights),
-            DevicePrefixes = GrantJson.Names(record.DevicePrefixes),
-            ConsumerGroups = GrantJson.Names(record.ConsumerGroups),
+            DevicePrefixes = [.. scope.DevicePrefixes],
+            DeviceTags = GrantJson.TagsOf(scope),
+            ConsumerGroups = [.. scope.ConsumerGroups],
             PrimaryKey = mayUse ? record.PrimaryKey : null,
             SecondaryKey = mayUse ? record.SecondaryKey : null,
             CreatedTime = record.CreatedTime.UtcDateTime,
@@ -159,6 +167,9 @@ internal sealed class PolicyRequestJson
 
     /// <summary>Beginnings of device ids; none for all devices.</summary>
     public string[]? DevicePrefixes { get; init; }
+
+    /// <summary>As <see cref="DeviceTag.Syntax"/> says; none for all devices.</summary>
+    public string[]? DeviceTags { get; init; }
 
     public string[]? ConsumerGroups { get; init; }
     public string? PrimaryKey { get; init; }

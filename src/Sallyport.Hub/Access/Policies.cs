@@ -48,6 +48,7 @@ public sealed partial class Policies : IDisposable
     ];
 
     private readonly IMetadata _metadata;
+    private readonly KnownTags _tags;
     private readonly IAuditTrail _audit;
     private readonly TimeProvider _time;
     private readonly SemaphoreSlim _oneChange = new(1, 1);
@@ -58,19 +59,21 @@ public sealed partial class Policies : IDisposable
     // By SHA-256, of the operators that have one. Replaced with _byName.
     private volatile FrozenDictionary<string, PolicyCredentials> _byCertificate = FrozenDictionary<string, PolicyCredentials>.Empty;
 
-    private Policies(IMetadata metadata, IAuditTrail audit, TimeProvider time)
+    private Policies(IMetadata metadata, KnownTags tags, IAuditTrail audit, TimeProvider time)
     {
         _metadata = metadata;
+        _tags = tags;
         _audit = audit;
         _time = time;
         Remember();
     }
 
     /// <summary>Reads the policies; where there are none, at the first start, makes the five defaults with random keys.</summary>
+    /// <param name="tags">Whom those that are limited by tag ask which a device has.</param>
     /// <exception cref="IOException">The audit trail or the store cannot be written.</exception>
-    public static async ValueTask<Policies> OpenAsync(IMetadata metadata, IAuditTrail audit, TimeProvider time, CancellationToken cancel)
+    public static async ValueTask<Policies> OpenAsync(IMetadata metadata, KnownTags tags, IAuditTrail audit, TimeProvider time, CancellationToken cancel)
     {
-        var policies = new Policies(metadata, audit, time);
+        var policies = new Policies(metadata, tags, audit, time);
         if (policies._byName.Count > 0)
             return policies;
 
@@ -130,7 +133,7 @@ public sealed partial class Policies : IDisposable
     public static long TagOf(PolicyRecord record)
     {
         var what = string.Create(
-            CultureInfo.InvariantCulture, $"{record.Name}\n{record.Rights}\n{record.DevicePrefixes}\n{record.ConsumerGroups}\n{record.Generation}\n{record.CreatedTime.UtcTicks}");
+            CultureInfo.InvariantCulture, $"{record.Name}\n{record.Rights}\n{record.DevicePrefixes}\n{record.DeviceTags}\n{record.ConsumerGroups}\n{record.Generation}\n{record.CreatedTime.UtcTicks}");
         return BinaryPrimitives.ReadInt64BigEndian(SHA256.HashData(Encoding.UTF8.GetBytes(what)));
     }
 
@@ -180,10 +183,10 @@ public sealed partial class Policies : IDisposable
             {
                 var record = Show(actor, name);
                 condition.Require(TagOf(record));
-                var updated = Limited(record with { Rights = (long)(rights ?? (Rights)record.Rights) }, scope ?? ScopeOf(record));
+                var updated = Limited(record with { Rights = (long)(rights ?? (Rights)record.Rights) }, scope ?? Scope.Of(record));
                 RequireKnown((Rights)updated.Rights);
                 RequireHeld(actor, updated);
-                if (((Rights)updated.Rights & Rights.AccessManage) == 0 || ScopeOf(updated).LimitsDevices)
+                if (((Rights)updated.Rights & Rights.AccessManage) == 0 || Scope.Of(updated).LimitsDevices)
                     RequireAnotherManager(name);
                 return updated;
             },
@@ -193,8 +196,9 @@ public sealed partial class Policies : IDisposable
     /// Replaces a key; tokens that it signed are refused from then on. Sessions that the policy let in end, whichever key signed: with
     /// a token that is still good they come back.
     /// </summary>
-    /// <exception cref="HubException">404: there is no such policy; 401: it holds rights that the actor does not hold; 503: the audit trail cannot be written.</exception>
-    public ValueTask<PolicyRecord> RenewKeyAsync(Actor actor, string name, PolicyKey key, CancellationToken cancel) =>
+    /// <param name="condition">What <see cref="TagOf"/> it must have now.</param>
+    /// <exception cref="HubException">404: there is no such policy; 412: it was changed meanwhile; 401: it holds rights that the actor does not hold; 503: the audit trail cannot be written.</exception>
+    public ValueTask<PolicyRecord> RenewKeyAsync(Actor actor, string name, PolicyKey key, EntityTagCondition condition, CancellationToken cancel) =>
         ChangeAsync(
             actor,
             "policy renew-key",
@@ -202,6 +206,7 @@ public sealed partial class Policies : IDisposable
             () =>
             {
                 var record = Show(actor, name);
+                condition.Require(TagOf(record));
                 var renewed = key switch
                 {
                     PolicyKey.Primary => record with { PrimaryKey = KeyPair.NewKey() },
@@ -213,15 +218,16 @@ public sealed partial class Policies : IDisposable
             cancel);
 
     /// <summary>Deletes a policy; its tokens are refused from then on, and sessions that it let in end.</summary>
-    /// <exception cref="HubException">404: there is no such policy; 401: it holds rights that the actor does not hold; 400: nobody else holds <see cref="Rights.AccessManage"/>; 503: the audit trail cannot be written.</exception>
-    public async ValueTask DeleteAsync(Actor actor, string name, CancellationToken cancel) =>
+    /// <param name="condition">What <see cref="TagOf"/> it must have now.</param>
+    /// <exception cref="HubException">404: there is no such policy; 412: it was changed meanwhile; 401: it holds rights that the actor does not hold; 400: nobody else holds <see cref="Rights.AccessManage"/>; 503: the audit trail cannot be written.</exception>
+    public async ValueTask DeleteAsync(Actor actor, string name, EntityTagCondition condition, CancellationToken cancel) =>
         await ChangeAsync(
             actor,
             "policy delete",
             name,
             () =>
             {
-                Show(actor, name);
+                condition.Require(TagOf(Show(actor, name)));
                 RequireAnotherManager(name);
                 return null;
             },
@@ -317,14 +323,14 @@ public sealed partial class Policies : IDisposable
             .Where(known => now.GetValueOrDefault(known.Name)?.Credentials.Withdrawal != known.Withdrawal)];
     }
 
-    private static PolicyCredentials CredentialsOf(PolicyRecord record, Remembered? before, IEnumerable<RightUseRecord> stored)
+    private PolicyCredentials CredentialsOf(PolicyRecord record, Remembered? before, IEnumerable<RightUseRecord> stored)
     {
         var keeps = before is not null
-            && (before.Record.Rights, before.Record.DevicePrefixes, before.Record.ConsumerGroups, before.Record.Expires, before.Record.CertificateThumbprint, before.Record.Disabled)
-                == (record.Rights, record.DevicePrefixes, record.ConsumerGroups, record.Expires, record.CertificateThumbprint, record.Disabled)
+            && (before.Record.Rights, before.Record.DevicePrefixes, before.Record.DeviceTags, before.Record.ConsumerGroups, before.Record.Expires, before.Record.CertificateThumbprint, before.Record.Disabled)
+                == (record.Rights, record.DevicePrefixes, record.DeviceTags, record.ConsumerGroups, record.Expires, record.CertificateThumbprint, record.Disabled)
             && IsOneOf(before.Record.PrimaryKey, record) && IsOneOf(before.Record.SecondaryKey, record);
         return new PolicyCredentials(
-            record.Name, (Rights)record.Rights, ScopeOf(record), record.Expires ?? DateTimeOffset.MaxValue, KeyPair.Of(record.PrimaryKey, record.SecondaryKey),
+            record.Name, (Rights)record.Rights, Scope.Of(record).Asking(_tags), record.Expires ?? DateTimeOffset.MaxValue, KeyPair.Of(record.PrimaryKey, record.SecondaryKey),
             keeps ? before!.Credentials.Withdrawal : new CancellationTokenSource(), before?.Credentials.Use ?? new RightUse(stored))
         {
             Disabled = record.Disabled,
@@ -342,7 +348,7 @@ public sealed partial class Policies : IDisposable
     // Operators do not count: their credentials end by themselves.
     private void RequireAnotherManager(string name)
     {
-        if (!List().Any(other => other.Name != name && ((Rights)other.Rights & Rights.AccessManage) != 0 && !ScopeOf(other).LimitsDevices))
+        if (!List().Any(other => other.Name != name && ((Rights)other.Rights & Rights.AccessManage) != 0 && !Scope.Of(other).LimitsDevices))
             throw Invalid($"{name} is the last policy that holds access-manage: without it nobody could manage policies");
     }
 
@@ -352,7 +358,7 @@ public sealed partial class Policies : IDisposable
             throw Invalid("at least one right is needed, and only rights that this hub knows");
     }
 
-    private static void RequireHeld(Actor actor, PolicyRecord record) => RequireHeld(actor, (Rights)record.Rights, ScopeOf(record));
+    private static void RequireHeld(Actor actor, PolicyRecord record) => RequireHeld(actor, (Rights)record.Rights, Scope.Of(record));
 
     private static void RequireHeld(Actor actor, Rights rights, Scope scope)
     {
@@ -372,12 +378,10 @@ public sealed partial class Policies : IDisposable
     [GeneratedRegex(@"\A[A-Za-z0-9._-]{1,64}\z")]
     private static partial Regex ValidName();
 
-    private static Scope ScopeOf(PolicyRecord record) => Scope.Of(record.DevicePrefixes, record.ConsumerGroups);
-
     private static PolicyRecord Limited(PolicyRecord record, Scope scope)
     {
-        var (devicePrefixes, consumerGroups) = scope.Stored();
-        return record with { DevicePrefixes = devicePrefixes, ConsumerGroups = consumerGroups };
+        var (devicePrefixes, deviceTags, consumerGroups) = scope.Stored();
+        return record with { DevicePrefixes = devicePrefixes, DeviceTags = deviceTags, ConsumerGroups = consumerGroups };
     }
 
     private sealed record Remembered(PolicyRecord Record, PolicyCredentials Credentials);

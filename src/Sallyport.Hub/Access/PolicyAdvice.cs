@@ -11,6 +11,9 @@ namespace Sallyport.Hub.Access;
 /// <param name="LastUsed">Of any right; null for never.</param>
 public sealed record PolicyAdvice(string Name, Rights Granted, Rights Unused, Rights Narrower, DateTimeOffset ObservedSince, DateTimeOffset? LastUsed)
 {
+    /// <summary>What its rights are limited to; for being shown.</summary>
+    public Scope Scope { get; init; } = Scope.Everything;
+
     /// <summary>Advice for everybody who holds something, in the order of their names.</summary>
     /// <param name="unusedFor">How long a right must not have been used.</param>
     public static IReadOnlyList<PolicyAdvice> For(Policies policies, IMetadata metadata, TimeSpan unusedFor, DateTimeOffset now)
@@ -24,7 +27,7 @@ public sealed record PolicyAdvice(string Name, Rights Granted, Rights Unused, Ri
             var narrower = each.Where(right => use.LastUsed(right) > now - unusedFor).Aggregate(Rights.None, (all, right) => all | right);
             return new PolicyAdvice(
                 record.Name, granted, granted & ~narrower, narrower, record.CreatedTime > recordedSince ? record.CreatedTime : recordedSince,
-                each.Max(use.LastUsed));
+                each.Max(use.LastUsed)) { Scope = Scope.Of(record) };
         })];
     }
 

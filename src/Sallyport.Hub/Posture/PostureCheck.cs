@@ -35,7 +35,10 @@ public sealed class PostureCheck(
                 [.. metadata.Read(metadata.CertificateAuthorities.List).Select(authority => (authority.Name, EndOf(authority)))],
                 (quarantine.Count, quarantine.List(null, Finding.MaxExamples)),
                 clones.Reported,
-                sightings);
+                sightings)
+            {
+                IsLimitedByTag = metadata.Read(tx => metadata.Policies.ListDeviceTags(tx).Count > 0 || metadata.CertificateAuthorities.List(tx).Any(authority => authority.DeviceTags.Length > 0)),
+            };
             var findings = WeakSpots.All.Select(spot => spot.Look(evidence)).OfType<Finding>();
             return new PostureReport(now, sightings.Since, [.. findings.OrderByDescending(finding => finding.Level).ThenBy(finding => finding.Id, StringComparer.Ordinal)]);
         }

@@ -10,6 +10,9 @@ internal sealed record Evidence(
     DateTimeOffset Now, HubFacts Facts, RegistryTally Registry, (long Count, IReadOnlyList<string> Examples) Shared, IReadOnlyList<PolicyRecord> Policies, IReadOnlyList<PolicyAdvice> Advice,
     IReadOnlyList<(string Name, DateTimeOffset Ends)> Authorities, (int Count, IReadOnlyList<QuarantineRecord> First) Quarantined, IReadOnlyList<SuspectedClone> Clones, Sightings Seen)
 {
+    /// <summary>Somebody's rights, or a certificate authority, are limited by tag.</summary>
+    public bool IsLimitedByTag { get; init; }
+
     public string SeenSince => $"since {Seen.Since.UtcDateTime:yyyy-MM-dd HH:mm}Z";
 }
 
@@ -53,6 +56,7 @@ internal static class WeakSpots
         new("server-certificate-ends", ServerCertificateEnds),
         new("shared-credentials", SharedCredentials),
         new("suspected-clones", SuspectedClones),
+        new("tag-limits-writable", TagLimitsWritable),
         new("tls12-clients", Tls12Clients),
         new("unused-identities", e => Some("unused-identities", PostureLevel.Low, $"Identities are enabled and were not heard of for {RegistryTally.UnusedAfter.TotalDays:0} days.",
             "registry", e.Registry.Unused, "device-identity delete -d ID, or device-identity update -d ID --status disabled")),
@@ -158,6 +162,12 @@ internal static class WeakSpots
     private static Finding? SuspectedClones(Evidence e) => Some(
         "suspected-clones", PostureLevel.High, $"A credential was used from addresses in turn, {e.SeenSince}: it may have been copied.",
         "registry", [.. e.Clones.Select(clone => $"{clone.Identity}: {string.Join(", ", clone.Addresses)}")], "device quarantine ID; then device-identity renew-key -d ID --key-type both");
+
+    // Who manages access grants by itself what a tag would.
+    private static Finding? TagLimitsWritable(Evidence e) => !e.IsLimitedByTag ? null : Some(
+        "tag-limits-writable", PostureLevel.Low, "Rights or certificate authorities are limited by tag, and policies that do not manage access may write the tags of every device: whoever has their key decides who reaches which.",
+        "policies", [.. e.Policies.Where(policy => ((Rights)policy.Rights & (Rights.TwinWrite | Rights.AccessManage)) == Rights.TwinWrite && !Scope.Of(policy).LimitsDevices).Select(policy => policy.Name)],
+        "policy update -n NAME without twin-write, or with --device-prefix or --device-tag");
 
     private static Finding? Tls12Clients(Evidence e) => e.Seen.OldTls is { Count: > 0 and var count, LastAddress: var last }
         ? new("tls12-clients", PostureLevel.Low, $"Clients speak TLS 1.2, {e.SeenSince}: sound, but the next thing to go.", "connections", count, last is null ? [] : [last], "newer SDKs and firmware on these devices")

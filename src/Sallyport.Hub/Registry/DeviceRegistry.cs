@@ -37,7 +37,7 @@ public sealed record IdentityOutcome(IdentityState? State, HubException? Refusal
 /// <summary>What a hub's registry takes. Immutable.</summary>
 public sealed record RegistryOptions
 {
-    /// <summary>Several identities may have the same key or thumbprint. Default: false, because whoever holds one of them can be each of them.</summary>
+    /// <summary>Several identities may have the same key or thumbprint, also one of an operator's certificate. Default: false, because whoever holds one of them can be each of them.</summary>
     public bool AllowSharedCredentials { get; init; }
 }
 
@@ -57,14 +57,16 @@ public sealed class DeviceRegistry
     private readonly ConnectedDevices _connected;
     private readonly ActivityWriteBack _activity;
     private readonly IdentityCache _authentication;
+    private readonly KnownTags _tags;
     private readonly IAuditTrail _audit;
     private readonly IdentityRules _rules;
     private readonly Quotas _quotas;
 
     /// <param name="authentication">Is made to forget an identity once a change is on disk and before its requester is answered.</param>
+    /// <param name="tags">As <paramref name="authentication"/>.</param>
     /// <param name="names">The hub's name goes into the events that tell of new and deleted identities.</param>
     public DeviceRegistry(
-        IMetadata metadata, ConnectedDevices connected, ActivityWriteBack activity, IdentityCache authentication, IAuditTrail audit, HubNames names, RegistryOptions options, Quotas quotas,
+        IMetadata metadata, ConnectedDevices connected, ActivityWriteBack activity, IdentityCache authentication, KnownTags tags, IAuditTrail audit, HubNames names, RegistryOptions options, Quotas quotas,
         IKeyAttestation attestation, TimeProvider time)
     {
         _metadata = metadata;
@@ -72,6 +74,7 @@ public sealed class DeviceRegistry
         _connected = connected;
         _activity = activity;
         _authentication = authentication;
+        _tags = tags;
         _audit = audit;
         _rules = new IdentityRules(metadata, new LifecycleEvents(new ChangeEvents(names, time)), options, attestation, time);
     }
@@ -91,15 +94,16 @@ public sealed class DeviceRegistry
     public IReadOnlyList<IdentityState> ListDevices(Scope scope, string? after, int top)
     {
         _quotas.TakeRegistryOperations(deviceId: null);
-        return [.. _metadata.Read(tx => Covered(tx, scope, after, top).Take(top).ToList()).Select(StateOf)];
+        return [.. Covered(scope, after, top).Take(top).Select(StateOf)];
     }
 
-    private IEnumerable<IdentityRecord> Covered(MetadataTransaction tx, Scope scope, string? after, int top)
+    private IEnumerable<IdentityRecord> Covered(Scope scope, string? after, int top)
     {
         var pageSize = scope.LimitsDevices ? MaxListed : top;
         while (true)
         {
-            var page = _metadata.Identities.ListDevices(tx, after, pageSize);
+            var from = after;
+            var page = _metadata.Read(tx => _metadata.Identities.ListDevices(tx, from, pageSize));
             foreach (var device in page)
             {
                 if (scope.CoversDevice(device.DeviceId))
@@ -223,7 +227,11 @@ public sealed class DeviceRegistry
     {
         var identity = decision.Identity;
         if (decision.Before is null || decision.After is null)
+        {
             _activity.Forget(identity);
+            _tags.Forget(identity.DeviceId);
+        }
+
         _authentication.Invalidate(identity);
 
         if (decision.After is null && identity.IsModule)

@@ -87,7 +87,7 @@ internal sealed class IdentityRules(IMetadata metadata, LifecycleEvents events, 
     }
 
     /// <summary>
-    /// Refuses a key or thumbprint that another identity has: whoever holds it could be both. Asked only about what a request gives, as
+    /// Refuses a key or thumbprint that another identity has, or an operator: whoever holds it could be both. Asked only about what a request gives, as
     /// the hub's own keys are random. Which identity it is stays unsaid: the requester may not be meant to know of it.
     /// </summary>
     /// <exception cref="HubException">409.</exception>
@@ -103,6 +103,8 @@ internal sealed class IdentityRules(IMetadata metadata, LifecycleEvents events, 
                 continue;
 
             var others = _identities.FindByCredential(tx, credential, MaxSameMarks).Where(other => other.DeviceId != after.DeviceId || other.ModuleId != after.ModuleId);
+            if (after.Authentication is IdentityAuthentication.SelfSigned && metadata.Policies.HasCertificate(tx, credential))
+                throw new HubException(HubErrors.Conflict, $"{field}: it is an operator's certificate, and an operator's is no device's; give the device its own");
             if (others.Any(other => KeyPair.AreSame(credential, other.Primary) || KeyPair.AreSame(credential, other.Secondary)))
                 throw new HubException(HubErrors.Conflict, $"{field}: another identity has it already, and whoever holds it could be both; give each its own, or leave the keys to the hub");
         }

@@ -32,6 +32,7 @@ public sealed class DeviceTwins
     private readonly ConnectedDevices _connected;
     private readonly ActivityWriteBack _activity;
     private readonly QuarantineLine _quarantine;
+    private readonly KnownTags _tags;
     private readonly IAuditTrail _audit;
     private readonly Quotas _quotas;
     private readonly TimeProvider _time;
@@ -39,13 +40,15 @@ public sealed class DeviceTwins
 
     /// <param name="names">The hub's name goes into the events.</param>
     /// <param name="quarantine">What devices behind this line report is taken; they receive nothing.</param>
+    /// <param name="tags">Is told of changed tags once they are on disk and before their requester is answered.</param>
     public DeviceTwins(
-        IMetadata metadata, ConnectedDevices connected, ActivityWriteBack activity, HubNames names, QuarantineLine quarantine, IAuditTrail audit, Quotas quotas, TimeProvider time)
+        IMetadata metadata, ConnectedDevices connected, ActivityWriteBack activity, HubNames names, QuarantineLine quarantine, KnownTags tags, IAuditTrail audit, Quotas quotas, TimeProvider time)
     {
         _metadata = metadata;
         _connected = connected;
         _activity = activity;
         _quarantine = quarantine;
+        _tags = tags;
         _audit = audit;
         _quotas = quotas;
         _time = time;
@@ -64,7 +67,7 @@ public sealed class DeviceTwins
     /// <summary>Merges into, or replaces, tags and desired properties.</summary>
     /// <param name="condition">Asked of the twin's <c>etag</c>.</param>
     /// <returns>The twin after it.</returns>
-    /// <exception cref="HubException">400: a part would hold more than it may; 404; 412: the ETag is another; 429; 503: the audit trail is not durable.</exception>
+    /// <exception cref="HubException">400: a part would hold more than it may; 401: the actor is limited to some devices and would change who reaches this one; 404; 412: the ETag is another; 429; 503: the audit trail is not durable.</exception>
     public async ValueTask<TwinState> ChangeAsync(Actor actor, Identity identity, TwinChange change, EntityTagCondition condition, CancellationToken cancel)
     {
         _quotas.TakeRegistryOperations(identity.DeviceId);
@@ -73,7 +76,7 @@ public sealed class DeviceTwins
         // What cannot be done is found on a snapshot, so that the trail says "done" only of what is about to be.
         try
         {
-            _metadata.Read(tx => Decide(tx, identity, change, condition));
+            _metadata.Read(tx => Decide(tx, actor, identity, change, condition));
         }
         catch (HubException refusal)
         {
@@ -82,16 +85,20 @@ public sealed class DeviceTwins
         }
 
         await _audit.RequireAsync(actor.Done(action, identity.ToString()), cancel).ConfigureAwait(false);
+        Decision decision;
         try
         {
-            var decision = await _metadata.WriteAsync(tx => Apply(tx, identity, change, condition, actor.CorrelationId), Offer, cancel).ConfigureAwait(false);
-            return StateOf(identity, decision.Identity, decision.After);
+            decision = await _metadata.WriteAsync(tx => Apply(tx, actor, identity, change, condition), Offer, cancel).ConfigureAwait(false);
         }
         catch (Exception e)
         {
             _audit.Note(actor.Refused(action, identity.ToString(), e is HubException ? e.Message : $"not stored: {e.GetType().Name}"));
             throw;
         }
+
+        if (change.Tags is not null && !identity.IsModule)
+            _tags.NoteChange(identity.DeviceId);
+        return StateOf(identity, decision.Identity, decision.After);
     }
 
     /// <summary>The twin as its device sees it: <c>{"desired":{…,"$version":n},"reported":{…,"$version":m}}</c>.</summary>
@@ -166,7 +173,7 @@ public sealed class DeviceTwins
     private static HubException Missing(Identity identity) =>
         identity.IsModule ? new(HubErrors.ModuleNotFound, $"there is no module {identity}") : new(HubErrors.DeviceNotFound, $"there is no device {identity}");
 
-    private Decision Decide(MetadataTransaction tx, Identity identity, TwinChange change, EntityTagCondition condition)
+    private Decision Decide(MetadataTransaction tx, Actor actor, Identity identity, TwinChange change, EntityTagCondition condition)
     {
         var (record, before) = Require(tx, identity);
         condition.Require(before.ETag);
@@ -175,6 +182,8 @@ public sealed class DeviceTwins
         {
             var whole = TwinNode.Merge(change.Replaces ? null : TwinSection.Decode(before.Tags), tags, default);
             after = after with { Tags = TwinSection.Encode(TwinSection.Within(whole, TwinLimits.Tags)) };
+            if (actor.Scope.LimitsDevices && !identity.IsModule)
+                RequireSameReach(tx, before.Tags, after.Tags);
         }
 
         if (change.Desired is not { } desired)
@@ -186,13 +195,21 @@ public sealed class DeviceTwins
         return new Decision(identity, record, after with { Desired = changed.Part() }, changed, told);
     }
 
-    private Decision Apply(MetadataTransaction tx, Identity identity, TwinChange change, EntityTagCondition condition, string correlationId)
+    // Whoever puts a device into somebody's reach grants something, and whoever takes it out of his own could put it into that of another name of his.
+    private void RequireSameReach(MetadataTransaction tx, byte[] before, byte[] after)
     {
-        var decision = Decide(tx, identity, change, condition);
+        var limits = _metadata.Policies.ListDeviceTags(tx).Concat(_metadata.CertificateAuthorities.List(tx).Select(authority => authority.DeviceTags));
+        if (limits.SelectMany(limit => TagLimit.Of(limit).Tags).FirstOrDefault(tag => tag.ValueIn(before) != tag.ValueIn(after)) is { } tag)
+            throw new HubException(HubErrors.UnauthorizedAccess, $"tags.{tag.Path}: rights are limited by this tag, so only somebody who is limited to no devices may change it");
+    }
+
+    private Decision Apply(MetadataTransaction tx, Actor actor, Identity identity, TwinChange change, EntityTagCondition condition)
+    {
+        var decision = Decide(tx, actor, identity, change, condition);
         _metadata.Twins.Put(tx, decision.After);
         _metadata.Outbox.Add(tx, change.Replaces
-            ? _events.Replaced(identity, StateOf(identity, decision.Identity, decision.After), correlationId)
-            : _events.Updated(identity, change, decision.After.Version, decision.Desired ?? decision.After.Desired.Section(), correlationId));
+            ? _events.Replaced(identity, StateOf(identity, decision.Identity, decision.After), actor.CorrelationId)
+            : _events.Updated(identity, change, decision.After.Version, decision.Desired ?? decision.After.Desired.Section(), actor.CorrelationId));
         return decision;
     }
 

@@ -12,7 +12,8 @@ internal sealed class CertificateAuthorityTable : ICertificateAuthorityStore
             Certificate = row.GetFieldValue<byte[]>(1),
             ETag = row.GetInt64(2),
             Verified = row.GetBoolean(3),
-            IdPrefix = row.GetString(4),
+            IdPrefix = ScopeColumn.Split(row.GetString(4)).Prefixes,
+            DeviceTags = ScopeColumn.Split(row.GetString(4)).DeviceTags,
             VerificationCode = row.TextOrNull(5),
             Revocation = (RevocationCheck)row.GetByte(6),
             CrlUrl = row.TextOrNull(7),
@@ -22,7 +23,7 @@ internal sealed class CertificateAuthorityTable : ICertificateAuthorityStore
 
     public void Put(MetadataTransaction tx, CertificateAuthorityRecord record) =>
         SqliteSession.Of(tx)[$"INSERT OR REPLACE INTO certificate_authority ({Columns}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"].Execute(
-            record.Name, record.Certificate, record.ETag, record.Verified, record.IdPrefix, record.VerificationCode, (long)record.Revocation, record.CrlUrl,
+            record.Name, record.Certificate, record.ETag, record.Verified, ScopeColumn.Join(record.IdPrefix, record.DeviceTags), record.VerificationCode, (long)record.Revocation, record.CrlUrl,
             record.CreatedTime.UtcTicks, record.UpdatedTime.UtcTicks);
 
     public bool Delete(MetadataTransaction tx, string name)

@@ -162,6 +162,13 @@ public interface IPolicyStore
     /// <summary>Deletes it, and what is known of its use.</summary>
     bool Delete(MetadataTransaction tx, string name);
 
+    /// <summary>Every <see cref="PolicyRecord.DeviceTags"/> that is a limit; keys are not opened for it.</summary>
+    IReadOnlyList<string> ListDeviceTags(MetadataTransaction tx);
+
+    /// <summary>Whether a client certificate is an operator's.</summary>
+    /// <param name="thumbprint">SHA-256, 64 upper-case hex digits.</param>
+    bool HasCertificate(MetadataTransaction tx, string thumbprint);
+
     /// <summary>When the use of rights began to be recorded.</summary>
     DateTimeOffset UseRecordedSince(MetadataTransaction tx);
 
@@ -181,6 +188,9 @@ public sealed record PolicyRecord(string Name, long Rights, string PrimaryKey, s
 {
     /// <summary>Beginnings of the ids of the devices it is about, separated by spaces; empty for all devices.</summary>
     public string DevicePrefixes { get; init; } = "";
+
+    /// <summary>The tags that the devices it is about must have, percent-encoded and separated by spaces; empty for all devices.</summary>
+    public string DeviceTags { get; init; } = "";
 
     /// <summary>The consumer groups it may read in, separated by spaces; empty for all.</summary>
     public string ConsumerGroups { get; init; } = "";
@@ -368,6 +378,9 @@ public sealed record CertificateAuthorityRecord
 
     /// <summary>Only device ids that begin with it; empty for all.</summary>
     public string IdPrefix { get; init; } = "";
+
+    /// <summary>Only devices with these tags, percent-encoded and separated by spaces; empty for all.</summary>
+    public string DeviceTags { get; init; } = "";
 
     /// <summary>The common name that a certificate must have to prove possession of the authority's key; null when none was asked for.</summary>
     public string? VerificationCode { get; init; }

@@ -5,6 +5,9 @@ public interface ITwinStore
 {
     TwinRecord? Find(MetadataTransaction tx, string deviceId, string? moduleId);
 
+    /// <summary>The tags of a device's twin and nothing else of it: UTF-8 JSON, an object; null when there is no such device.</summary>
+    byte[]? FindTags(MetadataTransaction tx, string deviceId);
+
     /// <summary>Inserts or replaces. The identity exists: whoever writes has looked in the same transaction.</summary>
     void Put(MetadataTransaction tx, TwinRecord record);
 

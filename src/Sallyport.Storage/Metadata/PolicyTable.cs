@@ -17,13 +17,19 @@ internal sealed class PolicyTable(SecretBox secrets) : IPolicyStore
         SqliteSession.Of(tx)["INSERT OR REPLACE INTO policy VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"].Execute(
             record.Name, record.Rights, secrets.Seal(record.PrimaryKey, PlaceOf(record.Name, "primary_key", record.Generation)),
             secrets.Seal(record.SecondaryKey, PlaceOf(record.Name, "secondary_key", record.Generation)), record.Generation, record.CreatedTime.UtcTicks,
-            record.DevicePrefixes, record.ConsumerGroups, record.Expires?.UtcTicks, record.CertificateThumbprint, record.Disabled);
+            ScopeColumn.Join(record.DevicePrefixes, record.DeviceTags), record.ConsumerGroups, record.Expires?.UtcTicks, record.CertificateThumbprint, record.Disabled);
 
     public bool Delete(MetadataTransaction tx, string name)
     {
         SqliteSession.Of(tx)["DELETE FROM right_use WHERE policy = $1"].Execute(name);
         return SqliteSession.Of(tx)["DELETE FROM policy WHERE name = $1"].Execute(name) > 0;
     }
+
+    public IReadOnlyList<string> ListDeviceTags(MetadataTransaction tx) =>
+        [.. SqliteSession.Of(tx)["SELECT DISTINCT device_prefixes FROM policy"].All(row => ScopeColumn.Split(row.GetString(0)).DeviceTags).Where(tags => tags.Length > 0)];
+
+    public bool HasCertificate(MetadataTransaction tx, string thumbprint) =>
+        SqliteSession.Of(tx)["SELECT 1 FROM policy WHERE certificate_thumbprint = $1"].All(row => row.GetInt64(0), thumbprint).Count > 0;
 
     public DateTimeOffset UseRecordedSince(MetadataTransaction tx) =>
         SqliteSession.Of(tx)["SELECT since FROM right_use_recorded"].All(row => row.Time(0))[0];
@@ -47,11 +53,13 @@ internal sealed class PolicyTable(SecretBox secrets) : IPolicyStore
     {
         var name = row.GetString(0);
         var generation = row.GetInt64(4);
+        var (devicePrefixes, deviceTags) = ScopeColumn.Split(row.GetString(6));
         return new PolicyRecord(
             name, row.GetInt64(1), secrets.Open(row.GetFieldValue<byte[]>(2), PlaceOf(name, "primary_key", generation)),
             secrets.Open(row.GetFieldValue<byte[]>(3), PlaceOf(name, "secondary_key", generation)), generation, row.Time(5))
         {
-            DevicePrefixes = row.GetString(6),
+            DevicePrefixes = devicePrefixes,
+            DeviceTags = deviceTags,
             ConsumerGroups = row.GetString(7),
             Expires = row.TimeOrNull(8),
             CertificateThumbprint = row.IsDBNull(9) ? null : row.GetString(9),

@@ -14,6 +14,9 @@ internal sealed class TwinTable : ITwinStore
     public TwinRecord? Find(MetadataTransaction tx, string deviceId, string? moduleId) =>
         SqliteSession.Of(tx)[Select + " WHERE device_id = $1 AND module_id = $2"].First(Record, deviceId, moduleId ?? "");
 
+    public byte[]? FindTags(MetadataTransaction tx, string deviceId) =>
+        SqliteSession.Of(tx)["SELECT tags FROM twin WHERE device_id = $1 AND module_id = ''"].First(row => row.GetFieldValue<byte[]>(0), deviceId);
+
     public void Put(MetadataTransaction tx, TwinRecord record) =>
         SqliteSession.Of(tx)["INSERT OR REPLACE INTO twin VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"].Execute(
             record.DeviceId, record.ModuleId ?? "", record.GenerationId, record.ETag, record.Version, record.Tags,

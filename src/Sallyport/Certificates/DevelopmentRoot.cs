@@ -45,7 +45,7 @@ internal sealed class DevelopmentRoot(string directory, bool isProduction, Certi
         }
         else if (registered.Count == 0 && authorities.List().All(known => known.Record.Name != Name) && authorities.List().Count < CertificateAuthorities.MaxAuthorities)
         {
-            await authorities.PutAsync(start, Name, root.RawData, isVerified: true, idPrefix: null, condition: null, cancel).ConfigureAwait(false);
+            await authorities.PutAsync(start, Name, root.RawData, isVerified: true, idPrefix: null, deviceTags: null, condition: null, cancel).ConfigureAwait(false);
         }
     }
 

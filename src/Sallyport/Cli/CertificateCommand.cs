@@ -11,7 +11,7 @@ internal static class CertificateCommand
 
     private static readonly Printing Table = Printing.Table(
         new("Name", "name"), new("IsVerified", "properties.isVerified"), new("Expiry", "properties.expiry"), new("Subject", "properties.subject"),
-        new("IdPrefix", "properties.idPrefix"), new("Revocation", "properties.revocation.mode"));
+        new("IdPrefix", "properties.idPrefix"), new("DeviceTags", "properties.deviceTags"), new("Revocation", "properties.revocation.mode"));
 
     public static Command Create(HubVerbs verbs)
     {
@@ -38,10 +38,10 @@ internal static class CertificateCommand
     {
         var path = Flags.Required("--path", "FILE", "The authority's certificate, PEM or DER", "-p");
         var verified = VerifiedFlag();
-        var prefix = PrefixFlag();
-        return verbs.Create("create", "Register a certificate authority", "certificate create -n plant --path plant-ca.crt --id-prefix plant-", [name, path, verified, prefix], Table, async call =>
+        var (prefix, tags) = (PrefixFlag(), GrantOptions.DeviceTags());
+        return verbs.Create("create", "Register a certificate authority", "certificate create -n plant --path plant-ca.crt --id-prefix plant-", [name, path, verified, prefix, tags], Table, async call =>
             await call.Client.SendAsync(
-                HttpMethod.Put, PathOf(call, name), Body(await ReadAsync(path, call).ConfigureAwait(false), call.Parsed.GetValue(verified), call.Parsed.GetValue(prefix)), cancel: call.Cancel)
+                HttpMethod.Put, PathOf(call, name), Body(await ReadAsync(path, call).ConfigureAwait(false), call.Parsed.GetValue(verified), call.Parsed.GetValue(prefix), call.Parsed.GetValue(tags)), cancel: call.Cancel)
                 .ConfigureAwait(false));
     }
 
@@ -49,12 +49,12 @@ internal static class CertificateCommand
     {
         var path = Flags.Text("--path", "FILE", "Its new certificate, which then has to be verified again", "-p");
         var verified = VerifiedFlag();
-        var prefix = PrefixFlag();
-        return verbs.Create("update", "Change a certificate authority; connections that it does not vouch for any more end", "certificate update -n plant --id-prefix plant-2-", [name, path, verified, prefix, etag], Table, async call =>
+        var (prefix, tags) = (PrefixFlag(), GrantOptions.DeviceTags());
+        return verbs.Create("update", "Change a certificate authority; connections that it does not vouch for any more end", "certificate update -n plant --id-prefix plant-2-", [name, path, verified, prefix, tags, etag], Table, async call =>
         {
             var certificate = call.Parsed.GetValue(path) is null ? null : await ReadAsync(path, call).ConfigureAwait(false);
             return await call.Client.SendAsync(
-                HttpMethod.Put, PathOf(call, name), Body(certificate, call.Parsed.GetValue(verified), call.Parsed.GetValue(prefix)), EtagOf(call, etag), call.Cancel).ConfigureAwait(false);
+                HttpMethod.Put, PathOf(call, name), Body(certificate, call.Parsed.GetValue(verified), call.Parsed.GetValue(prefix), call.Parsed.GetValue(tags)), EtagOf(call, etag), call.Cancel).ConfigureAwait(false);
         });
     }
 
@@ -102,9 +102,13 @@ internal static class CertificateCommand
 
     private static Option<string> PrefixFlag() => Flags.Text("--id-prefix", "PREFIX", "Vouches only for device ids that begin with this; empty for all");
 
-    private static JsonObject Body(string? certificate, bool? isVerified, string? prefix) => new()
+    private static JsonObject Body(string? certificate, bool? isVerified, string? prefix, string[]? tags) => new()
     {
-        ["properties"] = new JsonObject { ["certificate"] = certificate, ["isVerified"] = isVerified, ["idPrefix"] = prefix },
+        ["properties"] = new JsonObject
+        {
+            ["certificate"] = certificate, ["isVerified"] = isVerified, ["idPrefix"] = prefix,
+            ["deviceTags"] = tags is { Length: > 0 } ? new JsonArray([.. GrantOptions.Names(tags).Select(tag => JsonValue.Create(tag))]) : null,
+        },
     };
 
     private static string PathOf(HubCall call, Option<string> name) => $"{Root}/{Uri.EscapeDataString(call.Parsed.GetValue(name)!)}";

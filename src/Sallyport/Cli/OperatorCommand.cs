@@ -9,7 +9,7 @@ namespace Sallyport.Cli;
 internal static class OperatorCommand
 {
     private static readonly Printing Table = Printing.Table(
-        new("Name", "name"), new("Rights", "rights"), new("DevicePrefixes", "devicePrefixes"), new("ConsumerGroups", "consumerGroups"), new("Status", "status"), new("ExpiresTime", "expiresTime"), new("HasEnded", "hasEnded"), new("Certificate", "certificateThumbprint"));
+        new("Name", "name"), new("Rights", "rights"), new("DevicePrefixes", "devicePrefixes"), new("DeviceTags", "deviceTags"), new("ConsumerGroups", "consumerGroups"), new("Status", "status"), new("ExpiresTime", "expiresTime"), new("HasEnded", "hasEnded"), new("Certificate", "certificateThumbprint"));
 
     public static Command Create(HubVerbs verbs) => new("operator", "People, each with a credential of their own that ends by itself")
     {

@@ -7,10 +7,10 @@ namespace Sallyport.Cli;
 /// <summary><c>policy</c>: shared access policies, which name rights and hold two keys.</summary>
 internal static class PolicyCommand
 {
-    private static readonly Printing Table = Printing.Table(new("KeyName", "keyName"), new("Rights", "rights"), new("DevicePrefixes", "devicePrefixes"), new("ConsumerGroups", "consumerGroups"), new("CreatedTime", "createdTime"));
+    private static readonly Printing Table = Printing.Table(new("KeyName", "keyName"), new("Rights", "rights"), new("DevicePrefixes", "devicePrefixes"), new("DeviceTags", "deviceTags"), new("ConsumerGroups", "consumerGroups"), new("CreatedTime", "createdTime"));
 
     private static readonly Printing Advice = Printing.Table(
-        new("Name", "name"), new("Granted", "granted"), new("Unused", "unused"), new("LastUsed", "lastUsed"), new("ObservedSince", "observedSince"), new("Advice", "advice"));
+        new("Name", "name"), new("Granted", "granted"), new("DevicePrefixes", "devicePrefixes"), new("DeviceTags", "deviceTags"), new("Unused", "unused"), new("LastUsed", "lastUsed"), new("ObservedSince", "observedSince"), new("Advice", "advice"));
 
     public static Command Create(HubVerbs verbs)
     {
@@ -40,14 +40,14 @@ internal static class PolicyCommand
     private static Verb UpdateVerb(HubVerbs verbs, Option<string> name)
     {
         var grant = new GrantOptions(rightsRequired: false);
-        var etag = Flags.Text("--etag", "ETAG", "Only if it is still as this ETag says; default: whatever it is", "-e");
+        var etag = Etag();
         return verbs.Create(
             "update", "Give a policy other rights or another scope; its keys stay, sessions that it let in end", "policy update -n reader --permissions telemetry-read", [name, .. grant.All, etag], Table,
             async call =>
             {
                 var change = grant.Read(call.Parsed);
                 return change.Count == 0
-                    ? throw new WrongUsageException("Say what to change: --permissions, --device-prefix or --consumer-group.")
+                    ? throw new WrongUsageException("Say what to change: --permissions, --device-prefix, --device-tag or --consumer-group.")
                     : await call.Client.SendAsync(HttpMethod.Patch, $"manage/v1/policies/{Uri.EscapeDataString(call.Parsed.GetValue(name)!)}", change, call.Parsed.GetValue(etag), call.Cancel).ConfigureAwait(false);
             });
     }
@@ -78,27 +78,43 @@ internal static class PolicyCommand
         var isOperator = name.StartsWith(Policies.OperatorPrefix, StringComparison.Ordinal);
         if (narrower.Length == 0)
             return isOperator ? $"sallyport operator delete -n {name[Policies.OperatorPrefix.Length..]}" : $"sallyport policy delete -n {name}";
-        return isOperator ? $"make it anew with --permissions {narrower.Replace(",", "", StringComparison.Ordinal)}" : $"sallyport policy update -n {name} --permissions {narrower.Replace(",", "", StringComparison.Ordinal)}";
+        return isOperator ? $"make it anew with --permissions {narrower.Replace(",", "", StringComparison.Ordinal)}{LimitsOf(line)}" : $"sallyport policy update -n {name} --permissions {narrower.Replace(",", "", StringComparison.Ordinal)}";
     }
+
+    // What is made anew has the limits of before only when they are given again.
+    private static string LimitsOf(JsonObject line)
+    {
+        return Flag("--device-prefix", "devicePrefixes") + Flag("--device-tag", "deviceTags") + Flag("--consumer-group", "consumerGroups");
+
+        string Flag(string flag, string member) =>
+            line[member] is JsonArray { Count: > 0 } values ? $" {flag} {string.Join(' ', values.Select(value => Quoted((string)value!)))}" : "";
+    }
+
+    // Beginnings of ids and values of tags may be words of the shell.
+    private static string Quoted(string word) =>
+        word.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.' or '=') ? word : $"'{word.Replace("'", "'\\''", StringComparison.Ordinal)}'";
+
+    private static Option<string> Etag() => Flags.Text("--etag", "ETAG", "Only if it is still as this ETag says; default: whatever it is", "-e");
 
     private static Verb RenewKeyVerb(HubVerbs verbs, Option<string> name)
     {
         var key = Flags.Choice("--renew-key", "Which key to make anew", ["primary", "secondary", "swap"], null, "--rk", "--key-type", "--kt");
         key.Required = true;
-        return verbs.Create("renew-key", "Make a new key of a policy, or swap the two; tokens of the old key are refused from then on", "policy renew-key -n service --renew-key primary", [name, key], Table,
+        var etag = Etag();
+        return verbs.Create("renew-key", "Make a new key of a policy, or swap the two; tokens of the old key are refused from then on", "policy renew-key -n service --renew-key primary", [name, key, etag], Table,
             async call => await call.Client.SendAsync(
                 HttpMethod.Post, $"manage/v1/policies/{Uri.EscapeDataString(call.Parsed.GetValue(name)!)}/renew-key",
-                new JsonObject { ["key"] = call.Parsed.GetValue(key) }, cancel: call.Cancel).ConfigureAwait(false));
+                new JsonObject { ["key"] = call.Parsed.GetValue(key) }, call.Parsed.GetValue(etag), call.Cancel).ConfigureAwait(false));
     }
 
     private static Verb DeleteVerb(HubVerbs verbs, Option<string> name)
     {
-        var yes = Confirmation.Yes();
-        return verbs.Create("delete", "Delete a policy; its tokens are refused from then on", "policy delete -n reader --yes", [name, yes], Printing.Nothing, async call =>
+        var (yes, etag) = (Confirmation.Yes(), Etag());
+        return verbs.Create("delete", "Delete a policy; its tokens are refused from then on", "policy delete -n reader --yes", [name, yes, etag], Printing.Nothing, async call =>
         {
             var policy = call.Parsed.GetValue(name)!;
             await Confirmation.RequireAsync(call.Terminal, call.Parsed.GetValue(yes), $"Delete policy {policy}? Whoever uses it is locked out.", call.Cancel).ConfigureAwait(false);
-            await call.Client.DeletePolicyAsync(policy, call.Cancel).ConfigureAwait(false);
+            await call.Client.SendAsync(HttpMethod.Delete, $"manage/v1/policies/{Uri.EscapeDataString(policy)}", null, call.Parsed.GetValue(etag), call.Cancel).ConfigureAwait(false);
             return null;
         });
     }

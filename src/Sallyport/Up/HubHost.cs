@@ -155,13 +155,14 @@ internal sealed class HubHost : IAsyncDisposable
 
         // Who may come in.
         var names = new HubNames(settings.Names);
-        var policies = parts.Add(await Policies.OpenAsync(metadata, audit, time, CancellationToken.None).ConfigureAwait(false));
+        var tags = new KnownTags(metadata);
+        var policies = parts.Add(await Policies.OpenAsync(metadata, tags, audit, time, CancellationToken.None).ConfigureAwait(false));
         parts.Add(new RightUseWriteBack(policies, metadata, time, logs.CreateLogger<RightUseWriteBack>()));
         var identities = new IdentityCache(metadata);
         var attempts = new Attempts(new KnownSubjects(identities, policies).Exists, time);
         var connected = new ConnectedDevices(attempts, time);
         var authorities = parts.Add(new CertificateAuthorities(
-            metadata, audit, connected, (url, cancel) => https.GetAsync(url, CertificateAuthorities.MaxRevocationListBytes, cancel), TlsDirectory.OtherRoots(data.TlsPath), time, logs.CreateLogger<CertificateAuthorities>()));
+            metadata, audit, connected, tags, (url, cancel) => https.GetAsync(url, CertificateAuthorities.MaxRevocationListBytes, cancel), TlsDirectory.OtherRoots(data.TlsPath), time, logs.CreateLogger<CertificateAuthorities>()));
         var developmentRoot = new DevelopmentRoot(data.TlsPath, settings.Hub.Production, authorities, audit, time);
         await developmentRoot.RegisterAsync(CancellationToken.None).ConfigureAwait(false);
         var renewal = parts.Add(new Running(authorities.RenewListsAsync));
@@ -186,7 +187,8 @@ internal sealed class HubHost : IAsyncDisposable
         var clones = new CloneSuspicion(settings.Physical.Copies, quarantine, audit, time, logs.CreateLogger<CloneSuspicion>());
         connected.TakenOver += clones.TakenOver;
         var activity = parts.Add(new ActivityWriteBack(metadata, connected, time, logs.CreateLogger<ActivityWriteBack>()));
-        var twins = new DeviceTwins(metadata, connected, activity, names, line, audit, quotas, time);
+        var twins = new DeviceTwins(metadata, connected, activity, names, line, tags, audit, quotas, time);
+        _ = new TagLimitedLinks(tags, connected, authorities, metadata);
         var ingest = new Ingest(events, line, new TamperRule(quarantine, settings.Physical.TamperProperties));
         var groups = parts.Add(new ConsumerGroups(metadata, audit, time));
         var reads = new PrivilegedReads(audit, time);
@@ -222,6 +224,7 @@ internal sealed class HubHost : IAsyncDisposable
             .AddSingleton(policies)
             .AddSingleton(authorities)
             .AddSingleton(identities)
+            .AddSingleton(tags)
             .AddSingleton(attempts)
             .AddSingleton(tokens)
             .AddSingleton(revoked)

@@ -33,6 +33,7 @@ public sealed partial class CertificateAuthorities : IDisposable
     private readonly IMetadata _metadata;
     private readonly IAuditTrail _audit;
     private readonly ConnectedDevices _connected;
+    private readonly KnownTags _tags;
     private readonly TimeProvider _time;
     private readonly ILogger _log;
     private readonly FetchRevocationList _fetch;
@@ -44,14 +45,16 @@ public sealed partial class CertificateAuthorities : IDisposable
     private volatile TrustedAuthorities _current;
 
     /// <summary>Reads the authorities.</summary>
+    /// <param name="tags">Whom those that are limited by tag ask which a device has.</param>
     /// <param name="never">What is never one for devices: this hub's own roots for servers and gateways.</param>
     public CertificateAuthorities(
-        IMetadata metadata, IAuditTrail audit, ConnectedDevices connected, FetchRevocationList fetch, IReadOnlyList<X509Certificate2> never, TimeProvider time,
+        IMetadata metadata, IAuditTrail audit, ConnectedDevices connected, KnownTags tags, FetchRevocationList fetch, IReadOnlyList<X509Certificate2> never, TimeProvider time,
         ILogger<CertificateAuthorities> log)
     {
         _metadata = metadata;
         _audit = audit;
         _connected = connected;
+        _tags = tags;
         _fetch = fetch;
         _never = never;
         _time = time;
@@ -75,10 +78,11 @@ public sealed partial class CertificateAuthorities : IDisposable
     /// <param name="certificate">PEM or DER; null keeps the one there is.</param>
     /// <param name="isVerified">True trusts it without proof of possession. Null: as it is.</param>
     /// <param name="idPrefix">Limits it to device ids that begin with this; empty for no limit, null as it is.</param>
+    /// <param name="deviceTags">Limits it to devices with these tags (<see cref="DeviceTag.Syntax"/>); none for no limit, null as it is.</param>
     /// <param name="condition">Null: there must be none of that name yet.</param>
     /// <exception cref="HubException">400: a value is not valid, or there are <see cref="MaxAuthorities"/>; 401: the actor may not let devices connect; 404, 409, 412; 503: the audit trail cannot be written.</exception>
     public async ValueTask<CertificateAuthorityState> PutAsync(
-        Actor actor, string name, byte[]? certificate, bool? isVerified, string? idPrefix, EntityTagCondition? condition, CancellationToken cancel)
+        Actor actor, string name, byte[]? certificate, bool? isVerified, string? idPrefix, IReadOnlyList<string>? deviceTags, EntityTagCondition? condition, CancellationToken cancel)
     {
         RequireDeviceConnect(actor);
         return await ChangeAsync(
@@ -88,7 +92,7 @@ public sealed partial class CertificateAuthorities : IDisposable
             () =>
             {
                 var before = condition is { } given ? Require(name, given) : NewRecord(name, certificate);
-                var after = before with { Verified = isVerified ?? before.Verified, IdPrefix = Prefix(idPrefix ?? before.IdPrefix), UpdatedTime = _time.GetUtcNow() };
+                var after = before with { Verified = isVerified ?? before.Verified, IdPrefix = Prefix(idPrefix ?? before.IdPrefix), DeviceTags = deviceTags is null ? before.DeviceTags : Tags(deviceTags), UpdatedTime = _time.GetUtcNow() };
                 if (certificate is null || certificate.AsSpan().SequenceEqual(before.Certificate))
                     return after;
 
@@ -235,6 +239,9 @@ public sealed partial class CertificateAuthorities : IDisposable
             ? prefix
             : throw Invalid($"idPrefix: at most {MaxIdPrefixLength} of the characters that ids are made of");
 
+    private static string Tags(IReadOnlyList<string> tags) =>
+        Scope.TryCreate([], tags, [], out var scope, out var problem) ? scope.Stored().DeviceTags : throw Invalid($"deviceTags: {problem}");
+
     private static void RequireDeviceConnect(Actor actor)
     {
         if (!actor.Rights.HasFlag(Rights.DeviceConnect))
@@ -313,6 +320,7 @@ public sealed partial class CertificateAuthorities : IDisposable
             return new CertificateAuthority(
                 record, X509CertificateLoader.LoadCertificate(record.Certificate), lists is null ? RevocationLists.None : RevocationLists.Read(lists.Lists), lists?.TakenTime)
             {
+                Devices = Scope.Of(record).Asking(_tags),
                 RenewalFault = _current?.Find(record.Name)?.RenewalFault,
             };
         })],
@@ -331,8 +339,8 @@ public sealed partial class CertificateAuthorities : IDisposable
     private static bool Vouches(CertificateAuthority? authority, Identity identity, VerifiedChain chain, DateTimeOffset now) =>
         authority is { Record.Verified: true }
         && chain.Links[^1].Issuer.RawDataMemory.Span.SequenceEqual(authority.Certificate.RawDataMemory.Span)
-        && identity.DeviceId.StartsWith(authority.Record.IdPrefix, StringComparison.Ordinal)
-        && authority.Lists.Fault(chain, authority.Record.Revocation, now) is null;
+        && authority.Lists.Fault(chain, authority.Record.Revocation, now) is null
+        && authority.Devices.CoversDevice(identity.DeviceId);
 
     private static HubException Invalid(string message) => new(HubErrors.ArgumentInvalid, message);
 

@@ -52,6 +52,8 @@ internal static class CertificateCheck
         var authority = authorities.Find(chain.Authority)!;
         if (!identity.DeviceId.StartsWith(authority.Record.IdPrefix, StringComparison.Ordinal))
             return CertificateVerdict.Refuse($"the authority {chain.Authority} vouches only for ids that begin with {authority.Record.IdPrefix}");
+        if (!authority.Devices.CoversDevice(identity.DeviceId))
+            return CertificateVerdict.Refuse($"the authority {chain.Authority} vouches only for devices with the tags {string.Join(", ", authority.Devices.DeviceTags)}");
 
         return authority.Lists.Fault(chain, authority.Record.Revocation, now) is { } revoked
             ? CertificateVerdict.Refuse(revoked)

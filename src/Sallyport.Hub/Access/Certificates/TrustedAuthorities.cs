@@ -9,6 +9,9 @@ namespace Sallyport.Hub.Access.Certificates;
 /// <summary>An authority as it is remembered. Immutable.</summary>
 internal sealed record CertificateAuthority(CertificateAuthorityRecord Record, X509Certificate2 Certificate, RevocationLists Lists, DateTimeOffset? ListsTakenTime)
 {
+    /// <summary>The devices that it vouches for.</summary>
+    public required Scope Devices { get; init; }
+
     /// <summary>Why its list could not be renewed lately; null when it could.</summary>
     public string? RenewalFault { get; init; }
 }

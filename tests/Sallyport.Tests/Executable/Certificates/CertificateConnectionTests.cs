@@ -92,6 +92,33 @@ public sealed class CertificateConnectionTests : IAsyncLifetime
         Assert.Equal(HttpStatusCode.Unauthorized, await _devices.PostAsync("d1", _plant.Show(leaf)));
     }
 
+    [Theory]
+    [MemberData(nameof(Lasting))]
+    public async Task Connection_OfADeviceThatLosesTheTagOfItsAuthority_Ends_AndOthersGoOn(string transport)
+    {
+        using var owner = _hub.Owner();
+        await owner.SendAsync(
+            HttpMethod.Put, "manage/v1/certificates/plant", new JsonObject { ["properties"] = new JsonObject { ["deviceTags"] = new JsonArray("location.site=berlin") } }, ifMatch: "*", cancel: TestContext.Current.CancellationToken);
+        foreach (var id in (string[])["d1", "d2"])
+            await _devices.RegisterAsync(id);
+        Assert.False(await _devices.ComeAsync(transport, "d1", _plant.Show(_plant.Leaf("d1"))));
+        await TagAsync("d1", "berlin");
+        await TagAsync("d2", "berlin");
+        await using var device = await _devices.OpenAsync(transport, "d1", _plant.Show(_plant.Leaf("d1")));
+        await using var other = await _devices.OpenAsync(transport, "d2", _plant.Show(_plant.Leaf("d2")));
+        Assert.Equal(MqttConnectCode.Accepted, await device.ConnectByCertificateAsync());
+        Assert.Equal(MqttConnectCode.Accepted, await other.ConnectByCertificateAsync());
+
+        await TagAsync("d1", "hamburg");
+
+        await device.ExpectClosedAsync();
+        await other.ExpectAliveAsync();
+        Assert.Equal(HttpStatusCode.Unauthorized, await _devices.PostAsync("d1", _plant.Show(_plant.Leaf("d1"))));
+
+        async Task TagAsync(string id, string site) => await owner.SendAsync(
+            HttpMethod.Patch, $"twins/{id}", new JsonObject { ["tags"] = new JsonObject { ["location"] = new JsonObject { ["site"] = site } } }, cancel: TestContext.Current.CancellationToken);
+    }
+
     [Fact]
     public async Task Connection_OfAChangedThumbprint_Ends()
     {

@@ -27,6 +27,9 @@ public sealed class CertificateCommandTests(CliHub hub) : IClassFixture<CliHub>,
         var revoking = await hub.JsonAsync("certificate", "revocation", "-n", "proved", "--mode", "hard-fail", "--path", Write("ca.crl", _plant.Revoke([proof])));
         Assert.Equal(("hard-fail", 1), ((string?)revoking["properties"]!["revocation"]!["mode"], (int)revoking["properties"]!["revocation"]!["revokedCount"]!));
         Assert.Equal("", (string?)(await hub.JsonAsync("certificate", "update", "-n", "proved", "--id-prefix", ""))["properties"]!["idPrefix"]);
+        Assert.Equal("""["site=berlin"]""", (await hub.JsonAsync("certificate", "update", "-n", "proved", "--device-tag", "site=berlin"))["properties"]!["deviceTags"]!.ToJsonString());
+        Assert.Contains("site=berlin", (await hub.RunAsync("certificate", "list", "-o", "table")).Out);
+        Assert.Equal("[]", (await hub.JsonAsync("certificate", "update", "-n", "proved", "--device-tag", ""))["properties"]!["deviceTags"]!.ToJsonString());
 
         Assert.Contains("proved", (await hub.RunAsync("certificate", "list", "-o", "table")).Out);
         Assert.Contains("(PreconditionFailed)", (await hub.RunAsync("certificate", "delete", "-n", "proved", "-y", "--etag", (string)coded["etag"]!)).Error);

@@ -37,6 +37,34 @@ public sealed class OperatorCommandTests(CliHub hub) : IClassFixture<CliHub>
     }
 
     [Fact]
+    public async Task Operator_LimitedByTag_ReadsWhoHasIt_AndKeepsThemTagged()
+    {
+        using var directory = new TemporaryDirectory();
+        var file = directory["dora.login"];
+        foreach (var id in (string[])["tag-1", "tag-2"])
+        {
+            await hub.JsonAsync("device-identity", "create", "-d", id);
+            await hub.SendAsync(id, $"\"{id}\"");
+        }
+
+        await hub.JsonAsync("device-twin", "update", "-d", "tag-1", "--tags", """{"location":{"site":"dorado"}}""");
+        var created = await hub.JsonAsync(
+            "operator", "create", "-n", "dora", "--permissions", "registry-read", "telemetry-read", "twin-read", "twin-write", "--device-tag", "location.site=dorado", "--credential-file", file);
+        var events = await hub.RunAsync("monitor-events", "--et", "0", "--message-count", "1", "--login-file", file);
+        var devices = await hub.RunAsync("device-identity", "list", "--login-file", file);
+        var other = await hub.RunAsync("device-identity", "show", "-d", "tag-2", "--login-file", file);
+        var away = await hub.RunAsync("device-twin", "update", "-d", "tag-1", "--tags", """{"location":null}""", "--login-file", file);
+
+        Assert.Equal("""["location.site=dorado"]""", created["deviceTags"]!.ToJsonString());
+        Assert.Equal((0, ""), (events.Exit, events.Error));
+        Assert.Contains("tag-1", events.Out);
+        Assert.Equal("tag-1", (string?)Assert.Single(JsonNode.Parse(devices.Out)!.AsArray())!["deviceId"]);
+        Assert.Equal((1, 1), (other.Exit, away.Exit));
+        Assert.Contains("location.site: rights are limited by this tag", away.Error);
+        Assert.Contains("location.site=dorado", (await hub.RunAsync("operator", "list", "-o", "table")).Out);
+    }
+
+    [Fact]
     public async Task Operator_CredentialThatCanBeWrittenNowhere_IsNotMade()
     {
         var refused = await hub.RunAsync("operator", "create", "-n", "bob", "--permissions", "registry-read", "--credential-file", "/nowhere/bob.login");

@@ -41,6 +41,34 @@ public sealed class PolicyCommandTests(CliHub hub) : IClassFixture<CliHub>
     }
 
     [Fact]
+    public async Task RenewKeyAndDelete_WithAnEtag_AreDoneOnlyIfNobodyWasFaster()
+    {
+        var etag = (string)(await hub.JsonAsync("policy", "create", "-n", "raced", "--permissions", "RegistryRead"))["etag"]!;
+
+        var renewed = await hub.JsonAsync("policy", "renew-key", "-n", "raced", "--renew-key", "primary", "--etag", etag);
+        Assert.Contains("(PreconditionFailed)", (await hub.RunAsync("policy", "renew-key", "-n", "raced", "--renew-key", "primary", "--etag", etag)).Error);
+        Assert.Contains("(PreconditionFailed)", (await hub.RunAsync("policy", "delete", "-n", "raced", "--yes", "--etag", etag)).Error);
+        Assert.Equal((string?)renewed["primaryKey"], (string?)(await hub.JsonAsync("policy", "show", "-n", "raced"))["primaryKey"]);
+        Assert.Equal(0, (await hub.RunAsync("policy", "delete", "-n", "raced", "--yes", "--etag", (string)renewed["etag"]!)).Exit);
+    }
+
+    [Fact]
+    public async Task LimitByTag_FromCreationToRemoval()
+    {
+        var made = await hub.JsonAsync("policy", "create", "-n", "tagged", "--permissions", "twin-read", "--device-tag", "site=berlin mitte", "location.floor=3", "--device-prefix", "plant-");
+        Assert.Equal("""["site=berlin mitte","location.floor=3"]""", made["deviceTags"]!.ToJsonString());
+        Assert.Contains("location.floor=3", (await hub.RunAsync("policy", "list", "-o", "table")).Out);
+
+        Assert.Equal("""["site=hamburg"]""", (await hub.JsonAsync("policy", "update", "-n", "tagged", "--dt", "site=hamburg"))["deviceTags"]!.ToJsonString());
+        var freed = await hub.JsonAsync("policy", "update", "-n", "tagged", "--device-tag", "");
+        Assert.Equal(("[]", """["plant-"]"""), (freed["deviceTags"]!.ToJsonString(), freed["devicePrefixes"]!.ToJsonString()));
+
+        var wrong = await hub.RunAsync("policy", "update", "-n", "tagged", "--device-tag", "site");
+        Assert.Equal(2, wrong.Exit);
+        Assert.Contains("--device-tag: a device tag is PATH=VALUE", wrong.Error);
+    }
+
+    [Fact]
     public async Task List_AsTable_HasNoSecrets()
     {
         var service = await hub.JsonAsync("policy", "show", "-n", "service");

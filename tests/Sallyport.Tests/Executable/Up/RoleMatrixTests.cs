@@ -95,6 +95,24 @@ public sealed class RoleMatrixTests : IAsyncLifetime
         Assert.Empty(wrong);
     }
 
+    [Fact]
+    public async Task EveryRoute_ForSomebodyLimitedToATag_IsClosedWhereNobodyHasIt()
+    {
+        using var owner = _hub.Owner();
+        var made = await owner.SendAsync(
+            HttpMethod.Put, "manage/v1/operators/tagged", new JsonObject { ["rights"] = RightsText.Format(AzureRights.All), ["deviceTags"] = new JsonArray("site=berlin") }, cancel: Cancel);
+        var token = Token((string)made!["keyName"]!, (string)made["key"]!);
+
+        var wrong = new List<string>();
+        foreach (var (method, route, _) in Routes().Where(route => route.Required.Rights is not Rights.None))
+        {
+            if (await EntersAsync(method, Filled(route, "nobody"), token) != (route.Metadata.GetMetadata<KeepsToScope>() is not null))
+                wrong.Add($"{method} {route.RoutePattern.RawText}");
+        }
+
+        Assert.Empty(wrong);
+    }
+
     private async Task<string> OperatorAsync(ServiceClient owner, string name, Rights rights, params string[] prefixes)
     {
         var made = await owner.SendAsync(

@@ -1,5 +1,6 @@
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Limits;
+using Sallyport.Hub.Registry;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
 using Sallyport.Storage.Metadata;
@@ -283,7 +284,7 @@ public sealed class AmqpDevicesTests : IAsyncDisposable
     {
         _hub = await AmqpTestHub.StartAsync();
         var root = TestAuthority.Root("plant", _hub.Time.GetUtcNow());
-        await _hub.Access.Authorities.PutAsync(AmqpTestHub.Owner, "plant", root.Pem, isVerified: true, idPrefix: null, condition: null, CancellationToken.None);
+        await _hub.Access.Authorities.PutAsync(AmqpTestHub.Owner, "plant", root.Pem, isVerified: true, idPrefix: null, deviceTags: null, condition: null, CancellationToken.None);
         await _hub.Access.PutAsync(AccessFixture.Record(D1) with { Authentication = IdentityAuthentication.CertificateAuthority });
         using var leaf = root.Leaf("d1", notAfter: _hub.Time.GetUtcNow().AddMinutes(3));
         var client = _hub.Connect(certificate: root.Show(leaf));
@@ -311,7 +312,7 @@ public sealed class AmqpDevicesTests : IAsyncDisposable
         await client.ExpectAsync("attach", "flow");
         await _hub.AddDeviceAsync(client, "d2", handle: 3);
 
-        await _hub.Access.Policies.DeleteAsync(AmqpTestHub.Owner, "device", CancellationToken.None);
+        await _hub.Access.Policies.DeleteAsync(AmqpTestHub.Owner, "device", EntityTagCondition.Any, CancellationToken.None);
 
         await client.ExpectAsync("detach amqp:unauthorized-access");
         Assert.Equal("the policy whose token it showed was deleted or got a new key", _hub.Newest("d1").Reason);

@@ -1,8 +1,12 @@
 using System.Globalization;
 using System.Text;
 using Sallyport.Heads.Amqp;
+using Sallyport.Hub.Access;
 using Sallyport.Hub.Diagnosis;
+using Sallyport.Hub.Registry;
 using Sallyport.Protocol.Amqp;
+using Sallyport.Protocol.Identities;
+using Sallyport.Tests.Hub.Access;
 using Sallyport.Tests.Protocol.Amqp;
 
 namespace Sallyport.Tests.Heads.Amqp;
@@ -365,7 +369,7 @@ public sealed class AmqpReadersTests : IAsyncLifetime
         await client.SendAsync(AmqpMessages.Reader(2, 0));
         await client.ExpectAsync("attach");
 
-        await _hub.Access.Policies.DeleteAsync(AmqpTestHub.Owner, "service", CancellationToken.None);
+        await _hub.Access.Policies.DeleteAsync(AmqpTestHub.Owner, "service", EntityTagCondition.Any, CancellationToken.None);
 
         await client.ExpectAsync("detach amqp:unauthorized-access", "close amqp:unauthorized-access");
     }
@@ -385,6 +389,28 @@ public sealed class AmqpReadersTests : IAsyncLifetime
         await client.ExpectAsync("detach amqp:unauthorized-access");
         await client.SendAsync(Frames.Detach(2), AmqpMessages.Reader(2, 0));
         await client.ExpectAsync("attach", "detach amqp:unauthorized-access");
+    }
+
+    [Fact]
+    public async Task Reader_LimitedByTag_ReadsWhoHasItNow()
+    {
+        var other = Enumerable.Range(0, 1000).Select(i => $"e{i}").First(id => _hub.PartitionOfDevice(id) == _partition);
+        await _hub.Access.PutAsync(AccessFixture.Record(Identity.Of(other)));
+        await _hub.Access.TagAsync("d1", """{"site":"berlin"}""");
+        await _hub.Access.TagAsync(other, """{"site":"berlin"}""");
+        await _hub.Access.Policies.CreateAsync(AmqpTestHub.Owner, "berlin", Rights.TelemetryRead, ScopeTests.Of(_hub.Access.Tags, "site=berlin"), null, null, CancellationToken.None);
+        var device = await SentAsync(1);
+        await _hub.AddDeviceAsync(device, other, handle: 3);
+        var reader = await _hub.ServiceAsync("berlin");
+        await reader.SendAsync(AmqpMessages.Reader(2, _partition), Frames.Credit(2, 0, 100));
+        Assert.Equal("0", BodyOf((await reader.ExpectAsync("attach", "transfer"))[1]));
+
+        await _hub.Access.TagAsync("d1", """{"site":"hamburg"}""");
+        await device.SendAsync(device.Transfer(2, AmqpMessages.Text("not theirs")));
+        await device.ExpectAsync("disposition");
+        await device.SendAsync(device.Transfer(3, AmqpMessages.Text("theirs")));
+
+        Assert.Equal("theirs", BodyOf(await reader.HearAsync()));
     }
 
     [Fact]

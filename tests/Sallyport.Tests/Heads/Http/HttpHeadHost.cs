@@ -39,7 +39,7 @@ internal sealed class HttpHeadHost : IAsyncDisposable
     private readonly WebApplication _server;
     private readonly HttpClient _client = new();
 
-    private HttpHeadHost(SqliteFixture files, IMetadata metadata, Policies policies, AuditList audit, FakeTimeProvider time)
+    private HttpHeadHost(SqliteFixture files, IMetadata metadata, KnownTags tags, Policies policies, AuditList audit, FakeTimeProvider time)
     {
         _files = files;
         Metadata = metadata;
@@ -54,6 +54,7 @@ internal sealed class HttpHeadHost : IAsyncDisposable
             .AddSingleton<TimeProvider>(time)
             .AddSingleton(metadata)
             .AddSingleton(policies)
+            .AddSingleton(tags)
             .AddSingleton<IAuditTrail>(audit)
             .AddSingleton(_keys)
             .AddSingleton(new AuditReader(_trail["audit"]))
@@ -94,7 +95,8 @@ internal sealed class HttpHeadHost : IAsyncDisposable
         var metadata = await files.OpenAsync();
         var time = new FakeTimeProvider(new DateTimeOffset(2026, 1, 2, 12, 0, 0, TimeSpan.Zero));
         var audit = new AuditList();
-        var host = new HttpHeadHost(files, metadata, await Policies.OpenAsync(metadata, audit, time, CancellationToken.None), audit, time);
+        var tags = new KnownTags(metadata);
+        var host = new HttpHeadHost(files, metadata, tags, await Policies.OpenAsync(metadata, tags, audit, time, CancellationToken.None), audit, time);
         await host._server.StartAsync();
         host._client.BaseAddress = new Uri(host._server.Urls.Single());
         return host;

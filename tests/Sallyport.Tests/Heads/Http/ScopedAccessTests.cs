@@ -79,6 +79,82 @@ public sealed class ScopedAccessTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task LimitedByTag_ReachesWhoHasIt_FromTheMomentOn()
+    {
+        await BerlinAsync();
+        Assert.Equal(HttpStatusCode.Unauthorized, (await _hub.SendAsync("berlin", HttpMethod.Get, "/devices/plant-1")).Status);
+
+        await TagAsync("plant-1", """{"location":{"site":"berlin"}}""");
+        Assert.Equal(HttpStatusCode.OK, (await _hub.SendAsync("berlin", HttpMethod.Get, "/devices/plant-1")).Status);
+        Assert.Equal(HttpStatusCode.OK, (await _hub.SendAsync("berlin", HttpMethod.Get, "/twins/plant-1")).Status);
+        Assert.Equal(HttpStatusCode.OK, (await _hub.SendAsync("berlin", HttpMethod.Get, "/manage/v1/devices/plant-1/diagnosis")).Status);
+        Assert.Equal(HttpStatusCode.OK, (await _hub.SendAsync("berlin", HttpMethod.Get, "/manage/v1/devices/plant-1/tokens/reset?lifetime=60")).Status);
+        Assert.Equal(["plant-1"], JsonNode.Parse((await _hub.SendAsync("berlin", HttpMethod.Get, "/devices")).Body)!.AsArray().Select(device => (string)device!["deviceId"]!));
+        Assert.Equal(HttpStatusCode.Unauthorized, (await _hub.SendAsync("berlin", HttpMethod.Get, "/statistics/devices")).Status);
+
+        await TagAsync("plant-1", """{"location":{"site":"hamburg"}}""");
+        Assert.Equal(HttpStatusCode.Unauthorized, (await _hub.SendAsync("berlin", HttpMethod.Get, "/devices/plant-1")).Status);
+        Assert.Equal("[]", (await _hub.SendAsync("berlin", HttpMethod.Get, "/devices")).Body);
+    }
+
+    [Fact]
+    public async Task LimitedByTag_MakesNoDevice_ChangesAndDeletesItsOwn_AndWidensNothing()
+    {
+        await BerlinAsync();
+        await TagAsync("plant-1", """{"location":{"site":"berlin"}}""");
+
+        Assert.Equal(HttpStatusCode.Unauthorized, (await _hub.SendAsync("berlin", HttpMethod.Put, "/devices/new", """{"deviceId":"new"}""")).Status);
+        Assert.Equal(HttpStatusCode.Unauthorized, (await _hub.SendAsync("berlin", HttpMethod.Post, "/devices", """[{"id":"new","importMode":"create"}]""")).Status);
+        Assert.Equal(HttpStatusCode.OK, (await _hub.SendAsync("berlin", HttpMethod.Put, "/devices/plant-1/modules/m", """{"deviceId":"plant-1","moduleId":"m"}""")).Status);
+        Assert.Equal(HttpStatusCode.OK, (await _hub.SendAsync("berlin", HttpMethod.Patch, "/twins/plant-1", """{"tags":{"note":"x"}}""")).Status);
+        Assert.Equal(HttpStatusCode.Unauthorized, (await _hub.SendAsync("berlin", HttpMethod.Patch, "/twins/plant-1", """{"tags":{"location":{"site":"hamburg"}}}""")).Status);
+        Assert.Equal(HttpStatusCode.Unauthorized, (await _hub.SendAsync("berlin", HttpMethod.Put, "/twins/plant-1", """{"tags":{}}""")).Status);
+        Assert.Equal(HttpStatusCode.Unauthorized, (await _hub.SendAsync("berlin", HttpMethod.Patch, "/twins/plant-2", """{"tags":{"location":{"site":"berlin"}}}""")).Status);
+        Assert.Equal(HttpStatusCode.Unauthorized, (await _hub.SendAsync("plants", HttpMethod.Patch, "/manage/v1/policies/berlin", """{"deviceTags":[]}""")).Status);
+
+        Assert.Equal(HttpStatusCode.NoContent, (await _hub.SendAsync("berlin", HttpMethod.Delete, "/devices/plant-1")).Status);
+        Assert.Equal(HttpStatusCode.Unauthorized, (await _hub.SendAsync("berlin", HttpMethod.Put, "/devices/plant-1", """{"deviceId":"plant-1"}""")).Status);
+        await _hub.OwnerAsync(HttpMethod.Put, "/devices/plant-1", """{"deviceId":"plant-1"}""");
+        Assert.Equal(HttpStatusCode.Unauthorized, (await _hub.SendAsync("berlin", HttpMethod.Get, "/devices/plant-1")).Status);
+    }
+
+    [Fact]
+    public async Task Body_ThatArrivesAfterTheTagIsGone_DoesNothing()
+    {
+        await BerlinAsync();
+        await TagAsync("plant-1", """{"location":{"site":"berlin"}}""");
+
+        var answer = await _hub.SendSlowlyAsync(
+            "PATCH", "/twins/plant-1", _hub.TokenOf("berlin"), """{"tags":{"note":"x"}}""", () => TagAsync("plant-1", """{"location":null}"""));
+
+        Assert.StartsWith("HTTP/1.1 401", answer);
+    }
+
+    [Fact]
+    public async Task LimitByTag_IsShown_KeptByOtherChanges_AndTakenAway()
+    {
+        await BerlinAsync();
+
+        Assert.Equal("""["location.site=berlin"]""", Shown(await _hub.OwnerAsync(HttpMethod.Get, "/manage/v1/policies/berlin")));
+        Assert.Equal("""["location.site=berlin"]""", Shown(await _hub.OwnerAsync(HttpMethod.Patch, "/manage/v1/policies/berlin", """{"devicePrefixes":["plant-"]}""")));
+        Assert.Equal("""["a=1","a=2"]""", Shown(await _hub.OwnerAsync(HttpMethod.Patch, "/manage/v1/policies/berlin", """{"deviceTags":["a=1","a=2","a=1"]}""")));
+        Assert.Equal("[]", Shown(await _hub.OwnerAsync(HttpMethod.Patch, "/manage/v1/policies/berlin", """{"deviceTags":[]}""")));
+        Assert.Equal(HttpStatusCode.BadRequest, (await _hub.OwnerAsync(HttpMethod.Patch, "/manage/v1/policies/berlin", """{"deviceTags":["site"]}""")).Status);
+        Assert.Equal(HttpStatusCode.BadRequest, (await _hub.OwnerAsync(HttpMethod.Patch, "/manage/v1/policies/iothubowner", """{"deviceTags":["site=berlin"]}""")).Status);
+
+        Assert.Equal("""["site=berlin"]""", Shown(await _hub.OwnerAsync(HttpMethod.Put, "/manage/v1/operators/carol", """{"rights":"registry-read","deviceTags":["site=berlin"]}""")));
+        var advice = JsonNode.Parse((await _hub.OwnerAsync(HttpMethod.Get, "/manage/v1/policy-advice")).Body)!.AsArray();
+        Assert.Equal("""["site=berlin"]""", advice.Single(line => (string?)line!["name"] == "operator:carol")!["deviceTags"]!.ToJsonString());
+
+        static string Shown(Answer answer) => JsonNode.Parse(answer.Body)!["deviceTags"]!.ToJsonString();
+    }
+
+    private Task<Answer> BerlinAsync() => _hub.OwnerAsync(
+        HttpMethod.Put, "/manage/v1/policies/berlin", """{"rights":"RegistryWrite, ServiceConnect, access-manage","deviceTags":["location.site=berlin"]}""");
+
+    private Task<Answer> TagAsync(string id, string tags) => _hub.OwnerAsync(HttpMethod.Patch, $"/twins/{id}", $$"""{"tags":{{tags}}}""");
+
+    [Fact]
     public async Task ConsumerGroup_OutsideTheScope_IsRefused()
     {
         Assert.Equal(HttpStatusCode.Unauthorized, (await _hub.SendAsync("plants", HttpMethod.Get, "/manage/v1/events?follow=false")).Status);
@@ -142,7 +218,7 @@ public sealed class ScopedAccessTests : IAsyncLifetime
         {
         }
 
-        using var restarted = await Policies.OpenAsync(_hub.Metadata, _hub.Audit, _hub.Time, Cancel);
+        using var restarted = await Policies.OpenAsync(_hub.Metadata, new KnownTags(_hub.Metadata), _hub.Audit, _hub.Time, Cancel);
         var advice = PolicyAdvice.For(restarted, _hub.Metadata, TimeSpan.FromDays(30), _hub.Time.GetUtcNow()).Single(one => one.Name == "registryReadWrite");
         var later = PolicyAdvice.For(restarted, _hub.Metadata, TimeSpan.FromDays(30), _hub.Time.GetUtcNow().AddDays(31)).Single(one => one.Name == "registryReadWrite");
 

@@ -7,6 +7,7 @@ using Sallyport.Hub.Access.Certificates;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
+using Sallyport.Hub.Twins;
 using Sallyport.Protocol.Identities;
 using Sallyport.Protocol.Sas;
 using Sallyport.Storage.Metadata;
@@ -33,6 +34,8 @@ public sealed class AccessFixture : IAsyncLifetime
 
     public IdentityCache Identities { get; private set; } = null!;
 
+    public KnownTags Tags { get; private set; } = null!;
+
     public Policies Policies { get; private set; } = null!;
 
     public Attempts Attempts { get; private set; } = null!;
@@ -58,7 +61,8 @@ public sealed class AccessFixture : IAsyncLifetime
     {
         Metadata = await _store.OpenAsync();
         Identities = new IdentityCache(Metadata);
-        Policies = await Policies.OpenAsync(Metadata, Audit, Time, CancellationToken.None);
+        Tags = new KnownTags(Metadata);
+        Policies = await Policies.OpenAsync(Metadata, Tags, Audit, Time, CancellationToken.None);
         Attempts = new Attempts(new KnownSubjects(Identities, Policies).Exists, Time);
         Authorities = NewAuthorities();
         Revoked = new RevokedTokens(Metadata, Audit, Time);
@@ -110,6 +114,21 @@ public sealed class AccessFixture : IAsyncLifetime
         Identities.Invalidate(Identity.Of(record.DeviceId, record.ModuleId));
     }
 
+    /// <summary>Stores tags in the twin of a device, as the hub does: on disk first, then told.</summary>
+    /// <param name="json">Without white space, as it is stored.</param>
+    /// <param name="isNoted">False: the hub does not learn of it.</param>
+    public async Task TagAsync(string deviceId, string json, string? module = null, bool isNoted = true)
+    {
+        var twin = TwinParts.New(Identity.Of(deviceId, module), "1", Time.GetUtcNow().UtcDateTime) with { Tags = System.Text.Encoding.UTF8.GetBytes(json) };
+        await Metadata.WriteAsync(tx =>
+        {
+            Metadata.Twins.Put(tx, twin);
+            return true;
+        });
+        if (isNoted && module is null)
+            Tags.NoteChange(deviceId);
+    }
+
     public async Task DeleteAsync(Identity identity)
     {
         await Metadata.WriteAsync(tx => Metadata.Identities.Delete(tx, identity.DeviceId, identity.ModuleId));
@@ -154,7 +173,7 @@ public sealed class AccessFixture : IAsyncLifetime
     private CertificateAuthorities NewAuthorities()
     {
         Connected ??= new ConnectedDevices(Attempts, Time);
-        return new CertificateAuthorities(Metadata, Audit, Connected, (url, cancel) => Fetch(url, cancel), [Never], Time, NullLogger<CertificateAuthorities>.Instance);
+        return new CertificateAuthorities(Metadata, Audit, Connected, Tags, (url, cancel) => Fetch(url, cancel), [Never], Time, NullLogger<CertificateAuthorities>.Instance);
     }
 
     public async Task<Admission> ConnectAsync(Identity identity, string? token, string host = Host) =>

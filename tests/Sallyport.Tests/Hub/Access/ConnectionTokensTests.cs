@@ -3,6 +3,7 @@ using Sallyport.Hub.Access;
 using Sallyport.Hub.Access.Certificates;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Posture;
+using Sallyport.Hub.Registry;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
 using Sallyport.Protocol.Sas;
@@ -227,7 +228,7 @@ public sealed class ConnectionTokensTests : IAsyncLifetime
     {
         var put = await PutAsync("hub.test", _hub.PolicyToken("iothubowner"));
 
-        await _hub.Policies.RenewKeyAsync(Owner, "iothubowner", PolicyKey.Primary, TestContext.Current.CancellationToken);
+        await _hub.Policies.RenewKeyAsync(Owner, "iothubowner", PolicyKey.Primary, EntityTagCondition.Any, TestContext.Current.CancellationToken);
 
         Assert.True(put.Principal!.Withdrawn.IsCancellationRequested);
         Assert.Equal(HubErrors.Unauthorized, (await AttachAsync(D1)).Error);
@@ -431,7 +432,7 @@ public sealed class ConnectionTokensTests : IAsyncLifetime
         Assert.Equal(("policy:service", "service", isAllowed ? "done" : "refused"), (entry.Principal, entry.Target, entry.Result));
         Assert.DoesNotContain(_hub.Audit.Entries, entry => entry.ToString().Contains(key, StringComparison.Ordinal));
 
-        await _hub.Policies.RenewKeyAsync(Owner, "service", PolicyKey.Primary, CancellationToken.None);
+        await _hub.Policies.RenewKeyAsync(Owner, "service", PolicyKey.Primary, EntityTagCondition.Any, CancellationToken.None);
         Assert.DoesNotContain(_hub.Policies.List(), seen.IsExposed);
         Assert.False((await ServeAsync(Partition, Rights.TelemetryRead)).IsAdmitted);
     }

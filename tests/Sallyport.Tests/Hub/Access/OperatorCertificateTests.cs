@@ -147,7 +147,7 @@ public sealed class OperatorCertificateTests : IAsyncLifetime
     public async Task Certificate_OfAnAuthority_MakesNoOperator()
     {
         using var authority = _plant.Leaf("ca", isAuthority: true, usage: X509KeyUsageFlags.DigitalSignature | X509KeyUsageFlags.KeyCertSign);
-        await _hub.Authorities.PutAsync(Owner, "line", authority.RawData, isVerified: true, idPrefix: null, condition: null, CancellationToken.None);
+        await _hub.Authorities.PutAsync(Owner, "line", authority.RawData, isVerified: true, idPrefix: null, deviceTags: null, condition: null, CancellationToken.None);
 
         Assert.Contains("is that of the authority line", Assert.Throws<HubException>(() => Read(authority)).Message);
     }
@@ -219,7 +219,7 @@ public sealed class OperatorCertificateTests : IAsyncLifetime
     {
         await CreateAsync("alice", Read(_certificate));
 
-        using var again = await Policies.OpenAsync(_hub.Metadata, _hub.Audit, _hub.Time, CancellationToken.None);
+        using var again = await Policies.OpenAsync(_hub.Metadata, _hub.Tags, _hub.Audit, _hub.Time, CancellationToken.None);
 
         Assert.Equal("operator:alice", again.FindOperatorBy(_certificate)?.Name);
     }
@@ -232,7 +232,7 @@ public sealed class OperatorCertificateTests : IAsyncLifetime
     private static OperatorCertificate ByThumbprint(X509Certificate2 certificate) => OperatorCertificate.Of(certificate.GetCertHashString(HashAlgorithmName.SHA256).ToLowerInvariant());
 
     private async Task TrustPlantAsync() =>
-        await _hub.Authorities.PutAsync(Owner, "plant", _plant.Pem, isVerified: true, idPrefix: null, condition: null, CancellationToken.None);
+        await _hub.Authorities.PutAsync(Owner, "plant", _plant.Pem, isVerified: true, idPrefix: null, deviceTags: null, condition: null, CancellationToken.None);
 
     private Task RegisterAsync(string device, string thumbprint) => _hub.PutAsync(AccessFixture.Record(Identity.Of(device)) with
     {

@@ -42,7 +42,7 @@ public sealed class PoliciesTests : IAsyncLifetime
         Assert.All(Policies.List(), policy => Assert.Equal(32, Convert.FromBase64String(policy.PrimaryKey).Length));
         Assert.Equal(5, _hub.Audit.Entries.Count(entry => entry.Action == "policy create" && entry.Result == "done"));
 
-        using var again = await Policies.OpenAsync(_hub.Metadata, _hub.Audit, _hub.Time, CancellationToken.None);
+        using var again = await Policies.OpenAsync(_hub.Metadata, _hub.Tags, _hub.Audit, _hub.Time, CancellationToken.None);
         Assert.Equal(Policies.List(), again.List());
     }
 
@@ -59,11 +59,11 @@ public sealed class PoliciesTests : IAsyncLifetime
         var other = (await _hub.CallAsync(_hub.PolicyToken("service"), needed: Rights.TelemetryRead)).Principal!;
 
         if (change == "delete")
-            await Policies.DeleteAsync(Owner, "device", CancellationToken.None);
+            await Policies.DeleteAsync(Owner, "device", EntityTagCondition.Any, CancellationToken.None);
         else if (change == "create another")
             await Policies.CreateAsync(Owner, "another", Rights.TelemetryRead, null, null, CancellationToken.None);
         else
-            await Policies.RenewKeyAsync(Owner, "device", Enum.Parse<PolicyKey>(change), CancellationToken.None);
+            await Policies.RenewKeyAsync(Owner, "device", Enum.Parse<PolicyKey>(change), EntityTagCondition.Any, CancellationToken.None);
 
         Assert.Equal((ends, ends, false), (service.Withdrawn.IsCancellationRequested, device.Withdrawn.IsCancellationRequested, other.Withdrawn.IsCancellationRequested));
         Assert.False((await _hub.ConnectAsync(Identity.Of("d1"), _hub.Token(Identity.Of("d1")))).Principal!.Withdrawn.CanBeCanceled);
@@ -75,7 +75,7 @@ public sealed class PoliciesTests : IAsyncLifetime
         await _hub.Metadata.WriteAsync(tx => Policies.List().Count(policy => _hub.Metadata.Policies.Delete(tx, policy.Name)));
         _hub.Audit.IsBroken = true;
 
-        await Assert.ThrowsAsync<IOException>(async () => await Policies.OpenAsync(_hub.Metadata, _hub.Audit, _hub.Time, CancellationToken.None));
+        await Assert.ThrowsAsync<IOException>(async () => await Policies.OpenAsync(_hub.Metadata, _hub.Tags, _hub.Audit, _hub.Time, CancellationToken.None));
         Assert.Empty(_hub.Metadata.Read(_hub.Metadata.Policies.List));
     }
 
@@ -97,7 +97,7 @@ public sealed class PoliciesTests : IAsyncLifetime
         Assert.Equal((key, (long)Rights.TelemetryRead, 1L), (created.PrimaryKey, created.Rights, created.Generation));
         Assert.NotEqual(key, created.SecondaryKey);
         Assert.True((await _hub.CallAsync(_hub.PolicyToken("reader.1"), needed: Rights.TelemetryRead)).IsAdmitted);
-        using var again = await Policies.OpenAsync(_hub.Metadata, _hub.Audit, _hub.Time, CancellationToken.None);
+        using var again = await Policies.OpenAsync(_hub.Metadata, _hub.Tags, _hub.Audit, _hub.Time, CancellationToken.None);
         Assert.Equal(created, again.Show(Owner, "reader.1"));
         Assert.Contains(Owner.Done("policy create", "reader.1"), _hub.Audit.Entries);
     }
@@ -145,8 +145,8 @@ public sealed class PoliciesTests : IAsyncLifetime
     public async Task OtherActs_OnAPolicyOfMoreRights_AreRefused()
     {
         Assert.Equal(HubErrors.UnauthorizedAccess, Assert.Throws<HubException>(() => Policies.Show(Operator, "iothubowner")).Error);
-        await AssertRefusedAsync(HubErrors.UnauthorizedAccess, async () => await Policies.RenewKeyAsync(Operator, "device", PolicyKey.Primary, CancellationToken.None));
-        await AssertRefusedAsync(HubErrors.UnauthorizedAccess, async () => await Policies.DeleteAsync(Operator, "service", CancellationToken.None));
+        await AssertRefusedAsync(HubErrors.UnauthorizedAccess, async () => await Policies.RenewKeyAsync(Operator, "device", PolicyKey.Primary, EntityTagCondition.Any, CancellationToken.None));
+        await AssertRefusedAsync(HubErrors.UnauthorizedAccess, async () => await Policies.DeleteAsync(Operator, "service", EntityTagCondition.Any, CancellationToken.None));
         Assert.Contains(_hub.Audit.Entries, entry => entry is { Principal: "policy:operator", Action: "policy delete", Target: "service", Result: "refused" });
     }
 
@@ -160,10 +160,11 @@ public sealed class PoliciesTests : IAsyncLifetime
         Assert.Equal(made, Policies.Show(Owner, "p"));
 
         tags.Add(Policies.TagOf(await UpdateAsync(Rights.TwinRead, null, Tag(tags[^1]))));
-        Assert.True(Scope.TryCreate(["plant-"], [], out var scope, out _));
+        Assert.True(Scope.TryCreate(["plant-"], [], [], out var scope, out _));
         tags.Add(Policies.TagOf(await UpdateAsync(null, scope, Tag(tags[^1]))));
-        tags.Add(Policies.TagOf(await Policies.RenewKeyAsync(Owner, "p", PolicyKey.Swap, CancellationToken.None)));
-        await Policies.DeleteAsync(Owner, "p", CancellationToken.None);
+        tags.Add(Policies.TagOf(await UpdateAsync(null, ScopeTests.Of(_hub.Tags, "site=berlin"), Tag(tags[^1]))));
+        tags.Add(Policies.TagOf(await Policies.RenewKeyAsync(Owner, "p", PolicyKey.Swap, EntityTagCondition.Any, CancellationToken.None)));
+        await Policies.DeleteAsync(Owner, "p", EntityTagCondition.Any, CancellationToken.None);
         _hub.Time.Advance(TimeSpan.FromMilliseconds(1));
         tags.Add(Policies.TagOf(await Policies.CreateAsync(Owner, "p", Rights.TelemetryRead, null, null, CancellationToken.None)));
 
@@ -176,12 +177,25 @@ public sealed class PoliciesTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task RenewKeyAndDelete_WithAnETag_AreDoneOnlyIfNobodyWasFaster()
+    {
+        var before = Policies.Show(Owner, "service");
+        var old = EntityTagCondition.Parse($"\"{EntityTag.Format(Policies.TagOf(before))}\"");
+        var renewed = await Policies.RenewKeyAsync(Owner, "service", PolicyKey.Primary, old, CancellationToken.None);
+
+        await AssertRefusedAsync(HubErrors.PreconditionFailed, async () => await Policies.RenewKeyAsync(Owner, "service", PolicyKey.Primary, old, CancellationToken.None));
+        await AssertRefusedAsync(HubErrors.PreconditionFailed, async () => await Policies.DeleteAsync(Owner, "service", old, CancellationToken.None));
+        Assert.Equal(renewed, Policies.Show(Owner, "service"));
+        await Policies.DeleteAsync(Owner, "service", EntityTagCondition.Parse(EntityTag.Format(Policies.TagOf(renewed))), CancellationToken.None);
+    }
+
+    [Fact]
     public async Task RenewKey_EndsWhatTheOldKeySigned()
     {
         var before = Policies.Show(Owner, "service");
         var old = _hub.PolicyToken("service");
 
-        var after = await Policies.RenewKeyAsync(Owner, "service", PolicyKey.Primary, CancellationToken.None);
+        var after = await Policies.RenewKeyAsync(Owner, "service", PolicyKey.Primary, EntityTagCondition.Any, CancellationToken.None);
 
         Assert.NotEqual(before.PrimaryKey, after.PrimaryKey);
         Assert.Equal((before.SecondaryKey, before.Generation + 1), (after.SecondaryKey, after.Generation));
@@ -193,11 +207,11 @@ public sealed class PoliciesTests : IAsyncLifetime
     public async Task RenewKey_SecondaryAndSwap()
     {
         var before = Policies.Show(Owner, "service");
-        var secondary = await Policies.RenewKeyAsync(Owner, "service", PolicyKey.Secondary, CancellationToken.None);
+        var secondary = await Policies.RenewKeyAsync(Owner, "service", PolicyKey.Secondary, EntityTagCondition.Any, CancellationToken.None);
         Assert.Equal(before.PrimaryKey, secondary.PrimaryKey);
         Assert.NotEqual(before.SecondaryKey, secondary.SecondaryKey);
 
-        var swapped = await Policies.RenewKeyAsync(Owner, "service", PolicyKey.Swap, CancellationToken.None);
+        var swapped = await Policies.RenewKeyAsync(Owner, "service", PolicyKey.Swap, EntityTagCondition.Any, CancellationToken.None);
         Assert.Equal((secondary.SecondaryKey, secondary.PrimaryKey), (swapped.PrimaryKey, swapped.SecondaryKey));
     }
 
@@ -206,20 +220,20 @@ public sealed class PoliciesTests : IAsyncLifetime
     {
         var token = _hub.PolicyToken("service");
 
-        await Policies.DeleteAsync(Owner, "service", CancellationToken.None);
+        await Policies.DeleteAsync(Owner, "service", EntityTagCondition.Any, CancellationToken.None);
 
         Assert.Equal("there is no such policy", (await _hub.CallAsync(token, needed: Rights.TwinRead)).Reason);
-        await AssertRefusedAsync(HubErrors.NotFound, async () => await Policies.RenewKeyAsync(Owner, "service", PolicyKey.Primary, CancellationToken.None));
+        await AssertRefusedAsync(HubErrors.NotFound, async () => await Policies.RenewKeyAsync(Owner, "service", PolicyKey.Primary, EntityTagCondition.Any, CancellationToken.None));
     }
 
     [Fact]
     public async Task Delete_TheLastThatManagesAccess_IsRefused()
     {
-        await AssertRefusedAsync(HubErrors.ArgumentInvalid, async () => await Policies.DeleteAsync(Owner, "iothubowner", CancellationToken.None));
+        await AssertRefusedAsync(HubErrors.ArgumentInvalid, async () => await Policies.DeleteAsync(Owner, "iothubowner", EntityTagCondition.Any, CancellationToken.None));
 
         await Policies.CreateAsync(Owner, "admin", Rights.AccessManage, null, null, CancellationToken.None);
-        await Policies.DeleteAsync(Owner, "iothubowner", CancellationToken.None);
-        await AssertRefusedAsync(HubErrors.ArgumentInvalid, async () => await Policies.DeleteAsync(Owner, "admin", CancellationToken.None));
+        await Policies.DeleteAsync(Owner, "iothubowner", EntityTagCondition.Any, CancellationToken.None);
+        await AssertRefusedAsync(HubErrors.ArgumentInvalid, async () => await Policies.DeleteAsync(Owner, "admin", EntityTagCondition.Any, CancellationToken.None));
     }
 
     [Fact]
@@ -231,10 +245,10 @@ public sealed class PoliciesTests : IAsyncLifetime
         Assert.Empty(new[] { before.PrimaryKey, before.SecondaryKey }.Intersect([renewed.PrimaryKey, renewed.SecondaryKey]));
 
         await Policies.CreateAsync(Owner, "admin", AzureRights.All, null, null, CancellationToken.None);
-        await Policies.DeleteAsync(Owner, "iothubowner", CancellationToken.None);
+        await Policies.DeleteAsync(Owner, "iothubowner", EntityTagCondition.Any, CancellationToken.None);
         await Policies.RecoverOwnerAsync(_hub.Metadata, _hub.Audit, _hub.Time, "local:root", CancellationToken.None);
 
-        using var again = await Policies.OpenAsync(_hub.Metadata, _hub.Audit, _hub.Time, CancellationToken.None);
+        using var again = await Policies.OpenAsync(_hub.Metadata, _hub.Tags, _hub.Audit, _hub.Time, CancellationToken.None);
         Assert.Equal((long)AzureRights.All, again.Show(Owner, "iothubowner").Rights);
         Assert.Contains(_hub.Audit.Entries, entry => entry is { Principal: "local:root", Action: "owner recover", Result: "done" });
     }
@@ -245,7 +259,7 @@ public sealed class PoliciesTests : IAsyncLifetime
         _hub.Audit.IsBroken = true;
 
         await AssertRefusedAsync(HubErrors.ServiceUnavailable, async () => await Policies.CreateAsync(Owner, "p", Rights.TelemetryRead, null, null, CancellationToken.None));
-        await AssertRefusedAsync(HubErrors.ServiceUnavailable, async () => await Policies.DeleteAsync(Owner, "service", CancellationToken.None));
+        await AssertRefusedAsync(HubErrors.ServiceUnavailable, async () => await Policies.DeleteAsync(Owner, "service", EntityTagCondition.Any, CancellationToken.None));
 
         _hub.Audit.IsBroken = false;
         Assert.Equal(5, Policies.List().Count);

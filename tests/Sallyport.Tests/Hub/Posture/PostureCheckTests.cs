@@ -7,6 +7,7 @@ using Sallyport.Hub.Posture;
 using Sallyport.Hub.Registry;
 using Sallyport.Protocol.Errors;
 using Sallyport.Storage.Metadata;
+using Sallyport.Tests.Hub.Access;
 using Sallyport.Tests.Hub.Registry;
 
 namespace Sallyport.Tests.Hub.Posture;
@@ -26,7 +27,7 @@ public sealed class PostureCheckTests : IAsyncLifetime
     public async ValueTask InitializeAsync()
     {
         _fixture = await RegistryFixture.OpenAsync(new RegistryOptions { AllowSharedCredentials = true });
-        _policies = await Policies.OpenAsync(_fixture.Metadata, _fixture.Audit, _fixture.Time, Cancel);
+        _policies = await Policies.OpenAsync(_fixture.Metadata, _fixture.Tags, _fixture.Audit, _fixture.Time, Cancel);
         _quarantine = new Quarantine(_fixture.Metadata, new QuarantineLine(), _fixture.Audit, _fixture.Time);
         var clones = new CloneSuspicion(new CloneRule(), _quarantine, _fixture.Audit, _fixture.Time, NullLogger<CloneSuspicion>.Instance);
         _check = new PostureCheck(
@@ -163,6 +164,17 @@ public sealed class PostureCheckTests : IAsyncLifetime
         await RegistryFixture.RefusedAsync(HubErrors.ServiceUnavailable, () => slow.LookAsync(Cancel));
         goOn.Set();
         await first;
+    }
+
+    [Fact]
+    public async Task TagLimitsWritable_AppearsWithALimitByTag_AndGoesWithIt()
+    {
+        Assert.Null(await FindAsync("tag-limits-writable"));
+        await _policies.CreateAsync(RegistryFixture.Owner, "berlin", Rights.TwinRead, ScopeTests.Of(_fixture.Tags, "site=berlin"), null, null, Cancel);
+
+        Assert.Equal(["service"], (await FindAsync("tag-limits-writable"))!.Examples);
+        await _policies.DeleteAsync(RegistryFixture.Owner, "berlin", EntityTagCondition.Any, Cancel);
+        Assert.Null(await FindAsync("tag-limits-writable"));
     }
 
     private async Task PutAuthorityAsync(int days)

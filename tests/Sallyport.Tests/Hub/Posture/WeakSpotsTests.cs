@@ -207,6 +207,17 @@ public sealed class WeakSpotsTests
         Assert.Equal(2, WeakSpots.All.Single(spot => spot.Id == "tls12-clients").Look(evidence)!.Count);
     }
 
+    [Fact]
+    public void TagLimitsWritable_ByWhoHoldsTwinWriteForAllDevices_AndDoesNotManageAccess()
+    {
+        var service = new PolicyRecord("service", (long)AzureRights.ServiceConnect, "k", "k", 1, Now);
+        var evidence = Calm with { IsLimitedByTag = true, Policies = [.. Calm.Policies, service] };
+
+        Expect("tag-limits-writable", PostureLevel.Low, evidence, "service");
+        Expect("tag-limits-writable", null, evidence with { IsLimitedByTag = false });
+        Expect("tag-limits-writable", null, evidence with { Policies = [service with { DeviceTags = "site%3Dberlin" }, service with { DevicePrefixes = "plant-" }, service with { Rights = (long)Rights.TwinRead }] });
+    }
+
     private static Principal Token(PrincipalKind kind, string name, TimeSpan lifetime) => new(
         kind, name, Rights.DeviceConnect, Now + lifetime + SharedAccessSignature.ClockSkew, kind is PrincipalKind.Policy ? AuthMethod.HubSas : AuthMethod.DeviceSas, "");
 

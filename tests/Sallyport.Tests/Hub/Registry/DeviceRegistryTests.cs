@@ -4,6 +4,7 @@ using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
 using Sallyport.Storage.Metadata;
 using static Sallyport.Tests.Hub.Registry.RegistryFixture;
+using Sallyport.Tests.Hub.Access;
 
 namespace Sallyport.Tests.Hub.Registry;
 
@@ -356,6 +357,24 @@ public sealed class DeviceRegistryTests : IAsyncLifetime
         Assert.True(state.IsConnected);
         Assert.Equal(connectedAt, state.Record.ConnectionStateUpdatedTime);
         Assert.Equal(_hub.Time.GetUtcNow(), state.Record.LastActivityTime);
+    }
+
+    [Fact]
+    public async Task List_LimitedByTag_HoldsWhoHasIt_AndANamesakeMadeAnewHasNot()
+    {
+        foreach (var id in (string[])["a", "b", "c"])
+            await _hub.CreateAsync(id);
+        foreach (var id in (string[])["a", "c"])
+            await _hub.TagAsync(id, """{"site":"berlin"}""");
+        var berlin = ScopeTests.Of(_hub.Tags, "site=berlin");
+
+        Assert.Equal(["a", "c"], Listed(null));
+        Assert.Equal(["c"], Listed("a"));
+        await _hub.DeleteAsync("a");
+        await _hub.CreateAsync("a");
+        Assert.Equal(["c"], Listed(null));
+
+        IEnumerable<string> Listed(string? after) => _hub.Registry.ListDevices(berlin, after, 10).Select(state => state.Record.DeviceId);
     }
 
     [Fact]

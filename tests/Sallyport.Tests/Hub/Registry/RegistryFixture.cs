@@ -32,8 +32,9 @@ internal sealed class RegistryFixture : IAsyncDisposable
         Connected = new ConnectedDevices(new Attempts(_ => true, Time), Time);
         Activity = new ActivityWriteBack(metadata, Connected, Time, NullLogger<ActivityWriteBack>.Instance);
         Cache = new IdentityCache(metadata);
-        Twins = new DeviceTwins(metadata, Connected, Activity, new HubNames(["hub.test"]), Line, Audit, new Quotas(new QuotaOptions(), Time), Time);
-        Registry = new DeviceRegistry(metadata, Connected, Activity, Cache, Audit, new HubNames(["hub.test"]), options, new Quotas(new QuotaOptions(), Time), attestation, Time);
+        Tags = new KnownTags(metadata);
+        Twins = new DeviceTwins(metadata, Connected, Activity, new HubNames(["hub.test"]), Line, Tags, Audit, new Quotas(new QuotaOptions(), Time), Time);
+        Registry = new DeviceRegistry(metadata, Connected, Activity, Cache, Tags, Audit, new HubNames(["hub.test"]), options, new Quotas(new QuotaOptions(), Time), attestation, Time);
     }
 
     public FakeTimeProvider Time { get; } = new(new DateTimeOffset(2026, 1, 2, 12, 0, 0, TimeSpan.Zero));
@@ -42,6 +43,7 @@ internal sealed class RegistryFixture : IAsyncDisposable
     public ConnectedDevices Connected { get; }
     public ActivityWriteBack Activity { get; }
     public IdentityCache Cache { get; }
+    public KnownTags Tags { get; }
     public DeviceRegistry Registry { get; }
     public QuarantineLine Line { get; } = new();
     public DeviceTwins Twins { get; }
@@ -65,6 +67,10 @@ internal sealed class RegistryFixture : IAsyncDisposable
         string deviceId, string? moduleId, PutMode mode, IdentityDraft? draft, EntityTagCondition? condition = null) =>
         await Registry.ChangeAsync(
             Owner, new IdentityChange(Identity.Of(deviceId, moduleId), mode, draft, condition ?? EntityTagCondition.Any), CancellationToken.None);
+
+    /// <summary>Merges into the tags of a device.</summary>
+    public async Task TagAsync(string deviceId, string json, Actor? actor = null) => await Twins.ChangeAsync(
+        actor ?? Owner, Identity.Of(deviceId), TwinChange.Read(Encoding.UTF8.GetBytes($"{{\"tags\":{json}}}"), replaces: false), EntityTagCondition.Any, CancellationToken.None);
 
     public IdentityRecord? Stored(string deviceId, string? moduleId = null) =>
         Metadata.Read(tx => Metadata.Identities.Find(tx, deviceId, moduleId));

@@ -1,3 +1,4 @@
+using Sallyport.Hub.Access;
 using Sallyport.Hub.Limits;
 using Sallyport.Hub.Physical;
 using Sallyport.Hub.Registry;
@@ -43,6 +44,31 @@ public sealed class SharedCredentialTests
             HubErrors.Conflict, () => fixture.CreateAsync("d2", draft: new() { Credential = new() { PrimaryThumbprint = Thumbprint.ToLowerInvariant() } }));
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Create_WithTheThumbprintOfAnOperator_IsRefused_UnlessSharingIsAllowed(bool isAllowed)
+    {
+        await using var fixture = await RegistryFixture.OpenAsync(new RegistryOptions { AllowSharedCredentials = isAllowed });
+        var thumbprint = string.Concat(Enumerable.Repeat("ab", 32));
+        using var policies = await Policies.OpenAsync(fixture.Metadata, fixture.Tags, fixture.Audit, fixture.Time, TestContext.Current.CancellationToken);
+        await policies.CreateOperatorAsync(
+            RegistryFixture.Owner, "alice", Rights.RegistryRead, Scope.Everything, TimeSpan.FromHours(1), OperatorCertificate.Of(thumbprint), TestContext.Current.CancellationToken);
+        var draft = new IdentityDraft { Credential = new() { PrimaryThumbprint = new string('B', 64), SecondaryThumbprint = thumbprint } };
+
+        if (isAllowed)
+        {
+            await fixture.CreateAsync("d1", draft: draft);
+            return;
+        }
+
+        var refused = await Assert.ThrowsAsync<HubException>(() => fixture.CreateAsync("d1", draft: draft));
+        Assert.Same(HubErrors.Conflict, refused.Error);
+        Assert.StartsWith("authentication.x509Thumbprint.secondaryThumbprint: it is an operator's certificate", refused.Message);
+        Assert.DoesNotContain("alice", refused.Message);
+        Assert.Null(fixture.Stored("d1"));
+    }
+
     [Fact]
     public async Task Create_ModuleWithTheKeyOfItsDevice_IsRefused()
     {
@@ -86,7 +112,7 @@ public sealed class SharedCredentialTests
         await fixture.CreateAsync("d1", draft: Keys(One, Two));
         await fixture.CreateAsync("d2", draft: Keys(One, Three));
         var strict = new DeviceRegistry(
-            fixture.Metadata, fixture.Connected, fixture.Activity, fixture.Cache, fixture.Audit, new(["hub.test"]), new RegistryOptions(), new Quotas(new QuotaOptions(), fixture.Time), new NoKeyAttestation(), fixture.Time);
+            fixture.Metadata, fixture.Connected, fixture.Activity, fixture.Cache, fixture.Tags, fixture.Audit, new(["hub.test"]), new RegistryOptions(), new Quotas(new QuotaOptions(), fixture.Time), new NoKeyAttestation(), fixture.Time);
 
         // An SDK that changes the status sends the keys back with it.
         var kept = await strict.ChangeAsync(

@@ -159,7 +159,7 @@ public sealed class ConsumerGroupsTests : IAsyncLifetime
     [Fact]
     public async Task Act_OfWhoIsLimitedToOtherGroups_IsRefused_WhetherTheGroupIsThereOrNot()
     {
-        Assert.True(Scope.TryCreate([], ["mine"], out var scope, out _));
+        Assert.True(Scope.TryCreate([], [], ["mine"], out var scope, out _));
         var limited = Owner with { Scope = scope };
         await _groups.CreateAsync(limited, "Mine", Cancel);
         await _groups.CreateAsync(Owner, "theirs", Cancel);

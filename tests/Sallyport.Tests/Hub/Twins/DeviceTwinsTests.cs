@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using Sallyport.Hub.Access;
 using Sallyport.Hub.Registry;
 using Sallyport.Hub.Twins;
 using Sallyport.Protocol.Amqp;
@@ -8,6 +9,7 @@ using Sallyport.Protocol.Identities;
 using Sallyport.Protocol.Twins;
 using Sallyport.Storage.EventLog;
 using Sallyport.Storage.Metadata;
+using Sallyport.Tests.Hub.Access;
 using Sallyport.Tests.Hub.Registry;
 
 namespace Sallyport.Tests.Hub.Twins;
@@ -238,6 +240,60 @@ public sealed class DeviceTwinsTests : IAsyncLifetime
         }));
 
         Assert.Equal((3, before), (_hub.Twins.Get(D1).Twin.Version, TwinEvents().Count));
+    }
+
+    [Theory]
+    [InlineData("""{"note":"x","floor":3}""", true)]
+    [InlineData("""{"site":"berlin"}""", true)]
+    [InlineData("""{"site":"hamburg"}""", false)]
+    [InlineData("""{"site":null}""", false)]
+    [InlineData("""{"site":{"deeper":"berlin"}}""", false)]
+    [InlineData("""{"location":{"hall":"b"}}""", false)]
+    [InlineData("""{"location":null}""", false)]
+    [InlineData("""{"line":"7"}""", false)]
+    public async Task Change_ByWhoIsLimitedToDevices_LeavesWhoReachesTheDevice(string tags, bool expected)
+    {
+        using var policies = await Policies.OpenAsync(_hub.Metadata, _hub.Tags, _hub.Audit, _hub.Time, CancellationToken.None);
+        await policies.CreateAsync(RegistryFixture.Owner, "others", Rights.TwinRead, ScopeTests.Of(_hub.Tags, "location.hall=b"), null, null, CancellationToken.None);
+        await _hub.Metadata.WriteAsync(tx =>
+        {
+            _hub.Metadata.CertificateAuthorities.Put(tx, new CertificateAuthorityRecord { Name = "plant", Certificate = [1], ETag = 1, DeviceTags = "line%3D7", CreatedTime = default, UpdatedTime = default });
+            return true;
+        });
+        await policies.CreateAsync(RegistryFixture.Owner, "mine", Rights.TwinWrite, ScopeTests.Of(_hub.Tags, "site=berlin"), null, null, CancellationToken.None);
+        await _hub.TagAsync("d1", """{"site":"berlin","location":{"hall":"a"}}""");
+
+        foreach (var scope in (Scope[])[ScopeTests.Of(_hub.Tags, "site=berlin"), ScopeTests.Of(_hub.Tags, "", "d")])
+        {
+            var limited = RegistryFixture.Owner with { Scope = scope };
+            if (expected)
+                await _hub.TagAsync("d1", tags, limited);
+            else
+                await RegistryFixture.RefusedAsync(HubErrors.UnauthorizedAccess, () => _hub.TagAsync("d1", tags, limited));
+        }
+
+        await _hub.TagAsync("d1", tags);
+    }
+
+    [Fact]
+    public async Task Replace_ByWhoIsLimitedByTag_KeepsTheTag_AndDesiredPropertiesAreFree()
+    {
+        using var policies = await Policies.OpenAsync(_hub.Metadata, _hub.Tags, _hub.Audit, _hub.Time, CancellationToken.None);
+        var scope = ScopeTests.Of(_hub.Tags, "site=berlin");
+        await policies.CreateAsync(RegistryFixture.Owner, "mine", Rights.TwinWrite, scope, null, null, CancellationToken.None);
+        await _hub.TagAsync("d1", """{"site":"berlin","x":1}""");
+        await _hub.CreateAsync("d1", "m1");
+        var limited = RegistryFixture.Owner with { Scope = scope };
+
+        await RegistryFixture.RefusedAsync(HubErrors.UnauthorizedAccess, () => ReplaceAsync("""{"tags":{"x":2}}""", D1));
+        await ReplaceAsync("""{"tags":{"site":"berlin","y":2},"properties":{"desired":{"a":1}}}""", D1);
+        await ReplaceAsync("""{"properties":{"desired":{}}}""", D1);
+        await ReplaceAsync("""{"tags":{"site":"hamburg"}}""", Identity.Of("d1", "m1")); // A module's tags put nobody anywhere.
+
+        Assert.Contains(_hub.Audit.Entries, entry => entry is { Action: "device twin-replace", Result: "refused" } && entry.Reason.StartsWith("tags.site: rights are limited by this tag", StringComparison.Ordinal));
+
+        async Task ReplaceAsync(string json, Identity identity) => await _hub.Twins.ChangeAsync(
+            limited, identity, TwinChange.Read(Encoding.UTF8.GetBytes(json), replaces: true), EntityTagCondition.Any, CancellationToken.None);
     }
 
     private async ValueTask<TwinState> PatchAsync(string json, EntityTagCondition? condition = null, Identity? identity = null) =>

@@ -27,7 +27,7 @@ public abstract class StoresContract : MetadataContract
     [Fact]
     public async Task PolicyUse_PutListDelete_GoesWithItsPolicy()
     {
-        var service = new PolicyRecord("service", 6, "cA==", "cw==", 3, Noon) { DevicePrefixes = "plant- mill-", ConsumerGroups = "g", Expires = Noon.AddDays(1), CertificateThumbprint = new string('A', 64), Disabled = true };
+        var service = new PolicyRecord("service", 6, "cA==", "cw==", 3, Noon) { DevicePrefixes = "plant- mill-", DeviceTags = "site%3Dberlin a.b%3D7", ConsumerGroups = "g", Expires = Noon.AddDays(1), CertificateThumbprint = new string('A', 64), Disabled = true };
         await WriteAsync(tx =>
         {
             Metadata.Policies.Put(tx, service);
@@ -37,8 +37,11 @@ public abstract class StoresContract : MetadataContract
 
         Assert.Equal(service, Metadata.Read(tx => Metadata.Policies.Find(tx, "service")));
         Assert.Equal([new("service", 2, Noon.AddTicks(1)), new("service", 4, Noon)], Metadata.Read(Metadata.Policies.ListUse));
+        Assert.Equal("site%3Dberlin a.b%3D7", Assert.Single(Metadata.Read(Metadata.Policies.ListDeviceTags)));
+        Assert.Equal((true, false), Metadata.Read(tx => (Metadata.Policies.HasCertificate(tx, new string('A', 64)), Metadata.Policies.HasCertificate(tx, new string('B', 64)))));
         await WriteAsync(tx => Metadata.Policies.Delete(tx, "service"));
         Assert.Empty(Metadata.Read(Metadata.Policies.ListUse));
+        Assert.Empty(Metadata.Read(Metadata.Policies.ListDeviceTags));
     }
 
     [Fact]
@@ -63,7 +66,7 @@ public abstract class StoresContract : MetadataContract
     {
         var plant = new CertificateAuthorityRecord
         {
-            Name = "plant", Certificate = [1, 2], ETag = 3, Verified = true, IdPrefix = "p-", VerificationCode = "C", Revocation = RevocationCheck.SoftFail,
+            Name = "plant", Certificate = [1, 2], ETag = 3, Verified = true, IdPrefix = "p-", DeviceTags = "site%3Dberlin", VerificationCode = "C", Revocation = RevocationCheck.SoftFail,
             CrlUrl = "https://pki.test/crl", CreatedTime = Noon, UpdatedTime = Noon.AddTicks(1),
         };
         var store = Metadata.CertificateAuthorities;

@@ -27,7 +27,7 @@ public sealed class DeviceCertificateTests : IAsyncLifetime
     {
         await _hub.InitializeAsync();
         _root = TestAuthority.Root("plant", Now);
-        await _hub.Authorities.PutAsync(Owner, "plant", _root.Pem, isVerified: true, idPrefix: null, condition: null, CancellationToken.None);
+        await _hub.Authorities.PutAsync(Owner, "plant", _root.Pem, isVerified: true, idPrefix: null, deviceTags: null, condition: null, CancellationToken.None);
         foreach (var identity in new[] { D1, D2, M1 })
             await _hub.PutAsync(AccessFixture.Record(identity) with { Authentication = IdentityAuthentication.CertificateAuthority });
     }
@@ -119,7 +119,7 @@ public sealed class DeviceCertificateTests : IAsyncLifetime
         var world = TestAuthority.Root("world", Now);
         var ours = world.Below("ours");
         var theirs = world.Below("theirs");
-        await _hub.Authorities.PutAsync(Owner, "ours", ours.Pem, true, null, null, CancellationToken.None);
+        await _hub.Authorities.PutAsync(Owner, "ours", ours.Pem, true, null, null, null, CancellationToken.None);
 
         Assert.True((await _hub.ConnectAsync(D1, Shown(ours.Leaf("d1")))).IsAdmitted);
         Assert.True((await _hub.ConnectAsync(D1, ours.Show(ours.Leaf("d1")))).IsAdmitted);
@@ -135,7 +135,7 @@ public sealed class DeviceCertificateTests : IAsyncLifetime
         // Same name and same key identifier: only the signature differs.
         var world = TestAuthority.Root("world", Now);
         var ours = world.Below("ours");
-        await _hub.Authorities.PutAsync(Owner, "ours", ours.Pem, true, null, null, CancellationToken.None);
+        await _hub.Authorities.PutAsync(Owner, "ours", ours.Pem, true, null, null, null, CancellationToken.None);
         var forged = namesakeOfRoot ? TestAuthority.Root("plant", Now) : TestAuthority.Root("ours", Now);
 
         AssertRefused("", await _hub.ConnectAsync(D1, Shown(forged.Leaf("d1"))));
@@ -233,7 +233,7 @@ public sealed class DeviceCertificateTests : IAsyncLifetime
     public async Task Authority_LimitedToAPrefix_VouchesForNobodyElse()
     {
         var etag = _hub.Authorities.Show("plant").Record.ETag;
-        await _hub.Authorities.PutAsync(Owner, "plant", null, null, "d1", EntityTagCondition.Parse(EntityTag.Format(etag)), CancellationToken.None);
+        await _hub.Authorities.PutAsync(Owner, "plant", null, null, "d1", null, EntityTagCondition.Parse(EntityTag.Format(etag)), CancellationToken.None);
 
         Assert.True((await _hub.ConnectAsync(D1, Shown(_root.Leaf("d1")))).IsAdmitted);
         AssertRefused("only for ids that begin with d1", await _hub.ConnectAsync(D2, Shown(_root.Leaf("d2"))));
@@ -243,7 +243,7 @@ public sealed class DeviceCertificateTests : IAsyncLifetime
     public async Task Authority_Unproved_VouchesForNobody_UntilItSignsTheCode()
     {
         var other = TestAuthority.Root("other", Now);
-        await _hub.Authorities.PutAsync(Owner, "other", other.Pem, null, null, null, CancellationToken.None);
+        await _hub.Authorities.PutAsync(Owner, "other", other.Pem, null, null, null, null, CancellationToken.None);
         AssertRefused("possession of its key is not proved", await _hub.ConnectAsync(D1, Shown(other.Leaf("d1"))));
 
         var code = (await _hub.Authorities.GenerateVerificationCodeAsync(Owner, "other", EntityTagCondition.Any, CancellationToken.None)).Record.VerificationCode!;
@@ -287,7 +287,7 @@ public sealed class DeviceCertificateTests : IAsyncLifetime
         var link = new CertificateLink(D1, (await _hub.ConnectAsync(D1, Shown(_root.Leaf("d1")))).Principal!);
         _hub.Connected.Attach(link);
 
-        var changed = await _hub.Authorities.PutAsync(Owner, "plant", TestAuthority.Root("plant", Now).Pem, null, null, EntityTagCondition.Any, CancellationToken.None);
+        var changed = await _hub.Authorities.PutAsync(Owner, "plant", TestAuthority.Root("plant", Now).Pem, null, null, null, EntityTagCondition.Any, CancellationToken.None);
 
         Assert.False(changed.Record.Verified);
         Assert.Equal(HubErrors.Unauthorized, link.ClosedWith);
@@ -304,7 +304,7 @@ public sealed class DeviceCertificateTests : IAsyncLifetime
         await AssertInvalidAsync("more than", new byte[CertificateAuthorities.MaxCertificateBytes + 1]);
         var weak = new Actor("policy:weak", "", AzureRights.All & ~Rights.DeviceConnect, "", "local");
         var refused = await Assert.ThrowsAsync<HubException>(async () =>
-            await _hub.Authorities.PutAsync(weak, "other", TestAuthority.Root("other", Now).Pem, true, null, null, CancellationToken.None));
+            await _hub.Authorities.PutAsync(weak, "other", TestAuthority.Root("other", Now).Pem, true, null, null, null, CancellationToken.None));
         Assert.Equal(HubErrors.UnauthorizedAccess, refused.Error);
     }
 
@@ -312,9 +312,9 @@ public sealed class DeviceCertificateTests : IAsyncLifetime
     public async Task Authorities_BeyondTheBound_AreRefused()
     {
         for (var n = 1; n < CertificateAuthorities.MaxAuthorities; n++)
-            await _hub.Authorities.PutAsync(Owner, $"a{n}", _root.Pem, true, null, null, CancellationToken.None);
+            await _hub.Authorities.PutAsync(Owner, $"a{n}", _root.Pem, true, null, null, null, CancellationToken.None);
 
-        var refused = await Assert.ThrowsAsync<HubException>(async () => await _hub.Authorities.PutAsync(Owner, "one-more", _root.Pem, true, null, null, CancellationToken.None));
+        var refused = await Assert.ThrowsAsync<HubException>(async () => await _hub.Authorities.PutAsync(Owner, "one-more", _root.Pem, true, null, null, null, CancellationToken.None));
 
         Assert.Equal(HubErrors.ArgumentInvalid, refused.Error);
     }
@@ -326,7 +326,7 @@ public sealed class DeviceCertificateTests : IAsyncLifetime
         Assert.True((await _hub.ConnectAsync(D1, Shown(leaf))).IsAdmitted);
         Assert.True((await _hub.ConnectAsync(D1, Shown(leaf))).IsAdmitted);
 
-        await _hub.Authorities.PutAsync(Owner, "plant", null, isVerified: false, null, EntityTagCondition.Any, CancellationToken.None);
+        await _hub.Authorities.PutAsync(Owner, "plant", null, isVerified: false, null, null, EntityTagCondition.Any, CancellationToken.None);
 
         AssertRefused("possession of its key is not proved", await _hub.ConnectAsync(D1, Shown(leaf)));
     }
@@ -346,7 +346,7 @@ public sealed class DeviceCertificateTests : IAsyncLifetime
 
     private async Task AssertInvalidAsync(string reason, byte[] certificate)
     {
-        var refused = await Assert.ThrowsAsync<HubException>(async () => await _hub.Authorities.PutAsync(Owner, "other", certificate, true, null, null, CancellationToken.None));
+        var refused = await Assert.ThrowsAsync<HubException>(async () => await _hub.Authorities.PutAsync(Owner, "other", certificate, true, null, null, null, CancellationToken.None));
         Assert.Equal(HubErrors.ArgumentInvalid, refused.Error);
         Assert.Contains(reason, refused.Message);
     }

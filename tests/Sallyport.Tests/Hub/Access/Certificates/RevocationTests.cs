@@ -34,7 +34,7 @@ public sealed class RevocationTests : IAsyncLifetime
         await _hub.InitializeAsync();
         _root = TestAuthority.Root("plant", Now);
         (_leaf1, _leaf2) = (_root.Leaf("d1"), _root.Leaf("d2"));
-        await _hub.Authorities.PutAsync(Owner, "plant", _root.Pem, isVerified: true, idPrefix: null, condition: null, CancellationToken.None);
+        await _hub.Authorities.PutAsync(Owner, "plant", _root.Pem, isVerified: true, idPrefix: null, deviceTags: null, condition: null, CancellationToken.None);
         foreach (var identity in new[] { D1, D2 })
             await _hub.PutAsync(AccessFixture.Record(identity) with { Authentication = IdentityAuthentication.CertificateAuthority });
     }
