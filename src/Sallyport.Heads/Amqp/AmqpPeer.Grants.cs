@@ -17,13 +17,14 @@ internal sealed partial class AmqpPeer
 
     private async ValueTask<(ServiceGrant? Grant, AmqpError? Error)> AdmitServiceAsync(string resource, Rights needed, string address)
     {
-        var admission = await _tokens.AdmitServiceAsync(resource, needed, HostName, Peer, _closed).ConfigureAwait(false);
+        var admission = await _tokens.AdmitServiceAsync(resource, needed, HostName, _surroundings.Certificate, Peer, _closed).ConfigureAwait(false);
         if (!admission.IsAdmitted)
         {
             _lease.Answered();
             return (null, Refused(admission.Error!, address, admission.Reason));
         }
 
+        await AdmittedAsync().ConfigureAwait(false);
         AmqpMeter.Attached(0);
         return (new ServiceGrant(resource, needed, admission.Principal!), null);
     }
@@ -47,7 +48,7 @@ internal sealed partial class AmqpPeer
     }
 
     private void Watch(ServiceGrant grant, AmqpLink link) => grant.Watch(
-        Head.Hub.Revoked, () => End(link, HubErrors.Unauthorized, "the policy was deleted or got a new key, or its token was revoked"));
+        Head.Hub.Revoked, () => End(link, HubErrors.Unauthorized, "the policy or operator was changed or deleted, or its token was revoked"));
 
     /// <summary>Ends one link. From any thread.</summary>
     internal void End(AmqpLink link, HubError error, string reason) =>
@@ -95,7 +96,7 @@ internal sealed partial class AmqpPeer
             if (grant.Principal.CredentialFingerprint != replacedFingerprint)
                 continue;
 
-            var admission = await _tokens.AdmitServiceAsync(grant.Resource, grant.Needed, HostName, Peer, _closed).ConfigureAwait(false);
+            var admission = await _tokens.AdmitServiceAsync(grant.Resource, grant.Needed, HostName, _surroundings.Certificate, Peer, _closed).ConfigureAwait(false);
             if (admission.IsAdmitted)
                 Keep(new ServiceGrant(grant.Resource, grant.Needed, admission.Principal!), link, instead: grant);
         }
@@ -123,8 +124,9 @@ internal sealed partial class AmqpPeer
             if (grant.Principal.Expires > now)
                 continue;
 
-            Note(Offender.Of([], grant, Peer), HubErrors.Unauthorized, TokenExpired);
-            End(link, HubErrors.Unauthorized, TokenExpired);
+            var reason = grant.Principal.Certificate is null ? TokenExpired : "the operator's credential or its certificate ended";
+            Note(Offender.Of([], grant, Peer), HubErrors.Unauthorized, reason);
+            End(link, HubErrors.Unauthorized, reason);
         }
 
         ExpireDevices(now);

@@ -112,11 +112,15 @@ public sealed class ConnectionTokens(
             : await devices.AuthenticateAsync(identity, hostName, new DeviceCredential(token, certificate), peer, cancel).ConfigureAwait(false);
     }
 
-    /// <summary>Decides about a link of a service or an Event Hubs client, by the token of a policy that covers the resource most closely.</summary>
+    /// <summary>
+    /// Decides about a link of a service or an Event Hubs client: by the token of a policy that covers the resource most closely, else by the
+    /// certificate of the connection, when it is an operator's. A token goes first, as with HTTPS: a client may show its certificate to whomever it talks to.
+    /// </summary>
     /// <param name="resource">Without slash at the start: <c>messages/devicebound</c>, <c>hub/consumergroups/$default/partitions/0</c>.</param>
     /// <param name="needed">All of these rights are needed.</param>
     /// <inheritdoc cref="PutAsync" path="/param[@name='hostName']"/>
-    public async ValueTask<Admission> AdmitServiceAsync(string resource, Rights needed, string hostName, Peer peer, CancellationToken cancel)
+    public async ValueTask<Admission> AdmitServiceAsync(
+        string resource, Rights needed, string hostName, PresentedCertificate? certificate, Peer peer, CancellationToken cancel)
     {
         if (resource.Length > MaxResourceLength)
             return Refuse("", HubErrors.ArgumentInvalid, $"the address is longer than {MaxResourceLength} characters", peer);
@@ -125,6 +129,8 @@ public sealed class ConnectionTokens(
         var forEventHubs = Closest(_forEventHubs, resource);
         var onlyReads = (needed & ~Rights.TelemetryRead) is Rights.None;
         var token = onlyReads && forEventHubs.Length > ofPolicy.Length ? forEventHubs.Kept : ofPolicy.Kept ?? forEventHubs.Kept;
+        if (token is null && certificate is not null)
+            return await services.AuthenticateAsync(certificate, hostName, needed, peer, cancel).ConfigureAwait(false);
         return token is null
             ? Refuse("", HubErrors.Unauthorized, "no token of a policy for this resource was put on this connection", peer)
             : await services.AuthenticateAsync(token.Text, hostName, resource, needed, peer, cancel).ConfigureAwait(false);

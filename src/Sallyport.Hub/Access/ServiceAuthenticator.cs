@@ -64,7 +64,7 @@ public sealed class ServiceAuthenticator(
         if (tokens.CheckHostName(hostName) is { } elsewhere)
             return elsewhere;
         if (policies.FindOperatorBy(certificate) is not { } found)
-            return Admission.Refuse(HubErrors.Unauthorized, "there is no Authorization header, and the certificate shown is no operator's");
+            return Admission.Refuse(HubErrors.Unauthorized, "there is no token, and the certificate shown is no operator's");
 
         name = found.Name;
         var now = time.GetUtcNow();

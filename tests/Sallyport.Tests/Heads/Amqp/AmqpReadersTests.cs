@@ -2,11 +2,13 @@ using System.Globalization;
 using System.Text;
 using Sallyport.Heads.Amqp;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Access.Certificates;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Registry;
 using Sallyport.Protocol.Amqp;
 using Sallyport.Protocol.Identities;
 using Sallyport.Tests.Hub.Access;
+using Sallyport.Tests.Hub.Access.Certificates;
 using Sallyport.Tests.Protocol.Amqp;
 
 namespace Sallyport.Tests.Heads.Amqp;
@@ -411,6 +413,66 @@ public sealed class AmqpReadersTests : IAsyncLifetime
         await device.SendAsync(device.Transfer(3, AmqpMessages.Text("theirs")));
 
         Assert.Equal("theirs", BodyOf(await reader.HearAsync()));
+    }
+
+    [Fact]
+    public async Task Operator_ByCertificate_ReadsWithoutCbs_UntilItIsDisabled()
+    {
+        using var certificate = TestAuthority.Root("people", _hub.Time.GetUtcNow()).Leaf("alice");
+        await _hub.Access.Policies.CreateOperatorAsync(
+            AmqpTestHub.Owner, "alice", Rights.TelemetryRead, Scope.Everything, TimeSpan.FromHours(1),
+            OperatorCertificate.Read(certificate.RawData, _hub.Access.Authorities, _hub.Time.GetUtcNow()), CancellationToken.None);
+        var device = await SentAsync(1);
+        var reader = _hub.Connect(certificate: new PresentedCertificate(certificate, []));
+        await reader.OpenAsync();
+        await reader.SendAsync(AmqpMessages.Reader(2, _partition), Frames.Credit(2, 0, 100));
+        await reader.ExpectAsync("attach", "transfer");
+        await reader.SendAsync(Frames.AttachSender(3, "commands", "messages/devicebound"));
+        await reader.ExpectAsync("attach", "detach amqp:unauthorized-access"); // It does not hold command-send.
+
+        _hub.Time.Advance(TimeSpan.FromSeconds(30)); // A stranger would have had to go.
+        await device.SendAsync(device.Transfer(2, AmqpMessages.Text("later")));
+        Assert.Equal("later", BodyOf(await reader.HearAsync()));
+        Assert.Contains(_hub.Access.Audit.Entries, entry => entry is { Principal: "operator:alice", Action: "event read" });
+        await _hub.Access.Policies.EnableOperatorAsync(AmqpTestHub.Owner, "alice", enabled: false, CancellationToken.None);
+
+        await reader.ExpectAsync("detach amqp:unauthorized-access", "close amqp:unauthorized-access");
+    }
+
+    [Fact]
+    public async Task Operator_ByCertificate_ThatEnds_LosesItsLinks()
+    {
+        using var certificate = TestAuthority.Root("people", _hub.Time.GetUtcNow()).Leaf("alice", notAfter: _hub.Time.GetUtcNow().AddMinutes(3));
+        await _hub.Access.Policies.CreateOperatorAsync(
+            AmqpTestHub.Owner, "alice", Rights.TelemetryRead, Scope.Everything, TimeSpan.FromHours(1), OperatorCertificate.Of(certificate.GetCertHashString(System.Security.Cryptography.HashAlgorithmName.SHA256)), CancellationToken.None);
+        var reader = _hub.Connect(certificate: new PresentedCertificate(certificate, []));
+        await reader.OpenAsync();
+        await reader.SendAsync(AmqpMessages.Reader(2, _partition));
+        await reader.ExpectAsync("attach");
+
+        _hub.Time.Advance(TimeSpan.FromMinutes(3) + TimeSpan.FromSeconds(1));
+
+        await reader.ExpectAsync("detach amqp:unauthorized-access", "close amqp:unauthorized-access");
+    }
+
+    [Fact]
+    public async Task Certificate_OfNoOperator_OpensNoServiceLink_AndATokenBesideAnOperatorsDecides()
+    {
+        using var certificate = TestAuthority.Root("people", _hub.Time.GetUtcNow()).Leaf("alice");
+        using var stranger = TestAuthority.Root("people", _hub.Time.GetUtcNow()).Leaf("bob");
+        await _hub.Access.Policies.CreateOperatorAsync(
+            AmqpTestHub.Owner, "alice", Rights.TelemetryRead, Scope.Everything, TimeSpan.FromHours(1), OperatorCertificate.Of(certificate.GetCertHashString(System.Security.Cryptography.HashAlgorithmName.SHA256)), CancellationToken.None);
+
+        var refused = _hub.Connect(certificate: new PresentedCertificate(stranger, []));
+        await refused.OpenAsync();
+        await refused.SendAsync(AmqpMessages.Reader(2, _partition));
+        await refused.ExpectAsync("attach", "detach amqp:unauthorized-access");
+        Assert.Contains(_hub.Refusals, entry => entry.Reason.EndsWith("there is no token, and the certificate shown is no operator's", StringComparison.Ordinal));
+
+        var both = await _hub.OpenAsync(certificate: new PresentedCertificate(certificate, []));
+        await _hub.PutPolicyAsync(both, "device");
+        await both.SendAsync(AmqpMessages.Reader(2, _partition));
+        await both.ExpectAsync("attach", "detach amqp:unauthorized-access");
     }
 
     [Fact]

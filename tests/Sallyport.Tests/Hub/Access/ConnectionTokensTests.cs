@@ -483,5 +483,5 @@ public sealed class ConnectionTokensTests : IAsyncLifetime
 
     private async Task<Admission> AttachAsync(Identity identity) => await _connection.AdmitDeviceAsync(identity, Host, null, Peer, CancellationToken.None);
 
-    private async Task<Admission> ServeAsync(string resource, Rights needed) => await _connection.AdmitServiceAsync(resource, needed, Host, Peer, CancellationToken.None);
+    private async Task<Admission> ServeAsync(string resource, Rights needed) => await _connection.AdmitServiceAsync(resource, needed, Host, certificate: null, Peer, CancellationToken.None);
 }
