@@ -32,9 +32,12 @@ public sealed class DeviceTag
     public string Value { get; }
 
     /// <summary>Reads a tag as requests give it: see <see cref="Syntax"/>.</summary>
-    public static bool TryParse(string text, [NotNullWhen(true)] out DeviceTag? tag)
+    public static bool TryParse(string? text, [NotNullWhen(true)] out DeviceTag? tag)
     {
         tag = null;
+        if (text is null)
+            return false;
+
         var equals = text.IndexOf('=', StringComparison.Ordinal);
         if (equals <= 0 || equals == text.Length - 1 || text.Length > MaxLength || text.Any(c => char.IsControl(c) || char.IsSurrogate(c)))
             return false;

@@ -42,6 +42,7 @@ public sealed class Scope
     public bool LimitsDevices => DevicePrefixes.Count > 0 || _tagLimit.Tags.Count > 0;
 
     /// <summary>Reads names as requests give them; doubled ones count once.</summary>
+    /// <param name="devicePrefixes">JSON may put null among them: that is no name.</param>
     /// <param name="deviceTags">Each as <see cref="DeviceTag.Syntax"/> says.</param>
     /// <param name="problem">What is wrong, and what would be right; null when it was read.</param>
     public static bool TryCreate(
@@ -54,7 +55,7 @@ public sealed class Scope
         problem = prefixes.Length > MaxNames || tags.Length > MaxNames || groups.Length > MaxNames ? $"at most {MaxNames} device prefixes, {MaxNames} device tags and {MaxNames} consumer groups"
             : !prefixes.All(prefix => Identity.IsValidId(prefix)) ? "a device prefix is the beginning of a device id: 1 to 128 of its characters"
             : read.Contains(null) ? $"a device tag is {DeviceTag.Syntax}"
-            : !groups.All(Telemetry.ConsumerGroups.CanExist) ? $"a consumer group has {Telemetry.ConsumerGroups.NameSyntax}, or is {Telemetry.ConsumerGroups.Default}"
+            : !groups.All(group => group is not null && Telemetry.ConsumerGroups.CanExist(group)) ? $"a consumer group has {Telemetry.ConsumerGroups.NameSyntax}, or is {Telemetry.ConsumerGroups.Default}"
             : null;
         scope = problem is null ? new Scope(prefixes, new TagLimit([.. read.OfType<DeviceTag>()]), groups) : null;
         return scope is not null;

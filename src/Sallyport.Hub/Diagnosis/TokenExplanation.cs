@@ -140,8 +140,9 @@ public sealed class TokenExplainer(
         if (rights is Rights.None)
             return [new TokenVerdict($"{RightsText.Format(Rights.TelemetryRead)}{under}", false, refusal?.Reason ?? $"the policy {policy.Name} does not hold {RightsText.Format(Rights.TelemetryRead)}")];
 
+        var which = policy.Scope.LimitsDevices ? ", for the devices that it is limited to alone" : "";
         return [.. Enum.GetValues<Rights>().Where(right => right is not Rights.None && (rights & right) != 0)
-            .Select(right => new TokenVerdict($"{RightsText.Format(right)}{under}", refusal is null, refusal?.Reason ?? ""))];
+            .Select(right => new TokenVerdict($"{RightsText.Format(right)}{under}{which}", refusal is null, refusal?.Reason ?? ""))];
     }
 
     /// <summary>Tries what goes wrong most: another's key, the key's text instead of what it decodes to.</summary>

@@ -206,6 +206,9 @@ public sealed class ScopedAccessTests : IAsyncLifetime
     [InlineData("alice", """{"rights":"registry-read","validForSeconds":2592001}""")]
     [InlineData("alice", """{"validForSeconds":3600}""")]
     [InlineData("alice", """{"rights":"registry-read","devicePrefixes":["a b"]}""")]
+    [InlineData("alice", """{"rights":"registry-read","deviceTags":[null]}""")]
+    [InlineData("alice", """{"rights":"registry-read","devicePrefixes":[null]}""")]
+    [InlineData("alice", """{"rights":"registry-read","consumerGroups":[null]}""")]
     [InlineData("a:b", """{"rights":"registry-read"}""")]
     public async Task Operator_NotAsItMustBe_IsRefused(string name, string body) =>
         Assert.Equal(HttpStatusCode.BadRequest, (await _hub.OwnerAsync(HttpMethod.Put, $"/manage/v1/operators/{name}", body)).Status);

@@ -43,6 +43,15 @@ public sealed class TokenExplainerTests(AccessFixture hub) : IClassFixture<Acces
     }
 
     [Fact]
+    public async Task Explain_OfAPolicyThatIsLimited_SaysThatItOpensNotAllDevices()
+    {
+        await hub.Policies.CreateAsync(
+            new Actor("policy:iothubowner", "", AzureRights.All, "", "local"), "berlin", Rights.RegistryRead, ScopeTests.Of(hub.Tags, "site=berlin"), null, null, CancellationToken.None);
+
+        Assert.Equal("registry-read, for the devices that it is limited to alone", Assert.Single(Explain(hub.PolicyToken("berlin")).Opens).What);
+    }
+
+    [Fact]
     public void Explain_OfAnyToken_HoldsNoKeyAndNoUsableToken()
     {
         foreach (var token in new[] { hub.Token(Device), hub.PolicyToken("iothubowner"), hub.Token(Module, AccessFixture.ResourceOf(Device)) })
