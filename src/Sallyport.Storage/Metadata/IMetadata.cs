@@ -22,6 +22,8 @@ public interface IMetadata : IAsyncDisposable
     IOutboxStore Outbox { get; }
     ICertificateAuthorityStore CertificateAuthorities { get; }
     IRevocationStore Revocations { get; }
+    ICommandStore Commands { get; }
+    IFeedbackStore Feedback { get; }
 
     /// <summary>
     /// Runs <paramref name="act"/> on the writer and completes when it is on disk. What it throws comes back to the caller and
@@ -102,6 +104,9 @@ public sealed record IdentityRecord
     public string? ManagedBy { get; init; }
     public DateTimeOffset? LastActivityTime { get; init; }
     public DateTimeOffset? ConnectionStateUpdatedTime { get; init; }
+
+    /// <summary>How many cloud-to-device messages wait for it. Of the queue: not written with the identity.</summary>
+    public int CommandCount { get; init; }
 
     /// <summary>Since when it has its primary key or thumbprint; null when that was before the hub noted it.</summary>
     public DateTimeOffset? PrimarySince { get; init; }

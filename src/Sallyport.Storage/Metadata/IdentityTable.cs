@@ -10,7 +10,8 @@ internal sealed class IdentityTable(SecretBox secrets) : IIdentityStore
     private const string Select = """
         SELECT device_id, module_id, generation_id, etag, enabled, status_reason, status_updated_time, authentication,
                primary_key, secondary_key, primary_thumbprint, secondary_thumbprint, iot_edge, device_scope, parent_scopes, managed_by,
-               last_activity_time, connection_state_updated_time, primary_since, secondary_since
+               last_activity_time, connection_state_updated_time, primary_since, secondary_since,
+               (SELECT count(*) FROM command WHERE command.device_id = identity.device_id AND command.module_id = identity.module_id)
         FROM identity LEFT JOIN activity USING (device_id, module_id)
         """;
 
@@ -48,6 +49,7 @@ internal sealed class IdentityTable(SecretBox secrets) : IIdentityStore
             Mark(record.Primary), Mark(record.Secondary),
             record.PrimarySince?.UtcTicks, record.SecondarySince?.UtcTicks);
         session["DELETE FROM mqtt_session WHERE device_id = $1 AND module_id = $2 AND generation_id <> $3"].Execute(record.DeviceId, module, record.GenerationId);
+        CommandTable.Forget(session, record.DeviceId, record.ModuleId, record.GenerationId);
 
         if (record.LastActivityTime is null && record.ConnectionStateUpdatedTime is null)
             session["DELETE FROM activity WHERE device_id = $1 AND module_id = $2"].Execute(record.DeviceId, module);
@@ -63,12 +65,14 @@ internal sealed class IdentityTable(SecretBox secrets) : IIdentityStore
             session["DELETE FROM activity WHERE device_id = $1"].Execute(deviceId);
             session["DELETE FROM mqtt_session WHERE device_id = $1"].Execute(deviceId);
             session["DELETE FROM twin WHERE device_id = $1"].Execute(deviceId);
+            CommandTable.Forget(session, deviceId, moduleId: null, generationId: null);
             return session["DELETE FROM identity WHERE device_id = $1"].Execute(deviceId) > 0;
         }
 
         session["DELETE FROM activity WHERE device_id = $1 AND module_id = $2"].Execute(deviceId, moduleId);
         session["DELETE FROM mqtt_session WHERE device_id = $1 AND module_id = $2"].Execute(deviceId, moduleId);
         session["DELETE FROM twin WHERE device_id = $1 AND module_id = $2"].Execute(deviceId, moduleId);
+        CommandTable.Forget(session, deviceId, moduleId, generationId: null);
         return session["DELETE FROM identity WHERE device_id = $1 AND module_id = $2"].Execute(deviceId, moduleId) > 0;
     }
 
@@ -202,6 +206,7 @@ internal sealed class IdentityTable(SecretBox secrets) : IIdentityStore
             ConnectionStateUpdatedTime = row.TimeOrNull(17),
             PrimarySince = row.TimeOrNull(18),
             SecondarySince = row.TimeOrNull(19),
+            CommandCount = row.GetInt32(20),
         };
 
         string? Open(int column, string name) =>

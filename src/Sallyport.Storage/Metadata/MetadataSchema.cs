@@ -11,7 +11,7 @@ internal static class MetadataSchema
     /// <summary>"SLPT", in the header of the file: tells <c>file(1)</c> and us whose database it is.</summary>
     public const int ApplicationId = 0x534C5054;
 
-    public static readonly IReadOnlyList<string> Steps = [Initial, HubId, PhysicalZone, CertificateAuthorities, Revocations, IpFilter, Operators, ConsumerGroups, OperatorCertificates, Twins];
+    public static readonly IReadOnlyList<string> Steps = [Initial, HubId, PhysicalZone, CertificateAuthorities, Revocations, IpFilter, Operators, ConsumerGroups, OperatorCertificates, Twins, Commands];
 
     private const string PhysicalZone = """
         -- Devices whose word is not taken. Bound to the id, not to the registered identity: deleting a device and making it anew
@@ -106,6 +106,69 @@ internal static class MetadataSchema
                CAST('{}' AS BLOB), unhex('01' || printf('%016X', unixepoch() * 10000000 + 621355968000000000) || '01'), 1,
                CAST('{}' AS BLOB), unhex('01' || printf('%016X', unixepoch() * 10000000 + 621355968000000000) || '01'), 1, NULL
         FROM identity;
+        """;
+
+    private const string Commands = """
+        -- Cloud-to-device messages that wait. AUTOINCREMENT: a sequence is never used twice, so that a lock never fits another command.
+        CREATE TABLE command (
+            sequence       INTEGER PRIMARY KEY AUTOINCREMENT,
+            device_id      TEXT    NOT NULL,
+            module_id      TEXT    NOT NULL,
+            generation_id  TEXT    NOT NULL,
+            message_id     TEXT    NOT NULL,
+            enqueued_time  INTEGER NOT NULL,
+            expires        INTEGER NOT NULL,
+            ack            INTEGER NOT NULL,
+            delivery_count INTEGER NOT NULL,
+            message        BLOB    NOT NULL
+        ) STRICT;
+        CREATE INDEX command_queue ON command (device_id, module_id);
+        CREATE INDEX command_expires ON command (expires);
+
+        -- Those that were given up: rejected, expired, abandoned too often.
+        CREATE TABLE dead_command (
+            sequence       INTEGER PRIMARY KEY AUTOINCREMENT,
+            device_id      TEXT    NOT NULL,
+            module_id      TEXT    NOT NULL,
+            generation_id  TEXT    NOT NULL,
+            message_id     TEXT    NOT NULL,
+            enqueued_time  INTEGER NOT NULL,
+            expires        INTEGER NOT NULL,
+            ack            INTEGER NOT NULL,
+            delivery_count INTEGER NOT NULL,
+            message        BLOB    NOT NULL,
+            reason         INTEGER NOT NULL,
+            dead_time      INTEGER NOT NULL
+        ) STRICT;
+        CREATE INDEX dead_command_identity ON dead_command (device_id, module_id);
+        CREATE TABLE dead_command_count (commands INTEGER NOT NULL) STRICT;
+        INSERT INTO dead_command_count VALUES (0);
+        CREATE TRIGGER dead_command_insert AFTER INSERT ON dead_command BEGIN UPDATE dead_command_count SET commands = commands + 1; END;
+        CREATE TRIGGER dead_command_delete AFTER DELETE ON dead_command BEGIN UPDATE dead_command_count SET commands = commands - 1; END;
+
+        -- What senders are told. batch is null until it is put into one.
+        CREATE TABLE feedback (
+            sequence      INTEGER PRIMARY KEY AUTOINCREMENT,
+            batch         INTEGER,
+            device_id     TEXT    NOT NULL,
+            module_id     TEXT    NOT NULL,
+            generation_id TEXT    NOT NULL,
+            message_id    TEXT    NOT NULL,
+            time          INTEGER NOT NULL,
+            status        INTEGER NOT NULL
+        ) STRICT;
+        CREATE INDEX feedback_identity ON feedback (device_id, module_id);
+        CREATE INDEX feedback_by_batch ON feedback (batch);
+        CREATE TABLE feedback_batch (
+            batch          INTEGER PRIMARY KEY AUTOINCREMENT,
+            enqueued_time  INTEGER NOT NULL,
+            expires        INTEGER NOT NULL,
+            delivery_count INTEGER NOT NULL
+        ) STRICT;
+        CREATE TABLE feedback_count (records INTEGER NOT NULL) STRICT;
+        INSERT INTO feedback_count VALUES (0);
+        CREATE TRIGGER feedback_insert AFTER INSERT ON feedback BEGIN UPDATE feedback_count SET records = records + 1; END;
+        CREATE TRIGGER feedback_delete AFTER DELETE ON feedback BEGIN UPDATE feedback_count SET records = records - 1; END;
         """;
 
     // Tells this hub's rows from another's where both write, also from those of a hub set up anew under the same name.

@@ -62,6 +62,10 @@ public sealed class SqliteMetadata : IMetadata
 
     public IOutboxStore Outbox => _outbox;
 
+    public ICommandStore Commands { get; } = new CommandTable();
+
+    public IFeedbackStore Feedback { get; } = new FeedbackTable();
+
     public IRevocationStore Revocations { get; } = new RevocationTable();
 
     /// <summary>Completes, with the reason, when no more changes are taken.</summary>

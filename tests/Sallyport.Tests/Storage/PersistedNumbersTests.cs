@@ -28,6 +28,11 @@ public sealed class PersistedNumbersTests
     [Fact]
     public void PersistedNumbers_RevocationCheck_AreFrozen() => Assert.Equal("Off=0 SoftFail=1 HardFail=2", Numbers<RevocationCheck>());
 
+    [Fact]
+    public void PersistedNumbers_OfCommands_AreFrozen() => Assert.Equal(
+        ("None=0 Positive=1 Negative=2 Full=3", "Rejected=1 Expired=2 DeliveryCountExceeded=3", "Success=0 Expired=1 DeliveryCountExceeded=2 Rejected=3 Purged=4"),
+        (Numbers<CommandAck>(), Numbers<DeadReason>(), Numbers<FeedbackStatus>()));
+
     private static string Numbers<T>()
         where T : struct, Enum =>
         string.Join(' ', Enum.GetValues<T>().Select(value => $"{value}={Convert.ToInt64(value)}"));

@@ -120,6 +120,8 @@ public sealed class IdentityCacheTests : IAsyncLifetime
         public IOutboxStore Outbox => inner.Outbox;
         public ICertificateAuthorityStore CertificateAuthorities => inner.CertificateAuthorities;
         public IRevocationStore Revocations => inner.Revocations;
+        public ICommandStore Commands => inner.Commands;
+        public IFeedbackStore Feedback => inner.Feedback;
 
         public ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, CancellationToken cancel = default) => inner.WriteAsync(act, cancel);
 

@@ -127,6 +127,8 @@ public sealed class ActivityWriteBackTests : IAsyncLifetime
         public IOutboxStore Outbox => inner.Outbox;
         public ICertificateAuthorityStore CertificateAuthorities => inner.CertificateAuthorities;
         public IRevocationStore Revocations => inner.Revocations;
+        public ICommandStore Commands => inner.Commands;
+        public IFeedbackStore Feedback => inner.Feedback;
 
         public async ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, CancellationToken cancel = default)
         {

@@ -68,3 +68,16 @@ public sealed class SqliteStoresTests : StoresContract
         return ValueTask.CompletedTask;
     }
 }
+
+public sealed class SqliteCommandTests : CommandContract
+{
+    private readonly SqliteFixture _fixture = new();
+
+    protected override async Task<IMetadata> OpenAsync() => await _fixture.OpenAsync();
+
+    protected override ValueTask CleanUpAsync()
+    {
+        _fixture.Dispose();
+        return ValueTask.CompletedTask;
+    }
+}

@@ -91,6 +91,7 @@ public sealed class SqliteFormatTests : IDisposable
     {
         var fixtures = Directory.GetFiles(Path.Combine(AppContext.BaseDirectory, "Storage", "Metadata", "Fixtures"), "metadata-*.sql");
         Assert.Equal(MetadataSchema.Steps.Count, fixtures.Length);
+        var withCommands = 0;
         foreach (var fixture in fixtures)
         {
             File.Delete(_fixture.Path);
@@ -145,11 +146,24 @@ public sealed class SqliteFormatTests : IDisposable
                 Assert.Equal(format >= 10 ? new DateTime(639029520000000000, DateTimeKind.Utc) : reported.Root.Stamp.Time, reported.Root.Stamp.Time);
                 Assert.NotNull(metadata.Twins.Find(tx, "d1", "m1"));
 
+                if (metadata.Commands.Find(tx, 7) is { } command)
+                {
+                    Assert.Equal(("d1", "g1", "m", CommandAck.Full, 2), (command.DeviceId, command.GenerationId, command.MessageId, command.Ack, command.DeliveryCount));
+                    Assert.Equal([0, 0x53, 0x75, 0xA0, 1, 1], command.Message);
+                    Assert.Equal((DeadReason.Rejected, "dead"), (metadata.Commands.FindDead(tx, 5)!.Reason, metadata.Commands.FindDead(tx, 5)!.Command.MessageId));
+                    Assert.Equal((3L, 1), (metadata.Feedback.ListBatches(tx, 0, 10)[0].Batch, metadata.Feedback.ListBatches(tx, 0, 10)[0].DeliveryCount));
+                    Assert.Equal(("told", FeedbackStatus.Rejected), (metadata.Feedback.ListRecords(tx, 3)[0].MessageId, metadata.Feedback.ListRecords(tx, 3)[0].Status));
+                    Assert.Equal(1, metadata.Feedback.Loose(tx).Count);
+                    withCommands++;
+                }
+
                 // Every hub had it before it had a row.
                 Assert.True(metadata.ConsumerGroups.Exists(tx, "$default"));
                 return true;
             });
         }
+
+        Assert.Equal(1, withCommands);
     }
 
     private void Execute(string sql)
