@@ -1,3 +1,4 @@
+using Sallyport.Hub.Commands;
 using Sallyport.Hub.Methods;
 using Sallyport.Hub.Twins;
 
@@ -12,4 +13,6 @@ public sealed record DevicePromises
     public DirectMethods? Methods { get; init; }
 
     public DeviceTwins? Twins { get; init; }
+
+    public CommandQueues? Commands { get; init; }
 }

@@ -16,6 +16,7 @@ public sealed partial class DeviceSession
 {
     private readonly Ingest _ingest;
     private readonly DevicePromises _promises;
+    private readonly string _generationId;
 
     // What a message that is not appended yet says of tampering.
     private string? _declared;
@@ -26,6 +27,7 @@ public sealed partial class DeviceSession
     {
         _ingest = ingest;
         _promises = promises;
+        _generationId = generationId;
         Quota = quota;
         Identity = identity;
         GenerationId = generationId;

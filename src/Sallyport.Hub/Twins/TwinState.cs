@@ -100,7 +100,7 @@ public static class TwinJson
         json.WriteString("statusUpdateTime", TimeOrNever(identity.StatusUpdatedTime));
         json.WriteString("connectionState", isConnected ? "Connected" : "Disconnected");
         json.WriteString("lastActivityTime", TimeOrNever(identity.LastActivityTime));
-        json.WriteNumber("cloudToDeviceMessageCount", 0);
+        json.WriteNumber("cloudToDeviceMessageCount", identity.CommandCount);
         json.WriteString("authenticationType", JsonNamingPolicy.CamelCase.ConvertName(identity.Authentication.ToString()));
         json.WriteStartObject("x509Thumbprint");
         json.WriteString("primaryThumbprint", identity.PrimaryThumbprint);
