@@ -7,6 +7,7 @@ using Sallyport.Heads.Connections;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Access.Certificates;
 using Sallyport.Hub.Audit;
+using Sallyport.Hub.Commands;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Limits;
@@ -37,6 +38,12 @@ public sealed record AmqpServices(
 {
     /// <summary>What devices get besides telemetry.</summary>
     public DevicePromises Promises { get; init; } = DevicePromises.None;
+
+    /// <summary>Where services send commands; null: nobody may.</summary>
+    public CommandQueues? Commands { get; init; }
+
+    /// <summary>What they are told of them; null: nothing.</summary>
+    public Feedback? Feedback { get; init; }
 }
 
 /// <summary>

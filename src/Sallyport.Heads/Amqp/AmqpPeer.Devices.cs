@@ -83,6 +83,7 @@ internal sealed partial class AmqpPeer
     private Func<AmqpDevice, IDeviceNode>? DeviceNode(NodeKind kind, AmqpLink link) => (kind, link) switch
     {
         (NodeKind.DeviceEvents, AmqpReceiver telemetry) => device => new TelemetryNode(this, telemetry, device),
+        (NodeKind.DeviceBound, AmqpSender commands) => device => new DeviceBoundNode(this, commands, device),
         (NodeKind.Methods, AmqpSender requests) => device => new MethodRequestNode(this, requests, device),
         (NodeKind.Methods, AmqpReceiver responses) => device => new MethodResponseNode(responses, device),
         (NodeKind.Twin, AmqpReceiver requests) => device => new TwinRequestNode(this, requests, device),

@@ -163,12 +163,15 @@ internal sealed partial class AmqpPeer
         };
     }
 
-    // What services send and receive. The links are there and authorised; what goes over them is not yet.
+    // What services send and receive. File notifications are authorised; there are none yet.
     private async ValueTask<AmqpError?> AttachServiceAsync(AmqpLink link, NodeKind kind)
     {
         var isSender = kind == NodeKind.ServiceCommands;
         if (isSender != link is AmqpReceiver)
             return NoSuchNode;
+
+        if (isSender && Head.Hub.Commands is null)
+            return Refused(HubErrors.NotImplemented, kind.ToString(), "this hub keeps no commands");
 
         var resource = kind switch
         {
@@ -179,12 +182,17 @@ internal sealed partial class AmqpPeer
         var (grant, error) = await AdmitServiceAsync(resource, Rights.CommandSend, resource).ConfigureAwait(false);
         if (grant is null)
             return error;
+        if (kind == NodeKind.Feedback && grant.Principal.Scope.LimitsDevices)
+        {
+            grant.Dispose();
+            return Refused(HubErrors.UnauthorizedAccess, resource, "limited to some devices, and feedback is about all of them");
+        }
 
         lock (Gate)
         {
             if (link is AmqpReceiver commands)
             {
-                link.Node = new CommandNode(commands);
+                link.Node = new CommandNode(this, commands, Head.Hub.Commands!);
                 link.Accept(CommandNode.MaxMessageBytes);
                 commands.MaxMessageSize = CommandNode.MaxMessageBytes;
                 commands.Grant(CommandNode.Credit);
@@ -192,6 +200,12 @@ internal sealed partial class AmqpPeer
             else
             {
                 link.Accept();
+                if (kind == NodeKind.Feedback && Head.Hub.Feedback is { } told)
+                {
+                    var feedback = new FeedbackNode(this, (AmqpSender)link, told);
+                    link.Node = feedback;
+                    _sources.Add(feedback);
+                }
             }
         }
 

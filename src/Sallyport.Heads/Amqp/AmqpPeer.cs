@@ -230,12 +230,14 @@ internal sealed partial class AmqpPeer : ICommitListener, IThreadPoolWorkItem, I
         _touched.Clear();
     }
 
-    // Outcomes of what we sent. Nothing waits for them yet; who settles second is told that we know.
+    // Outcomes of what we sent. Where nobody waits for them, who settles second is told that we know.
     private void TakeOutcomes()
     {
         while (Endpoint.TryTakeOutcome(out var outcome))
         {
-            if (!outcome.IsSettled)
+            if (outcome.Link.Node is IOutcomeNode node)
+                node.OnOutcome(outcome);
+            else if (!outcome.IsSettled)
                 outcome.Link.Settle(outcome.Id, outcome.Id, outcome.State);
         }
     }

@@ -4,6 +4,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Audit;
+using Sallyport.Hub.Commands;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Limits;
 using Sallyport.Hub.Methods;
@@ -76,6 +77,13 @@ public static class HttpHead
         services.AddSingleton<DeviceTelemetryRoutes>();
         services.TryAddSingleton<DirectMethods>();
         services.AddSingleton<MethodRoutes>();
+        services.TryAddSingleton(new CommandOptions());
+        services.TryAddSingleton<Feedback>();
+        services.TryAddSingleton<CommandQueues>();
+        services.AddSingleton<CommandRoutes>();
+        services.AddSingleton<DeadCommandRoutes>();
+        services.AddSingleton<DeviceCommandRoutes>();
+        services.AddSingleton<FeedbackRoutes>();
         return services;
     }
 
@@ -99,6 +107,10 @@ public static class HttpHead
         routes.ServiceProvider.GetRequiredService<OpenApi>().Map(routes);
         routes.ServiceProvider.GetRequiredService<DeviceTelemetryRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<MethodRoutes>().Map(routes);
+        routes.ServiceProvider.GetRequiredService<CommandRoutes>().Map(routes);
+        routes.ServiceProvider.GetRequiredService<DeadCommandRoutes>().Map(routes);
+        routes.ServiceProvider.GetRequiredService<DeviceCommandRoutes>().Map(routes);
+        routes.ServiceProvider.GetRequiredService<FeedbackRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<EventRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<CheckpointRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<ConsumerGroupRoutes>().Map(routes);

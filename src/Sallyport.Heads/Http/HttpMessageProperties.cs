@@ -61,6 +61,38 @@ internal static class HttpMessageProperties
         return name.Length > 0 && properties.TryAdd(Encoding.UTF8.GetBytes(name), value, isNull);
     }
 
+    /// <summary>
+    /// Puts the properties of a message into the headers of an answer. What a header cannot hold (not visible ASCII, or in a name no token) is
+    /// percent-encoded there; a null value is empty.
+    /// </summary>
+    public static void Write(IHeaderDictionary headers, MessageProperties properties)
+    {
+        foreach (var (name, key) in SystemNames)
+        {
+            if (properties.Has(key))
+                headers[name] = Encoded(properties.System(key), static b => b is >= (byte)' ' and <= (byte)'~');
+        }
+
+        for (var i = 0; i < properties.Count; i++)
+            headers[ApplicationPrefix + Encoded(properties.Name(i), IsTokenByte)] = Encoded(properties.Value(i), static b => b is >= (byte)' ' and <= (byte)'~');
+    }
+
+    private static bool IsTokenByte(byte b) => char.IsAsciiLetterOrDigit((char)b) || "!#$%&'*+-.^_`|~".Contains((char)b, StringComparison.Ordinal);
+
+    private static string Encoded(ReadOnlySpan<byte> utf8, Func<byte, bool> isPlain)
+    {
+        var text = new StringBuilder(utf8.Length);
+        foreach (var b in utf8)
+        {
+            if (isPlain(b))
+                text.Append((char)b);
+            else
+                text.Append('%').Append(b.ToString("X2", System.Globalization.CultureInfo.InvariantCulture));
+        }
+
+        return text.ToString();
+    }
+
     /// <summary>Answers a message that is not taken.</summary>
     /// <exception cref="HubException">413 or 400.</exception>
     public static void Check(TelemetryOutcome outcome)

@@ -64,6 +64,7 @@ internal sealed class IdentityJson
             ConnectionStateUpdatedTime = TimeOrNever(record.ConnectionStateUpdatedTime),
             StatusUpdatedTime = isDevice ? TimeOrNever(record.StatusUpdatedTime) : null,
             LastActivityTime = TimeOrNever(record.LastActivityTime),
+            CloudToDeviceMessageCount = record.CommandCount,
             Authentication = AuthenticationJson.Of(record, held),
             Capabilities = isDevice ? new CapabilitiesJson { IotEdge = record.IotEdge } : null,
             DeviceScope = record.DeviceScope,

@@ -28,6 +28,7 @@ internal sealed partial class MqttConnection
     {
         _takesMethods = _session.IsSubscribed(DeviceTopics.MethodRequests);
         _takesDesired = _session.IsSubscribed(DeviceTopics.DesiredProperties);
+        TakeCommands();
         _head.Devices.TellChanged(this);
     }
 }

@@ -15,6 +15,10 @@ internal sealed partial class MqttConnection
         return ValueTask.CompletedTask;
     }
 
-    // The hub publishes nothing of QoS 1 yet.
-    private static ValueTask OnAcknowledgedAsync(ushort packetId) => ValueTask.CompletedTask;
+    // Commands are all that the hub publishes with QoS 1.
+    private ValueTask OnAcknowledgedAsync(ushort packetId)
+    {
+        OnCommandAcknowledged(packetId);
+        return ValueTask.CompletedTask;
+    }
 }

@@ -55,16 +55,21 @@ internal sealed partial class MqttConnection
     /// <summary>Publishes to the device, behind all answers so far. From any thread, once CONNACK is sent; returns at once.</summary>
     /// <param name="topic">At most 65,535 bytes.</param>
     /// <param name="packetId">Not 0 when <paramref name="qos"/> is 1; what comes back is <see cref="MqttServerStep.Acknowledged"/>.</param>
+    /// <param name="dup">It may have been delivered before.</param>
+    /// <param name="isCommand">Commands are offered again once the device has read what waits for it.</param>
     /// <returns>False, and nothing is sent, when the connection ends or <see cref="MqttOptions.MaxPublishedBytes"/> wait already to be read.</returns>
-    internal bool TryPublish(ReadOnlySpan<byte> topic, ReadOnlySpan<byte> payload, byte qos, ushort packetId)
+    internal bool TryPublish(ReadOnlySpan<byte> topic, ReadOnlySpan<byte> payload, byte qos, ushort packetId, bool dup = false, bool isCommand = false)
     {
         lock (_outgoingGate)
         {
             if (IsEnding || (_publishedBytes > 0 && _publishedBytes + topic.Length + payload.Length > _head.Options.MaxPublishedBytes))
+            {
+                _commandsWaitForReading |= isCommand;
                 return false;
+            }
 
             var before = _outgoing.Length;
-            MqttWriter.Publish(_outgoing, dup: false, qos, retain: false, packetId, topic, payload);
+            MqttWriter.Publish(_outgoing, dup, qos, retain: false, packetId, topic, payload);
             _publishedBytes += _outgoing.Length - before;
         }
 
@@ -114,6 +119,11 @@ internal sealed partial class MqttConnection
                 _output.Write(_outgoing.Written);
                 _outgoing.Clear();
                 _publishedBytes = 0;
+                if (_commandsWaitForReading)
+                {
+                    _commandsWaitForReading = false;
+                    OfferCommands();
+                }
             }
         }
 

@@ -200,6 +200,7 @@ internal sealed partial class MqttConnection : IDeviceLink, ICommitListener, ITh
         await _withdrawal.DisposeAsync().ConfigureAwait(false);
         if (_device is not null)
         {
+            EndCommands();
             await StoreWillAsync().ConfigureAwait(false);
             _head.Devices.Detach(this);
             if (_ending is null)

@@ -29,4 +29,7 @@ public sealed record MqttOptions
 
     /// <summary>What the hub publishes to a device that the device may leave unread, in bytes; beyond it nothing more is taken for it until it reads. Default 1 MiB: eight of the largest method requests.</summary>
     public int MaxPublishedBytes { get; init; } = 1024 * 1024;
+
+    /// <summary>Commands that a device may have without a PUBACK; beyond it the next ones wait in their queue. Default 16.</summary>
+    public int MaxCommands { get; init; } = 16;
 }

@@ -15,7 +15,7 @@ namespace Sallyport.Hub.Commands;
 /// <param name="Message">AMQP sections as they are stored and sent: properties, application properties, data.</param>
 public sealed record CommandDraft(Identity To, string MessageId, CommandAck Ack, DateTimeOffset? Expiry, byte[] Message)
 {
-    // What the hub puts before the message when it delivers it over AMQP, see CommandAnnotations.
+    // What the hub puts before the message when it delivers it over AMQP: LockedCommand.Annotations.
     private const int AnnotationBytes = 128;
 
     /// <summary>Checks and encodes a message.</summary>

@@ -122,6 +122,11 @@ public sealed class DeviceTopics
         return end < 0 ? rest : rest[..end];
     }
 
+    /// <summary>Whether a filter that <see cref="MaySubscribe"/> takes covers the identity's commands: <c>…/messages/devicebound/#</c>, or all of a module's.</summary>
+    public static bool CoversCommands(string filter) =>
+        filter.EndsWith("/messages/devicebound/#", StringComparison.Ordinal)
+        || (filter.Split('/') is ["devices", _, "modules", _, "#"]);
+
     /// <summary>Whether the identity may subscribe to the filter. The list is closed: what the SDKs use and Azure documents.</summary>
     public bool MaySubscribe(string filter)
     {

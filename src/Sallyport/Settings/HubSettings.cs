@@ -1,6 +1,7 @@
 using System.Net;
 using Microsoft.Extensions.Logging;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Commands;
 using Sallyport.Hub.Limits;
 using Sallyport.Storage.EventLog;
 
@@ -28,6 +29,7 @@ internal sealed record HubSettings
     public SegmentLogOptions EventLog { get; init; } = new() { Directory = "" };
     public OutgoingSettings Outgoing { get; init; } = new();
     public LimitSettings Limits { get; init; } = new();
+    public CommandOptions Commands { get; init; } = new();
     public AuditSettings Audit { get; init; } = new();
     public LogSettings Log { get; init; } = new();
 }

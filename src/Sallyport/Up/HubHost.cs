@@ -19,6 +19,7 @@ using Sallyport.Heads.Mqtt;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Access.Certificates;
 using Sallyport.Hub.Audit;
+using Sallyport.Hub.Commands;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Limits;
@@ -193,12 +194,15 @@ internal sealed class HubHost : IAsyncDisposable
         var groups = parts.Add(new ConsumerGroups(metadata, audit, time));
         var reads = new PrivilegedReads(audit, time);
         var methods = parts.Add(new DirectMethods(connected, identities, line, reads, time));
-        var promises = new DevicePromises { Methods = methods, Twins = twins };
+        var feedback = new Feedback(metadata, settings.Commands, time);
+        var commands = new CommandQueues(metadata, connected, line, feedback, settings.Commands, time);
+        var commandUpkeep = parts.Add(new Running(cancel => commands.RunAsync(logs.CreateLogger<CommandQueues>(), cancel)));
+        var promises = new DevicePromises { Methods = methods, Twins = twins, Commands = commands };
         var mqtt = parts.Add(new MqttHead(
             devices, connected, ingest, events, new MqttSessions(metadata), limits, quotas, promises, audit, attempts, time, logs.CreateLogger<MqttHead>(), new MqttOptions()));
         var amqp = parts.Add(new AmqpHead(
             new AmqpServices(
-                devices, services, plainKeys, names, connected, ingest, events, groups, limits, quotas, revoked, reads, audit, attempts, time, logs.CreateLogger<AmqpHead>()) { Promises = promises },
+                devices, services, plainKeys, names, connected, ingest, events, groups, limits, quotas, revoked, reads, audit, attempts, time, logs.CreateLogger<AmqpHead>()) { Promises = promises, Commands = commands, Feedback = feedback },
             new AmqpHeadOptions(), (sockets.ServiceAmqps.Count > 0 ? sockets.ServiceAmqps : sockets.Amqps)[0].Port));
         var relay = parts.Add(new Running(new OutboxRelay(metadata, events, time, logs.CreateLogger<OutboxRelay>()).RunAsync));
         var connections = parts.Add(new ServiceConnections(
@@ -244,6 +248,8 @@ internal sealed class HubHost : IAsyncDisposable
             .AddSingleton(ingest)
             .AddSingleton(groups)
             .AddSingleton(quotas)
+            .AddSingleton(commands)
+            .AddSingleton(feedback)
             .AddSingleton(backoff)
             .AddSingleton(limits)
             .AddSingleton(filter)
@@ -282,7 +288,7 @@ internal sealed class HubHost : IAsyncDisposable
         parts.Add(new Undo(() => File.Delete(data.EndpointsPath)));
         endpoints.Write(data.Path);
         log.Listening(endpoints.HostName, sockets.Https[0].Port, sockets.Mqtts[0].Port, data.Path);
-        return new HubHost(parts, server, mqtt, amqp, certificate, endpoints, sockets.HttpsPortNotice, FirstFailure(events.Failure, metadata.Failure, relay.Failure, renewal.Failure));
+        return new HubHost(parts, server, mqtt, amqp, certificate, endpoints, sockets.HttpsPortNotice, FirstFailure(events.Failure, metadata.Failure, relay.Failure, renewal.Failure, commandUpkeep.Failure));
     }
 
     private static ServerCertificate CertificateOf(HubSettings settings, DataDirectory data, TimeProvider time, ILoggerFactory logs)

@@ -29,3 +29,10 @@ internal interface ISource : IDisposable
     /// <summary>The link is gone; under the gate.</summary>
     void OnGone();
 }
+
+/// <summary>What a link leads to on which we send and the peer tells what became of it.</summary>
+internal interface IOutcomeNode
+{
+    /// <summary>Takes an outcome; under the gate. What the peer waits for is settled by the node.</summary>
+    void OnOutcome(in AmqpOutcome outcome);
+}

@@ -69,12 +69,17 @@ public sealed record NodeAddress(NodeKind Kind)
     public bool IsOfDevice => Kind is NodeKind.DeviceEvents or NodeKind.DeviceBound or NodeKind.Methods or NodeKind.Twin;
 
     /// <summary>Reads an address; what is none that a hub has is <see cref="NodeKind.Unknown"/>.</summary>
-    public static NodeAddress Parse(string? address)
+    public static NodeAddress Parse(string? address) => Parse(address, isEncoded: false);
+
+    /// <summary>Reads an address whose ids are percent-encoded also in a path alone, as service SDKs write the <c>to</c> of a command.</summary>
+    public static NodeAddress ParseEncoded(string? address) => Parse(address, isEncoded: true);
+
+    private static NodeAddress Parse(string? address, bool isEncoded)
     {
         if (address is null)
             return Unknown;
 
-        var isUri = address.IndexOf("://", StringComparison.Ordinal) is > 0 and var scheme && SkipAuthority(address, scheme + 3, out address);
+        var isUri = (address.IndexOf("://", StringComparison.Ordinal) is > 0 and var scheme && SkipAuthority(address, scheme + 3, out address)) || isEncoded;
         Span<Range> ranges = stackalloc Range[10];
         var path = address.AsSpan().Trim('/');
         var count = path.Split(ranges, '/');

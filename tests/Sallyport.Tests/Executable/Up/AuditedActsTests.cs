@@ -47,6 +47,9 @@ public sealed class AuditedActsTests
         ["POST /manage/v1/connections/{name}/test"] = ("manage/v1/connections/c1/test", null),
         ["PUT /manage/v1/consumer-groups/{name}"] = ("manage/v1/consumer-groups/new", null),
         ["DELETE /manage/v1/consumer-groups/{name}"] = ("manage/v1/consumer-groups/g1", null),
+        ["POST /manage/v1/devices/{id}/commands"] = ("manage/v1/devices/d1/commands", "{}"),
+        ["POST /manage/v1/devices/{id}/commands/receive"] = ("manage/v1/devices/d1/commands/receive", null),
+        ["DELETE /devices/{id}/commands"] = ("devices/d1/commands", null),
         ["DELETE /manage/v1/checkpoints/{consumerGroup}/{name}"] = ("manage/v1/checkpoints/$Default/reader", null),
     };
 

@@ -7,6 +7,7 @@ using Microsoft.Extensions.Time.Testing;
 using Sallyport.Heads.Mqtt;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Audit;
+using Sallyport.Hub.Commands;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Limits;
@@ -62,6 +63,8 @@ internal sealed class MqttTestHub : IAsyncDisposable
     public DeviceTwins Twins { get; private set; } = null!;
 
     public QuarantineLine Line { get; private set; } = null!;
+
+    public CommandQueues Commands { get; private set; } = null!;
 
     public PreAuthenticationLimits Limits { get; }
 
@@ -165,8 +168,9 @@ internal sealed class MqttTestHub : IAsyncDisposable
         Line = line;
         Twins = new DeviceTwins(_metadata, Devices, _activity, new HubNames(["hub.test"]), line, Audit, new Quotas(Quotas, Time), Time);
         Methods = new DirectMethods(Devices, new IdentityCache(_metadata), line, new PrivilegedReads(Audit, Time), Time);
+        Commands = new CommandQueues(_metadata, Devices, line, new Feedback(_metadata, new CommandOptions(), Time), new CommandOptions(), Time);
         Head = new MqttHead(
-            Authentication, Devices, new Ingest(Log, line), Log, new MqttSessions(_metadata), Limits, new Quotas(Quotas, Time), new DevicePromises { Methods = Methods, Twins = Twins }, Audit, Attempts, Time, NullLogger<MqttHead>.Instance, _options);
+            Authentication, Devices, new Ingest(Log, line), Log, new MqttSessions(_metadata), Limits, new Quotas(Quotas, Time), new DevicePromises { Methods = Methods, Twins = Twins, Commands = Commands }, Audit, Attempts, Time, NullLogger<MqttHead>.Instance, _options);
     }
 }
 

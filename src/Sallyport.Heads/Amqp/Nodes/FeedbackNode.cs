@@ -1,0 +1,76 @@
+using Sallyport.Hub.Commands;
+using Sallyport.Protocol.Amqp;
+using Sallyport.Protocol.Amqp.Endpoints;
+
+namespace Sallyport.Heads.Amqp.Nodes;
+
+/// <summary>Where a service gets feedback on commands: batches, of which each is one receiver's.</summary>
+internal sealed class FeedbackNode : ISource, IOutcomeNode
+{
+    private readonly AmqpPeer _connection;
+    private readonly Feedback _feedback;
+    private readonly LockedDeliveries _deliveries;
+
+    public FeedbackNode(AmqpPeer connection, AmqpSender link, Feedback feedback)
+    {
+        _connection = connection;
+        _feedback = feedback;
+        _deliveries = new LockedDeliveries(connection, link, Take, () => feedback.Release(this));
+        feedback.Available += _deliveries.Offer;
+    }
+
+    public bool IsGone => _deliveries.IsGone;
+
+    public void Pump() => _deliveries.Pump();
+
+    public ValueTask<bool> FillAsync() => new(_deliveries.Fill());
+
+    public void OnOutcome(in AmqpOutcome outcome) => _deliveries.OnOutcome(outcome);
+
+    public void OnGone()
+    {
+        _feedback.Available -= _deliveries.Offer;
+        _deliveries.OnGone();
+    }
+
+    public void Dispose()
+    {
+    }
+
+    private List<LockedDelivery> Take(int top)
+    {
+        List<LockedDelivery> taken = [];
+        while (taken.Count < top && _feedback.Receive(this) is { } locked)
+        {
+            taken.Add(new LockedDelivery(locked.Token, [], Encode(locked), settlement =>
+                settlement == Settlement.Abandon ? _feedback.AbandonAsync(locked.Token) : _feedback.CompleteAsync(locked.Token)));
+        }
+
+        return taken;
+    }
+
+    private byte[] Encode(LockedFeedback locked)
+    {
+        var hub = System.Text.Encoding.UTF8.GetBytes(_connection.Head.Hub.Names.HubName);
+        var target = new byte[locked.Body.Length + hub.Length + 256];
+        var writer = new AmqpWriter(target);
+        writer.Section(AmqpSection.MessageAnnotations);
+        var map = writer.BeginMap();
+        writer.Symbol("iothub-enqueuedtime"u8);
+        writer.Timestamp(locked.Batch.EnqueuedTime.ToUnixTimeMilliseconds());
+        writer.Symbol("iothub-deliverycount"u8);
+        writer.UByte((byte)Math.Min(locked.Batch.DeliveryCount, byte.MaxValue));
+        writer.End(map, 4);
+        writer.Section(AmqpSection.Properties);
+        var list = writer.BeginList();
+        writer.Null();
+        writer.Binary(hub); // user-id
+        for (var place = AmqpProperty.To; place < AmqpProperty.ContentType; place++)
+            writer.Null();
+        writer.Symbol(System.Text.Encoding.ASCII.GetBytes(Feedback.ContentType));
+        writer.End(list, (int)AmqpProperty.ContentType + 1);
+        writer.Section(AmqpSection.Data);
+        writer.Binary(locked.Body);
+        return target[..writer.Written];
+    }
+}

@@ -1,0 +1,190 @@
+// Cloud-to-device messages: what azure-iothub sends over AMQP, azure-iot-device gets over each transport, and what it makes of it.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import common from 'azure-iot-common';
+import device from 'azure-iot-device';
+import { Amqp, AmqpWs } from 'azure-iot-device-amqp';
+import { Http } from 'azure-iot-device-http';
+import { Mqtt, MqttWs } from 'azure-iot-device-mqtt';
+import iothub from 'azure-iothub';
+import * as hub from './hub.mjs';
+
+const transports = { mqtt: Mqtt, 'mqtt-ws': MqttWs, amqp: Amqp, 'amqp-ws': AmqpWs, https: Http };
+const services = { amqp: iothub.Amqp, 'amqp-ws': iothub.AmqpWs };
+const senders = {};
+
+before(async () => {
+  const { ownerConnectionString } = await hub.start();
+  for (const name of Object.keys(services)) {
+    senders[name] = iothub.Client.fromConnectionString(ownerConnectionString, services[name]);
+    await senders[name].open();
+  }
+});
+after(async () => {
+  for (const sender of Object.values(senders)) await sender.close();
+  await hub.stop();
+});
+
+function message(body, { id = body, ack, properties = {}, expiry } = {}) {
+  const made = new common.Message(body);
+  made.messageId = id;
+  if (ack) made.ack = ack;
+  if (expiry) made.expiryTimeUtc = expiry;
+  for (const [name, value] of Object.entries(properties)) made.properties.add(name, value);
+  return made;
+}
+
+/** Opens a device; answers { client, next() } where next waits for its next command. */
+async function listening(connectionString, transport) {
+  const client = device.Client.fromConnectionString(connectionString, transport);
+  const came = [];
+  const waiting = [];
+  await client.open();
+  client.on('message', command => waiting.length ? waiting.shift()(command) : came.push(command));
+  client.on('error', () => {});
+  return { client, next: () => came.length ? Promise.resolve(came.shift()) : new Promise(resolve => waiting.push(resolve)) };
+}
+
+/** Registers a device of this name; answers its connection string. */
+async function register(id) {
+  await hub.cliJson(['device-identity', 'create', '-d', id]);
+  return (await hub.cliJson(['device-identity', 'connection-string', 'show', '-d', id])).connectionString;
+}
+
+const waiting = id => hub.cliJson(['device', 'c2d-message', 'list', '-d', id]);
+
+/** Asks again until it is so. */
+async function until(what, ask) {
+  for (let turn = 0; turn < 200; turn++) {
+    if (await ask()) return;
+    await new Promise(resolve => setTimeout(resolve, 50));
+  }
+  assert.fail(what);
+}
+
+for (const [name, transport] of Object.entries(transports)) {
+  for (const sender of Object.keys(services)) {
+    test(`Command_SentOver_${sender}_ReachesADeviceOver_${name}`, async () => {
+      const id = `c2d-${name}-${sender}`;
+      const { client, next } = await listening(await register(id), transport);
+      await senders[sender].send(id, message('hello', { properties: { 'key one': 'a/b=c&d' } }));
+      const command = await next();
+      assert.equal(command.getData().toString(), 'hello');
+      assert.equal(command.messageId, 'hello');
+      assert.match(command.to, new RegExp(`/devices/${id}/messages/devicebound`, 'i'));
+      await client.complete(command);
+      await until('the queue is empty', async () => (await waiting(id)).length === 0);
+      if (name !== 'https') assert.deepEqual(command.properties.propertyList.map(p => [p.key, p.value]), [['key one', 'a/b=c&d']]);
+      await client.close();
+    });
+  }
+
+  test(`Command_ToAnOfflineDevice_IsThereAtItsNextConnectionOver_${name}`, async () => {
+    const id = `c2d-offline-${name}`;
+    const connectionString = await register(id);
+    for (const body of ['one', 'two', 'three']) await senders.amqp.send(id, message(body));
+    const { client, next } = await listening(connectionString, transport);
+    for (const body of ['one', 'two', 'three']) {
+      const command = await next();
+      assert.equal(command.getData().toString(), body);
+      await client.complete(command);
+    }
+    await until('the queue is empty', async () => (await waiting(id)).length === 0);
+    await client.close();
+  });
+
+  if (!name.startsWith('mqtt')) {
+    test(`Command_AbandonedOver_${name}_ComesAgain_AndRejectedIsDead`, async () => {
+      const id = `c2d-settle-${name}`;
+      const { client, next } = await listening(await register(id), transport);
+      await senders.amqp.send(id, message('again'));
+      await client.abandon(await next());
+      const again = await next();
+      assert.equal(again.messageId, 'again');
+      await client.reject(again);
+      await until('it is dead', async () => (await hub.cliJson(['device', 'c2d-message', 'list-dead', '-d', id])).length === 1);
+      const [dead] = await hub.cliJson(['device', 'c2d-message', 'list-dead', '-d', id]);
+      assert.equal(dead.reason, 'rejected');
+      assert.equal(dead.deliveryCount, 1);
+      await hub.cliJson(['device', 'c2d-message', 'replay', '-d', id, '-n', `${dead.sequence}`]);
+      await client.complete(await next());
+      await client.close();
+    });
+  }
+}
+
+test('Command_ToAModule_IsInItsQueue', async () => {
+  await register('c2d-module');
+  assert.equal((await hub.request('PUT', '/devices/c2d-module/modules/m1?api-version=2021-04-12', { body: '{}' })).status, 200);
+  await hub.cliJson(['device', 'c2d-message', 'send', '-d', 'c2d-module', '-m', 'm1', '--body', 'x']);
+  assert.equal((await hub.cliJson(['device', 'c2d-message', 'list', '-d', 'c2d-module', '-m', 'm1'])).length, 1);
+  assert.equal((await waiting('c2d-module')).length, 0);
+});
+
+test('Command_ToNobody_IsDeviceNotFoundError', async () => {
+  await assert.rejects(senders.amqp.send('c2d-nobody', message('x')), error => error.constructor.name === 'DeviceNotFoundError' || error.name === 'DeviceNotFoundError');
+});
+
+test('Command_ToAFullQueue_IsDeviceMaximumQueueDepthExceededError', async () => {
+  await register('c2d-full');
+  for (let i = 0; i < 50; i++) await senders.amqp.send('c2d-full', message(`${i}`));
+  await assert.rejects(senders.amqp.send('c2d-full', message('more')), error => /DeviceMaximumQueueDepthExceeded/.test(error.constructor.name + error.name));
+  const purged = JSON.parse((await hub.request('DELETE', '/devices/c2d-full/commands?api-version=2021-04-12')).text);
+  assert.deepEqual(purged, { totalMessagesPurged: 50, deviceId: 'c2d-full', moduleId: null });
+});
+
+test('Command_WhoseTimeIsOver_IsDeadAndNotDelivered', async () => {
+  const connectionString = await register('c2d-expired');
+  await senders.amqp.send('c2d-expired', message('late', { expiry: new Date(Date.now() - 60_000).toISOString() }));
+  await senders.amqp.send('c2d-expired', message('good'));
+  const { client, next } = await listening(connectionString, Mqtt);
+  assert.equal((await next()).messageId, 'good');
+  await until('it is dead', async () => (await hub.cliJson(['device', 'c2d-message', 'list-dead', '-d', 'c2d-expired'])).some(dead => dead.reason === 'expired'));
+  await client.close();
+});
+
+test('Command_ToAnIdWithPunctuation_FindsIt', async () => {
+  const id = "c2d-%41.+_#*?!(),=@$':";
+  const { client, next } = await listening(await register(id), Mqtt);
+  await senders.amqp.send(id, message('x'));
+  assert.equal((await next()).messageId, 'x');
+  await client.close();
+});
+
+test('Command_NotSettledWhenTheHubIsKilled_IsDeliveredAgain', async () => {
+  const connectionString = await register('c2d-killed');
+  await senders.amqp.send('c2d-killed', message('x', { ack: 'full' }));
+  const first = await listening(connectionString, Amqp);
+  assert.equal((await first.next()).messageId, 'x');
+  await hub.kill9();
+  await hub.start();
+  await first.client.close().catch(() => {});
+  const { client, next } = await listening(connectionString, Amqp);
+  const again = await next();
+  assert.equal(again.messageId, 'x');
+  await client.complete(again);
+  await client.close();
+  for (const name of Object.keys(senders)) {
+    await senders[name].close().catch(() => {});
+    senders[name] = iothub.Client.fromConnectionString(hub.endpoints().ownerConnectionString, services[name]);
+    await senders[name].open();
+  }
+});
+
+test('Feedback_OfCompletedAndRejectedCommands_ReachesItsReceiver', async () => {
+  const { client, next } = await listening(await register('c2d-feedback'), Amqp);
+  const told = new Map();
+  const receiver = await senders.amqp.getFeedbackReceiver();
+  receiver.on('message', batch => {
+    for (const record of JSON.parse(batch.data.toString())) told.set(record.originalMessageId, record);
+  });
+  await senders.amqp.send('c2d-feedback', message('fb-done', { ack: 'full' }));
+  await client.complete(await next());
+  await senders.amqp.send('c2d-feedback', message('fb-no', { ack: 'negative' }));
+  await client.reject(await next());
+  for (let turn = 0; turn < 600 && !(told.has('fb-done') && told.has('fb-no')); turn++) await new Promise(resolve => setTimeout(resolve, 50));
+  assert.equal(told.get('fb-done').statusCode, 'Success');
+  assert.equal(told.get('fb-no').statusCode, 'Rejected');
+  assert.equal(told.get('fb-done').deviceId, 'c2d-feedback');
+  await client.close();
+});
