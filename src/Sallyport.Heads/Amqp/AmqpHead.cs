@@ -39,11 +39,11 @@ public sealed record AmqpServices(
     /// <summary>What devices get besides telemetry.</summary>
     public DevicePromises Promises { get; init; } = DevicePromises.None;
 
-    /// <summary>Where services send commands; null: nobody may.</summary>
-    public CommandQueues? Commands { get; init; }
+    /// <summary>Where services send commands.</summary>
+    public required CommandQueues Commands { get; init; }
 
-    /// <summary>What they are told of them; null: nothing.</summary>
-    public Feedback? Feedback { get; init; }
+    /// <summary>What they are told of them.</summary>
+    public required Feedback Feedback { get; init; }
 }
 
 /// <summary>

@@ -47,8 +47,8 @@ internal sealed partial class AmqpPeer
         Watch(grant, link);
     }
 
-    /// <summary>What the service that holds the link is limited to; under the gate. Null when it holds it no more.</summary>
-    internal Scope? ScopeOf(AmqpLink link) => _grants.GetValueOrDefault(link)?.Principal.Scope;
+    /// <summary>Who holds the link for a service, and what it is limited to; under the gate. Null when it holds it no more.</summary>
+    internal Actor? HolderOf(AmqpLink link) => _grants.GetValueOrDefault(link)?.Actor(Peer);
 
     private void Watch(ServiceGrant grant, AmqpLink link) => grant.Watch(
         Head.Hub.Revoked, () => End(link, HubErrors.Unauthorized, "the policy or operator was changed or deleted, or its token was revoked"));

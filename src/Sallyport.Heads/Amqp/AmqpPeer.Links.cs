@@ -170,9 +170,6 @@ internal sealed partial class AmqpPeer
         if (isSender != link is AmqpReceiver)
             return NoSuchNode;
 
-        if (isSender && Head.Hub.Commands is null)
-            return Refused(HubErrors.NotImplemented, kind.ToString(), "this hub keeps no commands");
-
         var resource = kind switch
         {
             NodeKind.ServiceCommands => "messages/devicebound",
@@ -192,7 +189,7 @@ internal sealed partial class AmqpPeer
         {
             if (link is AmqpReceiver commands)
             {
-                link.Node = new CommandNode(this, commands, Head.Hub.Commands!);
+                link.Node = new CommandNode(this, commands, Head.Hub.Commands);
                 link.Accept(CommandNode.MaxMessageBytes);
                 commands.MaxMessageSize = CommandNode.MaxMessageBytes;
                 commands.Grant(CommandNode.Credit);
@@ -200,9 +197,10 @@ internal sealed partial class AmqpPeer
             else
             {
                 link.Accept();
-                if (kind == NodeKind.Feedback && Head.Hub.Feedback is { } told)
+                if (kind == NodeKind.Feedback)
                 {
-                    var feedback = new FeedbackNode(this, (AmqpSender)link, told);
+                    Head.Hub.Reads.Note(grant.Actor(Peer), "feedback read", "");
+                    var feedback = new FeedbackNode(this, (AmqpSender)link, Head.Hub.Feedback);
                     link.Node = feedback;
                     _sources.Add(feedback);
                 }

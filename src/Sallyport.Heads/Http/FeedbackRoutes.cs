@@ -2,6 +2,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Audit;
 using Sallyport.Hub.Commands;
 
 namespace Sallyport.Heads.Http;
@@ -10,7 +11,7 @@ namespace Sallyport.Heads.Http;
 /// Feedback on commands over HTTPS, Azure IoT Hub's: a batch, and its lock token as ETag. It is about all devices, so nobody whose rights are
 /// limited to some gets it.
 /// </summary>
-internal sealed class FeedbackRoutes(Feedback feedback)
+internal sealed class FeedbackRoutes(Feedback feedback, PrivilegedReads reads)
 {
     public void Map(IEndpointRouteBuilder routes)
     {
@@ -21,6 +22,7 @@ internal sealed class FeedbackRoutes(Feedback feedback)
 
     private async Task ReceiveAsync(HttpContext context)
     {
+        reads.Note(context.Actor(), "feedback read", "");
         if (feedback.Receive(holder: null) is not { } locked)
         {
             context.Response.StatusCode = StatusCodes.Status204NoContent;

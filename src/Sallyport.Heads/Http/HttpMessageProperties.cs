@@ -63,7 +63,7 @@ internal static class HttpMessageProperties
 
     /// <summary>
     /// Puts the properties of a message into the headers of an answer. What a header cannot hold (not visible ASCII, or in a name no token) is
-    /// percent-encoded there; a null value is empty.
+    /// percent-encoded there; a null value is empty. Names that differ in case only are one header with several values.
     /// </summary>
     public static void Write(IHeaderDictionary headers, MessageProperties properties)
     {
@@ -74,7 +74,7 @@ internal static class HttpMessageProperties
         }
 
         for (var i = 0; i < properties.Count; i++)
-            headers[ApplicationPrefix + Encoded(properties.Name(i), IsTokenByte)] = Encoded(properties.Value(i), static b => b is >= (byte)' ' and <= (byte)'~');
+            headers.Append(ApplicationPrefix + Encoded(properties.Name(i), IsTokenByte), Encoded(properties.Value(i), static b => b is >= (byte)' ' and <= (byte)'~'));
     }
 
     private static bool IsTokenByte(byte b) => char.IsAsciiLetterOrDigit((char)b) || "!#$%&'*+-.^_`|~".Contains((char)b, StringComparison.Ordinal);

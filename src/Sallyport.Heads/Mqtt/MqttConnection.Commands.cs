@@ -94,7 +94,7 @@ internal sealed partial class MqttConnection
         var qos = (byte)_commandQoS;
         if (qos > 1)
         {
-            _device.ReturnCommand(command); // It has unsubscribed meanwhile.
+            _device.ReturnCommand(command, from: this); // It has unsubscribed meanwhile.
             return false;
         }
 
@@ -103,7 +103,7 @@ internal sealed partial class MqttConnection
         {
             if (_commandsEnded)
             {
-                _device.ReturnCommand(command);
+                _device.ReturnCommand(command, from: this);
                 return false;
             }
 
@@ -123,7 +123,7 @@ internal sealed partial class MqttConnection
 
         lock (_commandGate)
             _unacknowledged.Remove(packetId);
-        _device.ReturnCommand(command);
+        _device.ReturnCommand(command, from: this);
         return false;
     }
 

@@ -76,6 +76,9 @@ internal sealed class CommandLocks
 
         public int Count => _bySequence.Count;
 
+        /// <summary>What was given to somebody and waits again.</summary>
+        public IEnumerable<long> GivenBefore => _given.Where(sequence => !_bySequence.ContainsKey(sequence));
+
         public IEnumerable<CommandLock> All => _bySequence.Values;
 
         public CommandLock? Of(long sequence) => _bySequence.GetValueOrDefault(sequence);

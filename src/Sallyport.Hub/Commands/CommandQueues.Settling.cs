@@ -1,3 +1,4 @@
+using Sallyport.Hub.Devices;
 using Sallyport.Protocol.Identities;
 using Sallyport.Storage.Metadata;
 
@@ -88,8 +89,11 @@ public sealed partial class CommandQueues
             Offer(identity);
     }
 
-    /// <summary>Gives one back that was not delivered after all: it waits again, not counted, and its device is not offered it by itself.</summary>
-    public void Return(Identity identity, LockedCommand command)
+    /// <summary>
+    /// Gives one back that was not delivered after all: it waits again, not counted. A newer link of the device is offered it; the one that gives
+    /// it back knows that it waits.
+    /// </summary>
+    public void Return(Identity identity, LockedCommand command, IDeviceLink from)
     {
         var stripe = _locks.Of(identity);
         lock (stripe.Gate)
@@ -104,6 +108,10 @@ public sealed partial class CommandQueues
 
             stripe.Tidy(identity);
         }
+
+        // It may have asked while this one was locked, and got nothing.
+        if (_connected.Find(identity) is { } link && !ReferenceEquals(link, from))
+            link.OfferCommands();
     }
 
     private enum Settled

@@ -12,6 +12,11 @@ public sealed partial class CommandQueues
 
     private const int ExpiredPerWrite = 100;
 
+    // What went with its identity is still remembered as given; in so many turns it is looked for.
+    private const int TurnsPerTidying = 60;
+
+    private int _turns; // of the one loop
+
     /// <summary>Looks after the queues and their feedback until it is cancelled; then it returns.</summary>
     /// <exception cref="MetadataWriteException">The metadata store takes no more changes for good.</exception>
     public async Task RunAsync(ILogger<CommandQueues> logger, CancellationToken cancel)
@@ -42,6 +47,8 @@ public sealed partial class CommandQueues
     internal async ValueTask LookAfterAsync()
     {
         EndLocks();
+        if (++_turns % TurnsPerTidying == 0)
+            ForgetWhatIsGone();
         foreach (var (identity, _) in _withheld)
         {
             if (!_quarantine.Holds(identity.DeviceId) && _withheld.TryRemove(identity, out _))
@@ -74,6 +81,22 @@ public sealed partial class CommandQueues
             }
 
             waiting?.ForEach(Offer);
+        }
+    }
+
+    private void ForgetWhatIsGone()
+    {
+        foreach (var stripe in _locks.All)
+        {
+            lock (stripe.Gate)
+            {
+                foreach (var (identity, locks) in stripe.Locks.ToArray())
+                {
+                    foreach (var gone in _metadata.Read(tx => locks.GivenBefore.Where(sequence => !_metadata.Commands.Exists(tx, sequence)).ToArray()))
+                        locks.Forget(gone);
+                    stripe.Tidy(identity);
+                }
+            }
         }
     }
 

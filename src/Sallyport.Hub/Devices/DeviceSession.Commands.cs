@@ -21,5 +21,5 @@ public sealed partial class DeviceSession
     public void ReleaseCommands(object holder) => _promises.Commands?.Release(Identity, holder);
 
     /// <inheritdoc cref="CommandQueues.Return"/>
-    public void ReturnCommand(LockedCommand command) => _promises.Commands?.Return(Identity, command);
+    public void ReturnCommand(LockedCommand command, IDeviceLink from) => _promises.Commands?.Return(Identity, command, from);
 }

@@ -18,6 +18,8 @@ internal sealed class CommandTable : ICommandStore
     public CommandRecord? Find(MetadataTransaction tx, long sequence) =>
         SqliteSession.Of(tx)[$"SELECT {Columns} FROM command WHERE sequence = $1"].First(row => Record(row, 0), sequence);
 
+    public bool Exists(MetadataTransaction tx, long sequence) => SqliteSession.Of(tx)["SELECT 1 FROM command WHERE sequence = $1"].Number(sequence) is not null;
+
     public int Count(MetadataTransaction tx, string deviceId, string? moduleId) =>
         (int)(SqliteSession.Of(tx)["SELECT count(*) FROM command WHERE device_id = $1 AND module_id = $2"].Number(deviceId, moduleId ?? "") ?? 0);
 

@@ -13,6 +13,8 @@ public interface ICommandStore
 
     CommandRecord? Find(MetadataTransaction tx, long sequence);
 
+    bool Exists(MetadataTransaction tx, long sequence);
+
     /// <summary>How many wait for the identity, locked ones included.</summary>
     int Count(MetadataTransaction tx, string deviceId, string? moduleId);
 

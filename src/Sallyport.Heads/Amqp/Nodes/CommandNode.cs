@@ -1,4 +1,5 @@
 using System.Text;
+using Sallyport.Hub.Audit;
 using Sallyport.Hub.Commands;
 using Sallyport.Protocol.Amqp;
 using Sallyport.Protocol.Amqp.Endpoints;
@@ -23,18 +24,25 @@ internal sealed class CommandNode(AmqpPeer connection, AmqpReceiver link, Comman
 
     public const uint Credit = 100;
 
+    private const string Action = "command send"; // as over REST
+
     private readonly MessageProperties _properties = new();
     private List<Waiting> _waiting = []; // under the gate
     private bool _isStoring; // under the gate
 
     public bool Take(in AmqpDelivery delivery)
     {
+        if (connection.HolderOf(link) is not { } holder)
+            return true; // Its right has ended: the link goes.
+
+        var target = "";
         try
         {
-            _waiting.Add(new Waiting(delivery.Id, delivery.Settled, Read(delivery)));
+            _waiting.Add(new Waiting(delivery.Id, delivery.Settled, holder, Read(delivery, holder, ref target)));
         }
         catch (HubException refusal)
         {
+            Note(holder, target, refusal.Error, refusal.Message);
             Settle(delivery.Id, delivery.Settled, refusal.Error, refusal.Message);
             link.TopUp();
             return true;
@@ -52,7 +60,7 @@ internal sealed class CommandNode(AmqpPeer connection, AmqpReceiver link, Comman
 
     public ValueTask CompleteAsync() => default;
 
-    private CommandDraft Read(in AmqpDelivery delivery)
+    private CommandDraft Read(in AmqpDelivery delivery, Actor holder, ref string target)
     {
         if (delivery.Format != 0)
             throw new HubException(HubErrors.ArgumentInvalid, "a command is one message");
@@ -62,8 +70,9 @@ internal sealed class CommandNode(AmqpPeer connection, AmqpReceiver link, Comman
             throw new HubException(HubErrors.FormatError, wrong);
 
         var to = AddresseeOf(Encoding.UTF8.GetString(_properties.System(SystemProperty.To)));
+        target = to.ToString();
         // The same answer for a device that exists and for one that does not.
-        if (connection.ScopeOf(link) is not { } scope || !scope.CoversDevice(to.DeviceId))
+        if (!holder.Scope.CoversDevice(to.DeviceId))
             throw new HubException(HubErrors.UnauthorizedAccess, "you are limited to other devices");
         return CommandDraft.Create(to, _properties, body);
     }
@@ -96,6 +105,12 @@ internal sealed class CommandNode(AmqpPeer connection, AmqpReceiver link, Comman
                 link.TopUp();
             }
 
+            for (var i = 0; i < batch.Count; i++)
+            {
+                if (errors[i] is { } error)
+                    Note(batch[i].Holder, batch[i].Draft.To.ToString(), error, error.Meaning);
+            }
+
             connection.Schedule();
         }
 
@@ -123,11 +138,16 @@ internal sealed class CommandNode(AmqpPeer connection, AmqpReceiver link, Comman
     {
         try
         {
+            await Task.WhenAll(batch.GroupBy(waiting => (waiting.Holder.Principal, waiting.Draft.To)).Select(RecordAsync)).ConfigureAwait(false);
             return await commands.EnqueueAsync([.. batch.Select(waiting => waiting.Draft)], CancellationToken.None).ConfigureAwait(false);
         }
         catch (MetadataWriteException)
         {
             return [.. batch.Select(_ => HubErrors.ServiceUnavailable)];
+        }
+        catch (HubException refusal)
+        {
+            return [.. batch.Select(_ => refusal.Error)]; // The audit trail cannot be written.
         }
         catch (Exception e)
         {
@@ -135,6 +155,17 @@ internal sealed class CommandNode(AmqpPeer connection, AmqpReceiver link, Comman
             return [.. batch.Select(_ => HubErrors.ServerError)];
         }
     }
+
+    // Who sends to whom is on record before it waits: the first time in a minute by itself, then counted.
+    private async Task RecordAsync(IEnumerable<Waiting> toOne)
+    {
+        foreach (var waiting in toOne)
+            await connection.Head.Hub.Reads.RecordAsync(waiting.Holder, Action, waiting.Draft.To.ToString(), CancellationToken.None).ConfigureAwait(false);
+    }
+
+    // Those of a kind are counted.
+    private void Note(Actor holder, string target, HubError error, string reason) =>
+        connection.Head.Hub.Audit.Note(holder.Refused(Action, target, $"{error.Code} {reason}") with { CorrelationId = "" });
 
     private void Settle(uint id, bool isSettled, HubError? error, string reason)
     {
@@ -146,5 +177,5 @@ internal sealed class CommandNode(AmqpPeer connection, AmqpReceiver link, Comman
             link.Settle(id, id, 1, DeliveryState.Rejected, new AmqpError(error.AmqpCondition, reason));
     }
 
-    private readonly record struct Waiting(uint Id, bool IsSettled, CommandDraft Draft);
+    private readonly record struct Waiting(uint Id, bool IsSettled, Actor Holder, CommandDraft Draft);
 }

@@ -46,13 +46,18 @@ internal sealed class DeviceBoundNode : ISource, IDeviceNode, IOutcomeNode
     {
     }
 
-    private List<LockedDelivery> Take(int top) =>
-        [.. Device.Session.ReceiveCommands(this, top, isTimed: true).Select(locked => new LockedDelivery(locked.Token, locked.Annotations(), locked.Command.Message, settlement => SettleAsync(locked, settlement)))];
+    private List<LockedDelivery> Take(int top) => [.. Device.Session.ReceiveCommands(this, top, isTimed: true).Select(Lend)];
 
-    private ValueTask<bool> SettleAsync(LockedCommand locked, Settlement settlement) => settlement switch
+    private LockedDelivery Lend(LockedCommand locked)
     {
-        Settlement.Complete => Device.Session.CompleteCommandAsync(locked.Token),
-        Settlement.Reject => Device.Session.RejectCommandAsync(locked.Token),
-        _ => Device.Session.AbandonCommandAsync(locked.Token),
+        var token = locked.Token;
+        return new LockedDelivery(token, locked.Annotations(), locked.Command.Message, settlement => SettleAsync(token, settlement));
+    }
+
+    private ValueTask<bool> SettleAsync(Guid token, Settlement settlement) => settlement switch
+    {
+        Settlement.Complete => Device.Session.CompleteCommandAsync(token),
+        Settlement.Reject => Device.Session.RejectCommandAsync(token),
+        _ => Device.Session.AbandonCommandAsync(token),
     };
 }

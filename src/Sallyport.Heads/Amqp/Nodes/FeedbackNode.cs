@@ -42,8 +42,8 @@ internal sealed class FeedbackNode : ISource, IOutcomeNode
         List<LockedDelivery> taken = [];
         while (taken.Count < top && _feedback.Receive(this) is { } locked)
         {
-            taken.Add(new LockedDelivery(locked.Token, [], Encode(locked), settlement =>
-                settlement == Settlement.Abandon ? _feedback.AbandonAsync(locked.Token) : _feedback.CompleteAsync(locked.Token)));
+            var token = locked.Token;
+            taken.Add(new LockedDelivery(token, [], Encode(locked), settlement => settlement == Settlement.Abandon ? _feedback.AbandonAsync(token) : _feedback.CompleteAsync(token)));
         }
 
         return taken;

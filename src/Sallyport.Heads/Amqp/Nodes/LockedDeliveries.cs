@@ -17,11 +17,16 @@ internal enum Settlement
 /// <summary>A message that was taken from its queue and locked.</summary>
 /// <param name="Token">Its lock token, which is its delivery tag: .NET devices make a GUID of its 16 bytes.</param>
 /// <param name="Head">Sections that come before <paramref name="Message"/>.</param>
-/// <param name="SettleAsync">Tells its queue; false: the lock has ended.</param>
+/// <param name="SettleAsync">Tells its queue; false: the lock has ended. Holds nothing of the message.</param>
 internal sealed record LockedDelivery(Guid Token, byte[] Head, byte[] Message, Func<Settlement, ValueTask<bool>> SettleAsync)
 {
+    /// <summary>Empty once it is sent: a peer that settles nothing costs no more than the tokens.</summary>
+    public byte[] Message { get; private set; } = Message;
+
     /// <summary>The peer has told an outcome, which is on its way to the disk; under the gate.</summary>
     public bool IsTold { get; set; }
+
+    public void ForgetMessage() => Message = [];
 }
 
 /// <summary>
@@ -64,6 +69,7 @@ internal sealed class LockedDeliveries(AmqpPeer connection, AmqpSender link, Fun
                 return;
 
             _ready.Dequeue();
+            delivery.ForgetMessage();
             if (_settled)
                 Settle(delivery, Settlement.Complete, outcome: null);
         }

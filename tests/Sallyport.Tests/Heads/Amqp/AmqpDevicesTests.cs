@@ -69,7 +69,7 @@ public sealed class AmqpDevicesTests : IAsyncDisposable
     }
 
     [Theory]
-    [InlineData("devices/d1/messages/deviceBound", true, "amqp:not-implemented")]
+    [InlineData("devices/d1/messages/deviceBound", false, "amqp:not-implemented")] // to send
     [InlineData("devices/d1/messages/events", true, "amqp:not-implemented")] // to receive
     [InlineData("devices/d1/somewhere", true, "amqp:not-found")]
     [InlineData("devices/d1", false, "amqp:not-found")]

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Text;
 using Sallyport.Tests.Protocol.Amqp;
 
 namespace Sallyport.Tests.Heads.Amqp;
@@ -10,7 +11,15 @@ internal static class AmqpMessages
     public static byte[] Data(byte[] body, params (string Name, object? Value)[] properties) =>
         [.. Section(0x74, properties), .. new byte[] { 0, 0x53, 0x75 }, .. Frames.Value(body)];
 
-    public static byte[] Text(string body, params (string Name, object? Value)[] properties) => Data(System.Text.Encoding.UTF8.GetBytes(body), properties);
+    public static byte[] Text(string body, params (string Name, object? Value)[] properties) => Data(Encoding.UTF8.GetBytes(body), properties);
+
+    /// <summary>Of a service, to a device.</summary>
+    /// <param name="properties">Application properties.</param>
+    public static byte[] Command(string? to, string body, string? messageId = null, params (string Name, object? Value)[] properties) =>
+        Command(new Described(0x73, messageId, null, to), Encoding.UTF8.GetBytes(body), properties);
+
+    /// <param name="standard">The section of standard properties.</param>
+    public static byte[] Command(Described standard, byte[] body, params (string Name, object? Value)[] properties) => [.. Frames.Value(standard), .. Data(body, properties)];
 
     /// <summary>The envelope of a batch: a data section for each message.</summary>
     public static byte[] Batch(params byte[][] messages) => [.. messages.SelectMany(message => Data(message))];

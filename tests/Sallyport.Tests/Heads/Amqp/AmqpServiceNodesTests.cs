@@ -12,21 +12,6 @@ public sealed class AmqpServiceNodesTests : IAsyncLifetime
     public async ValueTask DisposeAsync() => await _hub.DisposeAsync();
 
     [Theory]
-    [InlineData("messages/devicebound")]
-    [InlineData("/messages/deviceBound")]
-    [InlineData("amqps://hub.test:5671/messages/devicebound")]
-    public async Task Commands_AreRejectedAsNotBuiltYet_EachByItself(string address)
-    {
-        var client = await _hub.ServiceAsync();
-        await client.SendAsync(Frames.AttachSender(2, "commands", address));
-        await client.ExpectAsync("attach", "flow");
-
-        await client.SendAsync(client.Transfer(2, AmqpMessages.Text("do")), client.Transfer(2, AmqpMessages.Text("it")));
-
-        await client.ExpectAsync("disposition amqp:not-implemented", "disposition amqp:not-implemented");
-    }
-
-    [Theory]
     [InlineData("messages/servicebound/feedback")]
     [InlineData("/messages/serviceBound/filenotifications")]
     public async Task Feedback_IsAttached_AndHasNothing(string address)

@@ -7,6 +7,8 @@ using Sallyport.Heads.Amqp;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Access.Certificates;
 using Sallyport.Hub.Audit;
+using Sallyport.Hub.Commands;
+using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Limits;
 using Sallyport.Hub.Physical;
@@ -47,6 +49,12 @@ internal sealed class AmqpTestHub : IAsyncDisposable
 
     public PreAuthenticationLimits Limits { get; private set; } = null!;
 
+    public QuarantineLine Line { get; } = new();
+
+    public Feedback Feedback { get; private set; } = null!;
+
+    public CommandQueues Commands { get; private set; } = null!;
+
     public AmqpHead Head { get; private set; } = null!;
 
     /// <summary>What the head wrote to the log.</summary>
@@ -54,7 +62,7 @@ internal sealed class AmqpTestHub : IAsyncDisposable
 
     /// <param name="commits">False: nothing is committed until <see cref="Commit"/>.</param>
     public static async Task<AmqpTestHub> StartAsync(
-        AmqpHeadOptions? options = null, QuotaOptions? quotas = null, ConnectionLimitsOptions? limits = null, bool commits = true)
+        AmqpHeadOptions? options = null, QuotaOptions? quotas = null, ConnectionLimitsOptions? limits = null, bool commits = true, CommandOptions? commands = null)
     {
         var hub = new AmqpTestHub();
         hub.Access = new AccessFixture { Time = hub.Time };
@@ -67,11 +75,19 @@ internal sealed class AmqpTestHub : IAsyncDisposable
         hub.Groups = new ConsumerGroups(hub.Access.Metadata, hub.Access.Audit, hub.Time);
         hub.Limits = new PreAuthenticationLimits(limits ?? new ConnectionLimitsOptions());
         var names = new HubNames([AccessFixture.Host]);
+        var kept = commands ?? new CommandOptions();
+        hub.Feedback = new Feedback(hub.Access.Metadata, kept, hub.Time);
+        hub.Commands = new CommandQueues(hub.Access.Metadata, hub.Access.Connected, hub.Line, hub.Feedback, kept, hub.Time);
         hub.Head = new AmqpHead(
             new AmqpServices(
                 hub.Access.Devices, hub.Access.Services, new PlainKeys(hub.Access.Policies, names, new TokenOptions(), hub.Access.Audit, hub.Time, isAllowed: false), names,
-                hub.Access.Connected, new Ingest(hub.Log, new QuarantineLine()), hub.Log, hub.Groups, hub.Limits, new Quotas(quotas ?? new QuotaOptions(), hub.Time),
-                hub.Access.Revoked, new PrivilegedReads(hub.Access.Audit, hub.Time), hub.Access.Audit, hub.Access.Attempts, hub.Time, hub.Lines),
+                hub.Access.Connected, new Ingest(hub.Log, hub.Line), hub.Log, hub.Groups, hub.Limits, new Quotas(quotas ?? new QuotaOptions(), hub.Time),
+                hub.Access.Revoked, new PrivilegedReads(hub.Access.Audit, hub.Time), hub.Access.Audit, hub.Access.Attempts, hub.Time, hub.Lines)
+            {
+                Promises = new DevicePromises { Commands = hub.Commands },
+                Commands = hub.Commands,
+                Feedback = hub.Feedback,
+            },
             options ?? new AmqpHeadOptions(), 5671);
         return hub;
     }

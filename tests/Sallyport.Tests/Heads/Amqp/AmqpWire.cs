@@ -104,6 +104,13 @@ internal class AmqpWire(PipeReader input, PipeWriter output)
     public byte[] Transfer(uint handle, byte[] message, uint format = 0, bool settled = false) =>
         Frames.Transfer(handle, _nextDelivery++, message, settled: settled, format: format);
 
+    /// <summary>As <see cref="Transfer"/>, for a message that needs several frames.</summary>
+    public byte[] Transfers(uint handle, byte[] message)
+    {
+        var parts = message.Chunk(32 * 1024).ToArray();
+        return Frames.Concat([.. parts.Select((part, i) => Frames.Transfer(handle, i == 0 ? _nextDelivery++ : null, part, more: i < parts.Length - 1))]);
+    }
+
     public static int StatusOf(Heard answer)
     {
         Assert.True(StoredMessage.TryRead(answer.Payload, out var message));

@@ -24,11 +24,17 @@ internal sealed class CommandsFixture : IAsyncDisposable
     public static readonly Actor Owner = new("policy:iothubowner", "0123456789abcdef", AzureRights.All, "c0ffee", "127.0.0.1:1");
 
     private readonly SqliteFixture _files = new();
+    private readonly string _path;
+    private int _crashes;
 
-    private CommandsFixture(CommandOptions options) => Options = options;
+    private CommandsFixture(CommandOptions options, string? path = null)
+    {
+        Options = options;
+        _path = path ?? _files.Path;
+    }
 
     public CommandOptions Options { get; }
-    public FakeTimeProvider Time { get; } = new(new DateTimeOffset(2026, 1, 2, 12, 0, 0, TimeSpan.Zero));
+    public FakeTimeProvider Time { get; private init; } = new(new DateTimeOffset(2026, 1, 2, 12, 0, 0, TimeSpan.Zero));
     public AuditList Audit { get; } = new();
     public QuarantineLine Line { get; } = new();
     public SqliteMetadata Metadata { get; private set; } = null!;
@@ -50,6 +56,17 @@ internal sealed class CommandsFixture : IAsyncDisposable
     {
         await Metadata.DisposeAsync();
         await StartAsync();
+    }
+
+    /// <summary>Another hub over what a crash leaves now: the files as they are, in the middle of a write or not.</summary>
+    public async Task<CommandsFixture> AfterCrashAsync()
+    {
+        var copy = $"{_path}.crash-{_crashes++}";
+        File.Copy(_path, copy);
+        File.Copy(_path + "-wal", copy + "-wal");
+        var after = new CommandsFixture(Options, copy) { Time = Time };
+        await after.StartAsync();
+        return after;
     }
 
     public async Task PutAsync(Identity identity, string generation) => await Metadata.WriteAsync(tx =>
@@ -96,7 +113,7 @@ internal sealed class CommandsFixture : IAsyncDisposable
 
     private async Task StartAsync()
     {
-        Metadata = await _files.OpenAsync();
+        Metadata = await _files.OpenAsync(_path);
         Connected = new ConnectedDevices(new Attempts(_ => true, Time), Time);
         Feedback = new Feedback(Metadata, Options, Time);
         Queues = new CommandQueues(Metadata, Connected, Line, Feedback, Options, Time);

@@ -52,6 +52,10 @@ internal static class Frames
     public static byte[] AttachReceiver(uint handle = 0, string name = "down", string? source = "from", ushort channel = 0) =>
         Amqp(channel, 0x12, name, handle, true, null, null, Terminus(0x28, source), new Described(0x29, "to"));
 
+    /// <summary>The peer wants to receive, and says how it settles.</summary>
+    public static byte[] AttachReceiver(uint handle, string name, string source, byte? sender, byte? receiver) =>
+        Amqp(0, 0x12, name, handle, true, sender, receiver, new Described(0x28, source), new Described(0x29, "to"));
+
     /// <summary>A session's flow.</summary>
     public static byte[] Window(uint? nextIncomingId, uint incomingWindow, ushort channel = 0, bool echo = false) =>
         Amqp(channel, 0x13, nextIncomingId, incomingWindow, 0u, 1000u, null, null, null, null, null, echo);
@@ -68,6 +72,10 @@ internal static class Frames
         Amqp(channel, 0x15, receiver, first, last, settled, state);
 
     public static Described Accepted => new(0x24);
+
+    public static Described Rejected => new(0x25);
+
+    public static Described Released => new(0x26);
 
     public static byte[] Detach(uint handle, bool closed = true, object? error = null, ushort channel = 0) => Amqp(channel, 0x16, handle, closed, error);
 
