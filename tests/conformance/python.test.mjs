@@ -78,10 +78,12 @@ test('Device_WithAKeyThatIsNotItsOwn_IsRefusedWithoutACrash', options, async () 
   assert.deepEqual(await hub.events(device.deviceId), []);
 });
 
-test('Command_OfTheServiceClient_IsRejectedWithoutACrash', options, async () => {
+test('Command_OfTheServiceClient_IsTaken_AndOneToNobodyIsRefusedWithoutACrash', options, async () => {
   const device = await hub.device('uamqp');
 
-  assert.deepEqual(await client('command', { ...policy(), deviceId: device.deviceId }), { sent: [false] });
+  assert.deepEqual(await client('command', { ...policy(), deviceId: device.deviceId }), { sent: [true] });
+  assert.equal((await hub.cliJson(['device', 'c2d-message', 'list', '-d', device.deviceId])).length, 1);
+  assert.deepEqual(await client('command', { ...policy(), deviceId: 'nobody-at-all' }), { sent: [false] });
 });
 
 test('EventHubClient_AsksForProperties_GetsWhatEachPartitionHolds', options, async () => {
