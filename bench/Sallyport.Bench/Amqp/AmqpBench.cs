@@ -13,7 +13,7 @@ internal static class AmqpBench
     {
         var rounds = new Option<int>("--rounds") { DefaultValueFactory = _ => 3 };
         var seconds = new Option<int>("--seconds") { DefaultValueFactory = _ => 5 };
-        return new Command("amqp", "The AMQP head, loaded by a frame client that is made of no AMQP library.") { Push(), Ingest(), Idle(), Tail() };
+        return new Command("amqp", "The AMQP head, loaded by a frame client that is made of no AMQP library.") { Push(), Ingest(), Commands(), Idle(), Tail() };
 
         Command Push()
         {
@@ -32,6 +32,18 @@ internal static class AmqpBench
             var command = new Command("ingest", "Telemetry over a few TLS connections, settled once it is on disk.") { connections, rounds, seconds, hub };
             command.SetAction(parsed => inScratchDirectory(directory => AmqpIngest.Run(
                 parsed.GetRequiredValue(hub), directory, parsed.GetRequiredValue(connections), parsed.GetRequiredValue(rounds), TimeSpan.FromSeconds(parsed.GetRequiredValue(seconds)), Console.Out)));
+            return command;
+        }
+
+        Command Commands()
+        {
+            var hub = program();
+            var connections = new Option<int>("--connections") { DefaultValueFactory = _ => 8 };
+            var devices = new Option<int>("--devices") { Description = "whose queues they fill in turn", DefaultValueFactory = _ => 1000 };
+            var command = new Command("commands", "Commands of services over a few TLS connections, settled once they are on disk.") { connections, devices, rounds, seconds, hub };
+            command.SetAction(parsed => inScratchDirectory(directory => AmqpCommands.Run(
+                parsed.GetRequiredValue(hub), directory, parsed.GetRequiredValue(connections), parsed.GetRequiredValue(devices), parsed.GetRequiredValue(rounds),
+                TimeSpan.FromSeconds(parsed.GetRequiredValue(seconds)), Console.Out)));
             return command;
         }
 
@@ -72,6 +84,7 @@ internal static class AmqpBench
         File.WriteAllText(settings, JsonSerializer.Serialize(new
         {
             Listeners = new { InsecurePlainAmqp = $"bench; to be measured; {DateTime.UtcNow.AddDays(2):yyyy-MM-dd}", PlainAmqpPort = PlainPort },
+            Commands = new { MaxQueueDepth = 10_000 },
             Limits = new { DeviceMessagesPerSecond = many, DeviceBytesPerSecond = bytes, MessagesPerSecond = many, BytesPerSecond = bytes },
         }));
         return Server.Hub(program, data, "--config", settings);

@@ -77,10 +77,31 @@ internal static class AmqpFrames
     });
 
     /// <summary>One message with a data section and nothing else, unsettled; id and tag are to be filled in.</summary>
-    public static byte[] Telemetry(byte handle, int payloadBytes)
+    public static byte[] Telemetry(byte handle, int payloadBytes) => Unsettled(handle, Data(payloadBytes));
+
+    /// <summary>One message to a device, unsettled; id and tag are where <see cref="Telemetry"/> has them.</summary>
+    public static byte[] Command(byte handle, string to, int payloadBytes)
     {
-        byte[] message = [0x00, 0x53, 0x75, 0xb0, .. BigEndian(payloadBytes), .. new byte[payloadBytes]];
-        message.AsSpan(8).Fill((byte)'x');
+        var properties = new byte[256];
+        var writer = new AmqpWriter(properties);
+        writer.Section(AmqpSection.Properties);
+        var list = writer.BeginList();
+        writer.String("00000000-0000-0000-0000-000000000000"u8);
+        writer.Null();
+        writer.String(Encoding.UTF8.GetBytes(to));
+        writer.End(list, 3);
+        return Unsettled(handle, [.. properties[..writer.Written], .. Data(payloadBytes)]);
+    }
+
+    private static byte[] Data(int payloadBytes)
+    {
+        byte[] data = [0x00, 0x53, 0x75, 0xb0, .. BigEndian(payloadBytes), .. new byte[payloadBytes]];
+        data.AsSpan(8).Fill((byte)'x');
+        return data;
+    }
+
+    private static byte[] Unsettled(byte handle, byte[] message)
+    {
         byte[] fields = [0x52, handle, 0x70, 0, 0, 0, 0, 0xa0, 4, 0, 0, 0, 0, 0x43, 0x42];
         byte[] body = [0x00, 0x53, Transfer, 0xc0, (byte)(fields.Length + 1), 5, .. fields, .. message];
         return [.. BigEndian(8 + body.Length), 2, 0, 0, 0, .. body];

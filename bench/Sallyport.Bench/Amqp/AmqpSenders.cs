@@ -5,8 +5,8 @@ using static Sallyport.Bench.Native;
 namespace Sallyport.Bench.Amqp;
 
 /// <summary>
-/// Devices that send telemetry over a TLS connection each, as much as the hub gives credit for; one epoll thread. A message counts when a
-/// disposition has settled it: it is on disk then.
+/// Who sends over a TLS connection each, as much as the hub gives credit for: devices telemetry, services commands; one epoll thread. A message
+/// counts when a disposition has settled it: it is on disk then.
 /// </summary>
 internal sealed unsafe class AmqpSenders : IDisposable
 {
@@ -15,16 +15,27 @@ internal sealed unsafe class AmqpSenders : IDisposable
     private readonly byte[] _out = new byte[64 * 1024];
     private long _toSend;
 
+    /// <summary>Telemetry.</summary>
     public AmqpSenders(Server hub, int connections, int payloadBytes)
+        : this(
+            connections, i => AmqpClient.LogInDevice(hub, i), i => $"devices/{Generator.DeviceId(i)}/messages/events",
+            [AmqpFrames.Telemetry(0, payloadBytes)])
+    {
+    }
+
+    /// <param name="logIn">Of each connection.</param>
+    /// <param name="target">Where each sends.</param>
+    /// <param name="frames">What all of them send, one after the other and again, each from another one on; as long as one another or not.</param>
+    public AmqpSenders(int connections, Func<int, AmqpClient> logIn, Func<int, string> target, byte[][] frames)
     {
         _senders = new Sender[connections];
         for (var i = 0; i < connections; i++)
         {
-            var client = AmqpClient.LogInDevice(hub, i);
-            client.Send(AmqpFrames.AttachSender(0, $"devices/{Generator.DeviceId(i)}/messages/events"));
+            var client = logIn(i);
+            client.Send(AmqpFrames.AttachSender(0, target(i)));
             client.Await(AmqpFrames.Begin);
             client.AwaitAttach();
-            var sender = _senders[i] = new Sender(client, AmqpFrames.Telemetry(0, payloadBytes));
+            var sender = _senders[i] = new Sender(client, frames, i * frames.Length / connections);
             sender.OnFlow(client.Await(AmqpFrames.Flow));
             NonBlocking(client.Descriptor);
             Watch(_epoll, client.Descriptor, EPOLLIN, i);
@@ -119,29 +130,29 @@ internal sealed unsafe class AmqpSenders : IDisposable
         for (var left = Math.Min(sender.Allowed, _toSend); left > 0; left--)
         {
             _toSend--;
-            if (length + sender.Frame.Length > _out.Length)
+            if (length + sender.NextLength > _out.Length)
             {
                 sender.Client.Send(_out.AsSpan(0, length));
                 length = 0;
             }
 
-            sender.Next(_out.AsSpan(length));
-            length += sender.Frame.Length;
+            length += sender.Next(_out.AsSpan(length));
         }
 
         if (length > 0)
             sender.Client.Send(_out.AsSpan(0, length));
     }
 
-    private sealed class Sender(AmqpClient client, byte[] frame)
+    private sealed class Sender(AmqpClient client, byte[][] frames, int first)
     {
+        private int _next = first;
         private uint _sent;
         private uint _sendableByCredit;
         private uint _sendableByWindow;
 
         public AmqpClient Client => client;
 
-        public byte[] Frame => frame;
+        public int NextLength => frames[_next].Length;
 
         public uint LargestCredit { get; private set; }
 
@@ -168,12 +179,15 @@ internal sealed unsafe class AmqpSenders : IDisposable
             LargestCredit = Math.Max(LargestCredit, values[6]);
         }
 
-        public void Next(Span<byte> target)
+        public int Next(Span<byte> target)
         {
+            var frame = frames[_next];
             BinaryPrimitives.WriteUInt32BigEndian(frame.AsSpan(AmqpFrames.DeliveryIdAt), _sent);
             BinaryPrimitives.WriteUInt32BigEndian(frame.AsSpan(AmqpFrames.DeliveryTagAt), _sent);
             frame.CopyTo(target);
             _sent++;
+            _next = (_next + 1) % frames.Length;
+            return frame.Length;
         }
     }
 }
