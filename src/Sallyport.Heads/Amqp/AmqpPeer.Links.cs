@@ -190,7 +190,7 @@ internal sealed partial class AmqpPeer
             if (link is AmqpReceiver commands)
             {
                 link.Node = new CommandNode(this, commands, Head.Hub.Commands);
-                link.Accept(CommandNode.MaxMessageBytes);
+                link.Accept(CommandNode.AnnouncedMessageBytes);
                 commands.MaxMessageSize = CommandNode.MaxMessageBytes;
                 commands.Grant(CommandNode.Credit);
             }

@@ -17,6 +17,13 @@ public sealed partial class CommandQueues
 
     private int _turns; // of the one loop
 
+    /// <summary>Identities of whose commands something is remembered; for tests.</summary>
+    internal int Remembered => _locks.All.Sum(stripe =>
+    {
+        lock (stripe.Gate)
+            return stripe.Locks.Count;
+    });
+
     /// <summary>Looks after the queues and their feedback until it is cancelled; then it returns.</summary>
     /// <exception cref="MetadataWriteException">The metadata store takes no more changes for good.</exception>
     public async Task RunAsync(ILogger<CommandQueues> logger, CancellationToken cancel)

@@ -19,8 +19,11 @@ namespace Sallyport.Heads.Amqp.Nodes;
 /// </summary>
 internal sealed class CommandNode(AmqpPeer connection, AmqpReceiver link, CommandQueues commands) : IReceivingNode
 {
-    /// <summary>IoT Hub's bound on a command, 64 KB, and what other encodings of it add.</summary>
-    public const int MaxMessageBytes = CommandOptions.MaxMessageBytes + (2 * 1024);
+    /// <summary>What is announced: IoT Hub's bound on a command, 64 KB, and what other encodings of it add. .NET clients refuse more themselves.</summary>
+    public const int AnnouncedMessageBytes = CommandOptions.MaxMessageBytes + (2 * 1024);
+
+    /// <summary>What costs the message only; beyond it the link goes.</summary>
+    public const int MaxMessageBytes = 256 * 1024;
 
     public const uint Credit = 100;
 

@@ -48,6 +48,7 @@ public sealed class AmqpCommandTests : IAsyncLifetime
     [InlineData("/messages/devicebound", "x", "com.microsoft:argument-error", 400004)]
     [InlineData(null, "x", "com.microsoft:argument-error", 400004)]
     [InlineData(To, "65536", "amqp:link:message-size-exceeded", 413001)]
+    [InlineData(To, "200000", "amqp:link:message-size-exceeded", 413001)]
     public async Task Command_ThatIsNotTaken_IsRejected_AndNoted_AndTheLinkLives(string? to, string body, string condition, int code)
     {
         var service = await SenderAsync();
@@ -83,9 +84,18 @@ public sealed class AmqpCommandTests : IAsyncLifetime
     public async Task Command_LargerThanTheLinkTakes_CostsTheLink()
     {
         var service = await SenderAsync();
-        await service.SendAsync(service.Transfers(2, AmqpMessages.Command(To, new string('x', 80_000))));
+        await service.SendAsync(service.Transfers(2, AmqpMessages.Command(To, new string('x', 262_144))));
         await service.HearUntilAsync("detach amqp:link:message-size-exceeded");
         Assert.Empty(Waiting());
+    }
+
+    [Fact]
+    public async Task Service_HasCreditForWhatMayBeUnderWay()
+    {
+        var service = await _hub.ServiceAsync();
+        await service.SendAsync(Frames.AttachSender(2, "commands", "/messages/devicebound"));
+        var flow = (await service.ExpectAsync("attach", "flow"))[1];
+        Assert.Equal((0u, 100u), ((uint)flow.Fields[5]!, (uint)flow.Fields[6]!));
     }
 
     [Fact]

@@ -124,6 +124,21 @@ public sealed class MqttCommandTests : IAsyncLifetime
         Assert.Single(_hub.Commands.ListDead("d1", 0, 10));
     }
 
+    [Fact]
+    public async Task Commands_ForADeviceThatDoesNotRead_StayInTheirQueue()
+    {
+        await using var hub = await MqttTestHub.StartAsync(new MqttOptions { MaxPublishedBytes = 1000 });
+        var device = await hub.ConnectAsync();
+        await SubscribeAsync(device);
+        for (var i = 0; i < 6; i++)
+            await hub.Commands.EnqueueAsync(CommandDraft.Create(Identity.Of("d1"), new MessageProperties(), Encoding.ASCII.GetBytes($"{i}{new string('x', 60_000)}")), CancellationToken.None);
+
+        // One is read nowhere but in the pipe, one does not fit there, one waits for that; the others are nobody's.
+        await UntilAsync(() => hub.Commands.List(Identity.Of("d1"), 10).Count(one => one.IsLocked) == 3);
+        for (var i = 0; i < 6; i++)
+            Assert.Equal($"{i}x", (await device.ExpectMessageAsync()).Payload[..2]);
+    }
+
     private static async Task SubscribeAsync(MqttTestClient device, byte qos = 1)
     {
         await device.SendAsync(Packets.Of(o => MqttWriter.Subscribe(o, 5, [new MqttSubscription(Filter, qos)])));
@@ -141,10 +156,12 @@ public sealed class MqttCommandTests : IAsyncLifetime
     }
 
     // What was acknowledged goes from the queue by and by.
-    private async Task LeftAsync(params string[] ids)
+    private Task LeftAsync(params string[] ids) => UntilAsync(() => _hub.Commands.List(Identity.Of("d1"), 100).Select(one => one.Command.MessageId).SequenceEqual(ids));
+
+    private static async Task UntilAsync(Func<bool> isSo)
     {
         using var patience = new CancellationTokenSource(MqttTestClient.Patience);
-        while (!_hub.Commands.List(Identity.Of("d1"), 100).Select(one => one.Command.MessageId).SequenceEqual(ids))
+        while (!isSo())
         {
             patience.Token.ThrowIfCancellationRequested();
             await Task.Yield();

@@ -182,6 +182,49 @@ public sealed class CommandQueuesTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task OldLink_ThatGivesOneBack_HasTheNewerLinkOfferedIt()
+    {
+        var (older, newer) = (new OfferedLink(CommandsFixture.D1), new OfferedLink(CommandsFixture.D1));
+        _hub.Connected.Attach(older);
+        await _hub.SendAsync("a");
+        var taken = Assert.Single(_hub.Queues.Receive(CommandsFixture.D1, "g1", older, 1, isTimed: false));
+        _hub.Queues.Return(CommandsFixture.D1, taken, older);
+        Assert.Equal(1, older.Offers); // It knows that it waits.
+
+        taken = Assert.Single(_hub.Queues.Receive(CommandsFixture.D1, "g1", this, 1, isTimed: false));
+        Assert.False(taken.IsRedelivered);
+        _hub.Connected.Attach(newer);
+        Assert.Null(_hub.Receive(newer));
+        _hub.Queues.Return(CommandsFixture.D1, taken, older);
+        Assert.Equal(1, newer.Offers);
+        Assert.Equal("a", _hub.ReceiveId(newer));
+    }
+
+    [Fact]
+    public async Task ClockStep_ChangesNoLock()
+    {
+        await _hub.SendAsync("a");
+        var locked = _hub.Receive()!;
+        _hub.Time.ClockStep = TimeSpan.FromHours(-1);
+        Assert.Null(_hub.Receive());
+        _hub.Time.ClockStep = TimeSpan.FromMinutes(50);
+        Assert.Null(_hub.Receive());
+        Assert.True(await _hub.Queues.CompleteAsync(CommandsFixture.D1, locked.Token));
+    }
+
+    [Fact]
+    public async Task Upkeep_ForgetsWhatWentWithItsIdentity()
+    {
+        await _hub.SendAsync("a");
+        _hub.Receive();
+        await _hub.Metadata.WriteAsync(tx => _hub.Metadata.Identities.Delete(tx, "d1", null));
+        Assert.Equal(1, _hub.Queues.Remembered);
+        for (var second = 0; second < 120; second++)
+            await _hub.LookAfterAsync(TimeSpan.FromSeconds(1));
+        Assert.Equal(0, _hub.Queues.Remembered);
+    }
+
+    [Fact]
     public async Task Restart_DeliversAgainWhatWasNotSettled_AndNothingThatWas()
     {
         await _hub.SendAsync("a", "positive");

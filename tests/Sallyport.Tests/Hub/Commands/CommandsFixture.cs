@@ -1,5 +1,4 @@
 using System.Text;
-using Microsoft.Extensions.Time.Testing;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Commands;
@@ -34,7 +33,7 @@ internal sealed class CommandsFixture : IAsyncDisposable
     }
 
     public CommandOptions Options { get; }
-    public FakeTimeProvider Time { get; private init; } = new(new DateTimeOffset(2026, 1, 2, 12, 0, 0, TimeSpan.Zero));
+    public StepTime Time { get; private init; } = new(new DateTimeOffset(2026, 1, 2, 12, 0, 0, TimeSpan.Zero));
     public AuditList Audit { get; } = new();
     public QuarantineLine Line { get; } = new();
     public SqliteMetadata Metadata { get; private set; } = null!;
