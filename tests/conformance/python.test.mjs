@@ -5,6 +5,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import * as amqp from './amqp-wire.mjs';
 import * as hub from './hub.mjs';
 
 const script = path.join(path.dirname(fileURLToPath(import.meta.url)), 'python', 'clients.py');
@@ -143,12 +144,34 @@ test('EventHubClient_WithTheGroupInLowerCase_ReadsFromTheBeginning', options, as
 
 test('EventHubClient_WithAnOwnerLevel_ReadsAlone', options, async () => {
   const { events, partition } = await sent(1);
+  const own = events[0].sequenceNumber;
 
-  const { events: own, errors } = await read({ partition, from: '-1', ownerLevel: 7, count: events[0].sequenceNumber + 1, prefetch: 5 });
+  const { events: alone, errors } = await read({ partition, from: own, inclusive: true, ownerLevel: 7, count: 1, prefetch: 5 });
 
   assert.deepEqual(errors, []);
-  assert.equal(own.at(-1).sequence, events[0].sequenceNumber);
+  assert.equal(alone[0].sequence, own);
 });
+
+// The client asks for events that it settles itself, and never settles one.
+for (const prefetch of [5, 300]) {
+  test(`EventHubClient_ReadingAFewThousandEvents_${prefetch}_ahead_GetsEachOnceAndInOrder`, options, async () => {
+    const device = await hub.device('python');
+    const wire = await amqp.AmqpWire.open();
+    await wire.putDevice(device);
+    const link = await wire.sender(`/devices/${device.deviceId}/messages/events`);
+    const messages = Array.from({ length: 500 }, (_, n) => amqp.data({ n }));
+    for (let batch = 0; batch < 6; batch++) await amqp.send(link, amqp.batch(messages), amqp.batchFormat);
+    await wire.close();
+    const stored = await hub.events(device.deviceId);
+    assert.equal(stored.length, 3000);
+    const [{ partition, sequenceNumber: from }] = stored;
+
+    const { events, errors } = await read({ partition: String(partition), from, inclusive: true, ownerLevel: 7, count: 3000, prefetch });
+
+    assert.deepEqual(errors, []);
+    assert.deepEqual(numbers(events).slice(0, 3000), stored.map(event => event.sequenceNumber));
+  });
+}
 
 test('Monitor_AsTheAzCliDoes_IsRedirectedAndReadsFromATime', options, async () => {
   const { device, events, partition } = await sent(3);

@@ -44,7 +44,11 @@ public sealed class AmqpSender : AmqpLink
     /// <summary>Sends a message, cut into frames of the peer's size.</summary>
     /// <param name="head">Sections that come before <paramref name="message"/>; empty for none.</param>
     /// <param name="tag">Unique among the link's unsettled deliveries; at most 32 bytes [AMQP-2.8.7].</param>
-    /// <param name="settled">True sends and forgets. False remembers <paramref name="context"/> until the peer tells the outcome.</param>
+    /// <param name="settled">True sends and forgets.</param>
+    /// <param name="context">
+    /// Remembered until the peer tells the outcome. Null: nobody waits for it; a receiver that settles first is not waited for either, because
+    /// some of them never tell (azure-eventhub for Python).
+    /// </param>
     public AmqpSendResult TrySend(ReadOnlySpan<byte> head, ReadOnlySpan<byte> message, ReadOnlySpan<byte> tag, uint format, bool settled, object? context)
     {
         if (State != LinkState.Attached || !Session.IsOpen)
@@ -54,13 +58,14 @@ public sealed class AmqpSender : AmqpLink
         {
             if (Credit == 0)
                 return AmqpSendResult.NoCredit;
-            if (Session.RemoteIncomingWindow == 0 || (!settled && !Session.Outgoing.HasRoomFor(Session.NextDeliveryId)))
+            var isAwaited = !settled && (context is not null || Attach.ReceiverSettleMode is ReceiverSettleMode.Second);
+            if (Session.RemoteIncomingWindow == 0 || (isAwaited && !Session.Outgoing.HasRoomFor(Session.NextDeliveryId)))
                 return AmqpSendResult.Blocked;
 
             _deliveryId = Session.NextDeliveryId++;
             _deliveryCount++; // [AMQP-2.6.7] Counted when it begins, so that a flow in the middle of it takes nothing twice.
             Credit--;
-            if (!settled)
+            if (isAwaited)
                 Session.Outgoing.Add(_deliveryId, this, context);
         }
 

@@ -6,6 +6,7 @@ using Sallyport.Hub.Access.Certificates;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Registry;
 using Sallyport.Protocol.Amqp;
+using Sallyport.Protocol.Amqp.Endpoints;
 using Sallyport.Protocol.Identities;
 using Sallyport.Tests.Hub.Access;
 using Sallyport.Tests.Hub.Access.Certificates;
@@ -173,6 +174,31 @@ public sealed class AmqpReadersTests : IAsyncLifetime
 
         var frames = await reader.ExpectAsync("attach", "transfer");
         Assert.Equal(settled, frames[1].Fields[4]);
+    }
+
+    // As azure-eventhub for Python does: it wants to settle, and never does.
+    [Fact]
+    public async Task Reader_ThatWantsToSettleAndNeverDoes_GetsEveryEvent_FiveAtATime()
+    {
+        const int Batches = 6, Each = 500;
+        var device = await _hub.DeviceAsync();
+        for (var batch = 0; batch < Batches; batch++)
+        {
+            byte[][] messages = [.. Enumerable.Range(batch * Each, Each).Select(n => AmqpMessages.Text($"{n}"))];
+            await device.SendAsync(device.Transfer(2, AmqpMessages.Batch(messages), AmqpDelivery.BatchFormat));
+            await device.ExpectAsync("disposition");
+        }
+
+        var reader = await _hub.ServiceAsync();
+        await reader.SendAsync(AmqpMessages.Reader(2, _partition, epoch: 7, settleMode: 0));
+        await reader.ExpectAsync("attach");
+
+        for (var n = 0; n < Batches * Each; n++)
+        {
+            if (n % 5 == 0)
+                await reader.SendAsync(Frames.Credit(2, (uint)n, 5));
+            Assert.Equal($"{n}", BodyOf(await reader.HearAsync()));
+        }
     }
 
     [Fact]

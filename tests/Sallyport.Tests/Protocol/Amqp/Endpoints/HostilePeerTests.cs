@@ -107,10 +107,28 @@ public sealed class HostilePeerTests
         var server = Driven.Server(frames: [Frames.Begin(incomingWindow: uint.MaxValue), Frames.AttachReceiver(), Frames.Credit(0, 0, 1_000_000)]);
         var sent = 0;
 
-        while (server.Sender.TrySend([], [1], [1], 0, settled: false, null) == AmqpSendResult.Sent)
+        while (server.Sender.TrySend([], [1], [1], 0, settled: false, "m") == AmqpSendResult.Sent)
             sent++;
 
         Assert.Equal(2048, sent);
+    }
+
+    [Theory]
+    [InlineData(null, 5000)]
+    [InlineData((byte)0, 5000)]
+    [InlineData((byte)1, 2048)] // It waits for our settled disposition, so it has to be known what was sent.
+    public void Deliveries_ThatAreNeverSettled_AndWhoseOutcomeNobodyWaitsFor_AreForgotten_UnlessThePeerSettlesSecond(byte? receiverSettleMode, int expected)
+    {
+        var attach = Frames.Amqp(0, 0x12, "down", 0u, true, (byte)0, receiverSettleMode, new Described(0x28, "from"), new Described(0x29, "to"));
+        var server = Driven.Server(frames: [Frames.Begin(incomingWindow: uint.MaxValue), attach, Frames.Credit(0, 0, 5000)]);
+        var sent = 0;
+
+        while (server.Sender.TrySend([], [1], [1], 0, settled: false, null) == AmqpSendResult.Sent)
+            sent++;
+
+        Assert.Equal(expected, sent);
+        server.Hear(Frames.Disposition(0, 4999, state: Frames.Accepted));
+        Assert.Equal(expected == 5000 ? 0 : expected, server.Outcomes.Count);
     }
 
     [Fact]

@@ -186,7 +186,7 @@ public sealed class ReceiverCreditTests
         var sent = 0;
         while (sent < 5000)
         {
-            while (sender.TrySend([], [1], [1], 0, settled: false, null) == AmqpSendResult.Sent)
+            while (sender.TrySend([], [1], [1], 0, settled: false, "m") == AmqpSendResult.Sent)
                 sent++;
             pair.Talk();
             Assert.InRange(receiver.Unsettled, 1u, 16u);
