@@ -121,10 +121,15 @@ public sealed partial class AmqpConnection
         link.IsRemoteKnown = true;
         session.Add(link);
         Link = link;
-        if (LinkCount <= Math.Min(MaxLinks, Options.MaxLinks))
+        if (!link.CanAnswer(accepted: false))
+            return EndBroken(session, AmqpConditions.FrameSizeTooSmall, "a link whose name does not fit the peer's own frames");
+        if (LinkCount > Math.Min(MaxLinks, Options.MaxLinks))
+            link.Refuse(new AmqpError(AmqpConditions.ResourceLimitExceeded, "too many links"));
+        else if (!link.CanAnswer(accepted: true)) // A source says which filters are in force, so nothing of it can be left out [AMQP-3.5.3].
+            link.Refuse(new AmqpError(AmqpConditions.FrameSizeTooSmall, "the answer to this attach does not fit the peer's frames"));
+        else
             return AmqpStep.Attaching;
 
-        link.Refuse(new AmqpError(AmqpConditions.ResourceLimitExceeded, "too many links"));
         return AmqpStep.Handled;
     }
 

@@ -7,7 +7,6 @@ public sealed partial class AmqpConnection
 {
     internal void WriteAttach(AmqpSession session, Attach attach)
     {
-        // It may be larger than the peer's frames only when what it says back was larger than ours.
         var bytes = Output.GetSpan(AmqpFrame.HeaderLength + attach.Bound);
         var writer = new AmqpWriter(bytes[AmqpFrame.HeaderLength..]);
         attach.Write(ref writer);
@@ -16,9 +15,10 @@ public sealed partial class AmqpConnection
 
     internal void WriteDetach(AmqpSession session, in Detach detach)
     {
-        var bytes = Output.GetSpan(AmqpFrame.HeaderLength + 32 + Ending.Bound(detach.Error));
+        var fitting = detach with { Error = Fitting(detach.Error) };
+        var bytes = Output.GetSpan(AmqpFrame.HeaderLength + 32 + Ending.Bound(fitting.Error));
         var writer = new AmqpWriter(bytes[AmqpFrame.HeaderLength..]);
-        detach.Write(ref writer);
+        fitting.Write(ref writer);
         Finish(bytes, writer.Written, session.LocalChannel);
     }
 
@@ -35,9 +35,10 @@ public sealed partial class AmqpConnection
 
     internal void WriteDisposition(AmqpSession session, in Disposition disposition)
     {
-        var bytes = Output.GetSpan(AmqpFrame.HeaderLength + disposition.Bound);
+        var fitting = disposition with { Error = Fitting(disposition.Error) };
+        var bytes = Output.GetSpan(AmqpFrame.HeaderLength + fitting.Bound);
         var writer = new AmqpWriter(bytes[AmqpFrame.HeaderLength..]);
-        disposition.Write(ref writer);
+        fitting.Write(ref writer);
         Finish(bytes, writer.Written, session.LocalChannel);
     }
 
@@ -91,11 +92,15 @@ public sealed partial class AmqpConnection
 
     private void WriteEnding(byte code, AmqpError? error, ushort channel)
     {
+        error = Fitting(error);
         var bytes = Output.GetSpan(AmqpFrame.HeaderLength + 32 + Ending.Bound(error));
         var writer = new AmqpWriter(bytes[AmqpFrame.HeaderLength..]);
         Ending.Write(ref writer, code, error);
         Finish(bytes, writer.Written, channel);
     }
+
+    // What a detach, an end, a close or a disposition says besides an error is less than 64 bytes.
+    private AmqpError? Fitting(AmqpError? error) => Ending.Fitting(error, OutgoingFrameSize - AmqpFrame.HeaderLength - 64);
 
     private void Finish(Span<byte> bytes, int bodyLength, ushort channel)
     {

@@ -71,6 +71,13 @@ public abstract class AmqpLink
         Attach = Attach with { Source = null, Target = null, DesiredCapabilities = [], Properties = [] };
     }
 
+    /// <summary>Server: whether our attach fits a frame that the peer takes, when the link is accepted or when it is refused [AMQP-2.8.15].</summary>
+    internal bool CanAnswer(bool accepted)
+    {
+        var answer = Answer(ulong.MaxValue);
+        return (accepted ? answer with { Source = Attach.Source, Target = Attach.Target } : answer).Fits(Connection.OutgoingFrameSize - AmqpFrame.HeaderLength);
+    }
+
     /// <summary>Ends the link from our side; what the peer still sends on it is dropped. Nothing happens when it is gone already.</summary>
     public void Detach(AmqpError? error)
     {

@@ -45,7 +45,7 @@ public sealed class AmqpSession
     private bool _isOver;
 
     /// <summary>Client: attaches a link to send on; <see cref="AmqpStep.Attached"/> or <see cref="AmqpStep.Detached"/> follows.</summary>
-    /// <exception cref="InvalidOperationException">The session is over, or the peer takes no more links in it.</exception>
+    /// <exception cref="InvalidOperationException">The session is over, the peer takes no more links in it, or the attach does not fit its frames.</exception>
     public AmqpSender AttachSender(string name, string target, string? source = null, SenderSettleMode mode = SenderSettleMode.Mixed, byte[]? properties = null)
     {
         var link = new AmqpSender(this, new Attach
@@ -61,7 +61,7 @@ public sealed class AmqpSession
 
     /// <summary>Client: attaches a link to receive on; grant it credit once it is attached.</summary>
     /// <param name="filters">An encoded map; empty for none.</param>
-    /// <exception cref="InvalidOperationException">The session is over, or the peer takes no more links in it.</exception>
+    /// <exception cref="InvalidOperationException">The session is over, the peer takes no more links in it, or the attach does not fit its frames.</exception>
     public AmqpReceiver AttachReceiver(string name, string source, string? target = null, SenderSettleMode mode = SenderSettleMode.Mixed, ReadOnlySpan<byte> filters = default, byte[]? properties = null)
     {
         var link = new AmqpReceiver(this, new Attach
@@ -121,6 +121,9 @@ public sealed class AmqpSession
     internal T Add<T>(T link)
         where T : AmqpLink
     {
+        if (!Connection.IsServer && !link.Attach.Fits(Connection.OutgoingFrameSize - AmqpFrame.HeaderLength))
+            throw new InvalidOperationException("the attach does not fit the peer's frames");
+
         _links.Add(link);
         Connection.LinkCount++;
         if (!Connection.IsServer)

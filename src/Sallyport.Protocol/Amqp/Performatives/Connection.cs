@@ -80,6 +80,16 @@ internal static class Ending
         writer.End(list, 1);
     }
 
+    /// <summary>The error as far as so many bytes go: without its description, or without the way to go instead too, when they are too long.</summary>
+    public static AmqpError? Fitting(AmqpError? error, int bytes)
+    {
+        if (error is null || Fits(error, bytes))
+            return error;
+
+        var condition = error with { Description = "" };
+        return Fits(condition, bytes) ? condition : condition with { Redirect = null };
+    }
+
     public static AmqpError? Read(AmqpValue list, string of)
     {
         var fields = new Fields(list, of);
@@ -117,6 +127,16 @@ internal static class Ending
         }
 
         writer.End(list, 3);
+    }
+
+    private static bool Fits(AmqpError error, int bytes)
+    {
+        if (Bound(error) <= bytes)
+            return true;
+
+        var writer = new AmqpWriter(new byte[Bound(error)]);
+        WriteError(ref writer, error);
+        return writer.Written <= bytes;
     }
 
     private static void Text(ref AmqpWriter writer, string text, bool isSymbol)

@@ -96,6 +96,17 @@ public sealed record Attach
     /// <summary>Bytes that Write needs at most.</summary>
     internal int Bound => 256 + (Name.Length * 3) + (Source?.Encoded.Length ?? 0) + (Target?.Encoded.Length ?? 0) + Properties.Length + DesiredCapabilities.Length;
 
+    /// <summary>Whether it takes no more than so many bytes; written for it only when that is close.</summary>
+    internal bool Fits(int bytes)
+    {
+        if (Bound <= bytes)
+            return true;
+
+        var writer = new AmqpWriter(new byte[Bound]);
+        Write(ref writer);
+        return writer.Written <= bytes;
+    }
+
     internal void Write(ref AmqpWriter writer)
     {
         writer.Descriptor(PerformativeCode.Attach);

@@ -38,6 +38,59 @@ public sealed class AttachTests
         Assert.Equal("from", server.Sender.Attach.Source!.Address);
     }
 
+    [Theory]
+    [InlineData(512u, 300, "attach")]
+    [InlineData(512u, 500, "attach, detach amqp:frame-size-too-small")]
+    [InlineData(1024u, 500, "attach")]
+    public void Attach_WhoseAnswerDoesNotFitThePeersFrames_IsRefused(uint frameSize, int sourceBytes, string told) // [AMQP-2.7.1] [AMQP-2.8.15]
+    {
+        var server = OfFrames(frameSize);
+
+        server.Hear(Frames.Amqp(0, 0x12, "n", 0u, true, null, null, new Described(0x28, "from", null, null, new byte[sourceBytes]), new Described(0x29, "to")));
+
+        var heard = server.Listen();
+        Assert.Equal(told, string.Join(", ", heard));
+        Assert.All(heard, frame => Assert.InRange(frame.Size, 8, (int)frameSize));
+    }
+
+    [Fact]
+    public void Link_WhoseNameDoesNotFitThePeersFrames_EndsTheSession() // [AMQP-2.8.15]
+    {
+        var server = OfFrames(512);
+
+        server.Hear(Frames.AttachReceiver(0, new string('n', 500)));
+
+        var end = Assert.Single(server.Listen());
+        Assert.Equal("end amqp:frame-size-too-small", end.ToString());
+    }
+
+    [Fact]
+    public void Error_WhoseDescriptionDoesNotFitThePeersFrames_GoesWithoutIt() // [AMQP-2.7.1]
+    {
+        var server = OfFrames(512);
+        server.Refusal = _ => new AmqpError(AmqpConditions.LinkRedirect, new string('d', 500)) { Redirect = new AmqpRedirect("h", "h", 5671, "amqps://h/events/") };
+
+        server.Hear(Frames.AttachReceiver());
+
+        var heard = server.Listen();
+        Assert.Equal("attach, detach amqp:link:redirect", string.Join(", ", heard));
+        Assert.InRange(heard[1].Size, 8, 512);
+        Assert.Equal("", heard[1].Error!.Value.Fields[1]);
+        Assert.Contains("amqps://h/events/", ((object?[])heard[1].Error!.Value.Fields[2]!).OfType<string>());
+    }
+
+    [Fact]
+    public void AttachSender_WhoseAttachDoesNotFitThePeersFrames_IsTheCallersMistake() // [AMQP-2.7.1]
+    {
+        var client = new Driven(isServer: false);
+        client.Connection.Start(null, "hub.test");
+        client.Hear(Frames.AmqpHeader, Frames.Open(maxFrameSize: 512u));
+        var session = client.Connection.BeginSession();
+
+        Assert.Throws<InvalidOperationException>(() => session.AttachSender("n", new string('t', 500)));
+        Assert.Empty(session.Links);
+    }
+
     [Fact]
     public void Accepted_KeepsNothingOfWhatThePeerSentThatNobodyAsksForAnyMore()
     {
@@ -279,5 +332,14 @@ public sealed class AttachTests
         client.Hear(Frames.AttachReceiver(0, "other"));
 
         Assert.Equal("end amqp:not-allowed", client.Told());
+    }
+
+    // For which the peer has opened the connection, taking frames of so many bytes, and begun a session.
+    private static Driven OfFrames(uint frameSize)
+    {
+        var server = new Driven(isServer: true);
+        server.Hear(Frames.AmqpHeader, Frames.Open(maxFrameSize: frameSize), Frames.Begin());
+        server.Said();
+        return server;
     }
 }
