@@ -53,16 +53,27 @@ public sealed class ConnectionTokens(
     {
         if (name.Length > CbsAudience.MaxLength)
             return Refuse("", HubErrors.ArgumentInvalid, $"the audience of the token is longer than {CbsAudience.MaxLength} characters", peer);
-        if (Read(token) is not { NamesPolicy: false } own)
-            return await PutPolicysAsync(token, hostName, peer, cancel).ConfigureAwait(false);
 
-        var meant = DevicePath.Read(own.Path);
-        if (meant.Count == 0 && CbsAudience.TryRead(name, out var host, out var path) && names.Contains(host))
-            meant = DevicePath.Read(path);
+        var asked = CbsAudience.TryRead(name, out var host, out var path) && names.Contains(host) ? DevicePath.Read(path) : [];
+        if (Read(token) is not { } read)
+            return await PutUnreadableAsync(asked.Count > 0 ? asked[0] : null, token, hostName, peer, cancel).ConfigureAwait(false);
+
+        if (read.NamesPolicy)
+        {
+            var admission = await PutPolicysAsync(token, hostName, peer, cancel).ConfigureAwait(false);
+            return asked.Count == 0 ? admission : Diagnosed(asked[0], admission, admission.Reason, peer);
+        }
+
+        var meant = DevicePath.Read(read.Path);
+        if (meant.Count == 0)
+            meant = asked;
         if (meant.Count == 0)
             return Refuse("", HubErrors.Unauthorized, "neither the token (sr) nor its audience names a device or module of this hub, and it names no policy (skn)", peer);
 
-        return await PutOwnAsync(meant, own, token, hostName, peer, cancel).ConfigureAwait(false);
+        var own = await PutOwnAsync(meant, read, token, hostName, peer, cancel).ConfigureAwait(false);
+        return asked.Count == 0 || meant.Contains(asked[0])
+            ? own
+            : Diagnosed(asked[0], own, $"the token was made for another resource than the audience it was put for: for {meant[0]}, where {own.Reason}", peer);
     }
 
     /// <summary>Takes what SASL PLAIN shows. Only for connections with TLS.</summary>
@@ -89,7 +100,7 @@ public sealed class ConnectionTokens(
         }
 
         if (Read(password) is not { } token)
-            return await PutPolicysAsync(password, hostName, peer, cancel).ConfigureAwait(false);
+            return await PutUnreadableAsync(user.Identity, password, hostName, peer, cancel).ConfigureAwait(false);
         if (user.Policy is not null && user.Policy != token.PolicyName)
             return Refuse(subject, HubErrors.Unauthorized, "the SASL PLAIN user name and the token (skn) name different policies", peer);
 
@@ -169,7 +180,20 @@ public sealed class ConnectionTokens(
         return admission.IsAdmitted ? Keep(_own, identity, Kept.Of(token, text), admission, identity.ToString(), peer) : admission;
     }
 
-    /// <summary>Also what cannot be read: it is refused where every token is.</summary>
+    // It is refused where every token is: for the one whom the client says it is for, so that its history says why.
+    private ValueTask<Admission> PutUnreadableAsync(Identity? asked, string text, string hostName, Peer peer, CancellationToken cancel) =>
+        asked is { } identity && text.Length > 0
+            ? devices.AuthenticateAsync(identity, hostName, new DeviceCredential(text, null), peer, cancel)
+            : PutPolicysAsync(text, hostName, peer, cancel);
+
+    // A refusal is in the history of whom the token names. Who asks why a device is not let in looks at that device.
+    private Admission Diagnosed(Identity asked, Admission admission, string reason, Peer peer)
+    {
+        if (!admission.IsAdmitted)
+            attempts.Note(Attempt.Of(asked, peer, Admission.Refuse(admission.Error!, reason)));
+        return admission;
+    }
+
     private async ValueTask<Admission> PutPolicysAsync(string text, string hostName, Peer peer, CancellationToken cancel)
     {
         if (text.Length == 0)

@@ -9,7 +9,7 @@ using Sallyport.Tests.Protocol.Mqtt;
 namespace Sallyport.Tests.Executable.Bounds;
 
 /// <summary>
-/// Hostile tokens to a whole hub: refused with the stated code over MQTT, MQTT over WebSocket and HTTPS, as a device and as a service; each is
+/// Hostile tokens to a whole hub: refused with the stated code over MQTT, AMQP, both over WebSocket, and HTTPS, as a device and as a service; each is
 /// in the diagnosis with its true reason, and nobody else notices.
 /// </summary>
 public sealed class HostileTokensTests : IAsyncLifetime
@@ -63,6 +63,33 @@ public sealed class HostileTokensTests : IAsyncLifetime
             await device.ExpectClosedAsync();
             var newest = (await owner.SendAsync(HttpMethod.Get, "manage/v1/devices/d1/diagnosis", cancel: Cancel))!["attempts"]![0]!;
             Compare(hostile, transport == "MQTT" ? "mqtt" : "mqtt-ws", newest, wrong);
+            await bystander.PublishAsync("still here");
+        }
+
+        Assert.Empty(wrong);
+    }
+
+    [Theory]
+    [InlineData("AMQP")]
+    [InlineData("AMQP-WS")]
+    public async Task Device_ThatPutsAHostileToken_IsRefusedAndDiagnosed_AndNobodyElseNotices(string transport)
+    {
+        await using var bystander = await WireDevice.OpenAsync(_hub.Endpoints, "MQTT", "bystander");
+        await bystander.ConnectAsync(_device.OtherKey, _time.GetUtcNow().AddDays(1));
+        using var owner = _hub.Owner();
+        var wrong = new List<string>();
+        foreach (var hostile in HostileToken.All.Where(hostile => hostile.Carried != "nowhere" && hostile.Name != "empty"))
+        {
+            await using var device = await WireAmqp.OpenAsync(_hub.Endpoints, transport);
+            await device.OpenAsync("localhost");
+            await device.AttachCbsAsync();
+
+            var status = await device.PutAsync("localhost/devices/d1", hostile.Make(_device));
+
+            if (status != 401)
+                wrong.Add($"{hostile.Name}: {status}");
+            var newest = (await owner.SendAsync(HttpMethod.Get, "manage/v1/devices/d1/diagnosis", cancel: Cancel))!["attempts"]![0]!;
+            Compare(hostile, transport == "AMQP" ? "amqp" : "amqp-ws", newest, wrong);
             await bystander.PublishAsync("still here");
         }
 

@@ -295,6 +295,21 @@ public sealed class ConnectionTokensTests : IAsyncLifetime
         Assert.Single(_hub.Audit.Entries, entry => entry is { Action: "authentication", Result: "refused" });
     }
 
+    // The audience says whose token it is to be; the diagnosis of that device says why it is none.
+    [Theory]
+    [InlineData("Bearer eyJhbGciOiJub25lIn0", "does not start with")]
+    [InlineData("{of d2}", "made for another resource than the audience it was put for: for d2, where the token was signed with neither")]
+    [InlineData("{of nobody}", "there is no such policy")]
+    public async Task Put_ForADevice_Refused_IsInTheDiagnosisOfThatDevice(string token, string reason)
+    {
+        token = token.Replace("{of d2}", _hub.Token(D1, "hub.test/devices/d2"), StringComparison.Ordinal)
+            .Replace("{of nobody}", _hub.PolicyToken("service").Replace("skn=service", "skn=nobody", StringComparison.Ordinal), StringComparison.Ordinal);
+
+        Assert.False((await PutAsync("hub.test/devices/d1", token)).IsAdmitted);
+
+        Assert.Contains(reason, _hub.Attempts.Of("d1")[0].Reason, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Put_ToAnotherHost_IsRefused()
     {
