@@ -287,7 +287,7 @@ internal sealed class HubHost : IAsyncDisposable
         var endpoints = EndpointsOf(settings, data, sockets, policies);
         parts.Add(new Undo(() => File.Delete(data.EndpointsPath)));
         endpoints.Write(data.Path);
-        log.Listening(endpoints.HostName, sockets.Https[0].Port, sockets.Mqtts[0].Port, data.Path);
+        log.Listening(endpoints.HostName, sockets.Https[0].Port, sockets.Mqtts[0].Port, sockets.AmqpPorts, data.Path);
         return new HubHost(parts, server, mqtt, amqp, certificate, endpoints, sockets.HttpsPortNotice, FirstFailure(events.Failure, metadata.Failure, relay.Failure, renewal.Failure, commandUpkeep.Failure));
     }
 

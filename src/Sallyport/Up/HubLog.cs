@@ -5,8 +5,8 @@ namespace Sallyport.Up;
 /// <summary>Event ids 7000 to 7099.</summary>
 internal static partial class HubLog
 {
-    [LoggerMessage(7000, LogLevel.Information, "Hub {HostName} listens: HTTPS {HttpsPort}, MQTT {MqttsPort}; data in {DataDirectory}")]
-    public static partial void Listening(this ILogger log, string hostName, int httpsPort, int mqttsPort, string dataDirectory);
+    [LoggerMessage(7000, LogLevel.Information, "Hub {HostName} listens: HTTPS {HttpsPort}, MQTT {MqttsPort}, AMQP {AmqpPorts}; data in {DataDirectory}")]
+    public static partial void Listening(this ILogger log, string hostName, int httpsPort, int mqttsPort, string amqpPorts, string dataDirectory);
 
     [LoggerMessage(7001, LogLevel.Information, "Stopping on {Signal}: no new connections, then last acknowledgements and checkpoints; a second signal ends at once")]
     public static partial void Stopping(this ILogger log, string signal);

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using Sallyport.Settings;
@@ -30,6 +31,9 @@ internal sealed class ListenSockets : IDisposable
 
     /// <summary>AMQP without TLS, on loopback; empty unless its switch is given.</summary>
     public IReadOnlyList<IPEndPoint> PlainAmqp { get; private set; } = [];
+
+    /// <summary>All ports of AMQP in words: <c>5671</c>, <c>5671 and 5673 for services and 5672 without TLS</c>.</summary>
+    public string AmqpPorts => string.Create(CultureInfo.InvariantCulture, $"{Amqps[0].Port}{(ServiceAmqps is [var service, ..] ? $" and {service.Port} for services" : "")}{(PlainAmqp is [var plain, ..] ? $" and {plain.Port} without TLS" : "")}");
 
     /// <summary>HTTPS for services alone; empty when <see cref="Https"/> serves them too.</summary>
     public IReadOnlyList<IPEndPoint> Services { get; private set; } = [];

@@ -62,6 +62,18 @@ public sealed class ListenSocketsTests
         Assert.Single(sockets.Https.Select(endPoint => endPoint.Port).Distinct());
     }
 
+    [Fact]
+    public void AmqpPorts_SaysWhoseTheyAre()
+    {
+        var settings = new ListenerSettings { HttpsPort = 0, MqttsPort = 0, AmqpsPort = 0 };
+        using var one = ListenSockets.Bind(settings, production: false);
+        using var all = ListenSockets.Bind(
+            settings with { ServiceBind = "127.0.0.2", InsecurePlainAmqp = new InsecureSwitch("alice", "an emulator's client", null), PlainAmqpPort = 0 }, production: false);
+
+        Assert.Equal($"{one.Amqps[0].Port}", one.AmqpPorts);
+        Assert.Equal($"{all.Amqps[0].Port} and {all.ServiceAmqps[0].Port} for services and {all.PlainAmqp[0].Port} without TLS", all.AmqpPorts);
+    }
+
     private static Socket Unprivileged(IPEndPoint endPoint)
     {
         if (endPoint.Port is > 0 and < 1024)
