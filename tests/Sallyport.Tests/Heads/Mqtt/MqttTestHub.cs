@@ -166,7 +166,7 @@ internal sealed class MqttTestHub : IAsyncDisposable
         var line = new QuarantineLine();
         _activity = new ActivityWriteBack(_metadata, Devices, Time, NullLogger<ActivityWriteBack>.Instance);
         Line = line;
-        Twins = new DeviceTwins(_metadata, Devices, _activity, new HubNames(["hub.test"]), line, Audit, new Quotas(Quotas, Time), Time);
+        Twins = new DeviceTwins(_metadata, Devices, _activity, new HubNames(["hub.test"]), line, new KnownTags(_metadata), Audit, new Quotas(Quotas, Time), Time);
         Methods = new DirectMethods(Devices, new IdentityCache(_metadata), line, new PrivilegedReads(Audit, Time), Time);
         Commands = new CommandQueues(_metadata, Devices, line, new Feedback(_metadata, new CommandOptions(), Time), new CommandOptions(), Time);
         Head = new MqttHead(
