@@ -1,5 +1,6 @@
 using System.Text;
 using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Primitives;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Messages;
@@ -74,7 +75,10 @@ internal static class HttpMessageProperties
         }
 
         for (var i = 0; i < properties.Count; i++)
-            headers.Append(ApplicationPrefix + Encoded(properties.Name(i), IsTokenByte), Encoded(properties.Value(i), static b => b is >= (byte)' ' and <= (byte)'~'));
+        {
+            var name = ApplicationPrefix + Encoded(properties.Name(i), IsTokenByte);
+            headers[name] = StringValues.Concat(headers[name], Encoded(properties.Value(i), static b => b is >= (byte)' ' and <= (byte)'~'));
+        }
     }
 
     private static bool IsTokenByte(byte b) => char.IsAsciiLetterOrDigit((char)b) || "!#$%&'*+-.^_`|~".Contains((char)b, StringComparison.Ordinal);

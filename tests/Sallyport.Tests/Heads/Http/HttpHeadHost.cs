@@ -15,8 +15,10 @@ using Sallyport.Heads.Http;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Access.Certificates;
 using Sallyport.Hub.Audit;
+using Sallyport.Hub.Commands;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
+using Sallyport.Hub.Physical;
 using Sallyport.Protocol.Sas;
 using Sallyport.Storage.EventLog;
 using Sallyport.Storage.Metadata;
@@ -86,6 +88,10 @@ internal sealed class HttpHeadHost : IAsyncDisposable
     public Policies Policies { get; }
 
     public IEnumerable<RouteEndpoint> Routes => _server.Services.GetRequiredService<EndpointDataSource>().Endpoints.OfType<RouteEndpoint>();
+
+    public CommandQueues Commands => _server.Services.GetRequiredService<CommandQueues>();
+
+    public QuarantineLine Line => _server.Services.GetRequiredService<QuarantineLine>();
 
     public ConnectedDevices Connected => _server.Services.GetRequiredService<ConnectedDevices>();
 
