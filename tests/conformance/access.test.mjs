@@ -109,13 +109,3 @@ test('Device_ConnectsTwice_NewerWins', async () => {
   await older.close().catch(() => {});
   assert.deepEqual((await hub.events(deviceId)).map(event => event.body.by), ['newer']);
 });
-
-test('Twin_BeforeTheHubHasTwins_FailsWithItsCodeAndKeepsTheConnection', async () => {
-  const { deviceId, connectionString } = await hub.device('twin');
-  const client = Client.fromConnectionString(connectionString, iotMqtt.Mqtt);
-  await client.open();
-  await assert.rejects(client.getTwin());
-  await client.sendEvent(new Message('{"after":"twin"}'));
-  await client.close();
-  assert.equal((await hub.events(deviceId)).length, 1);
-});

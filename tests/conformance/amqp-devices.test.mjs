@@ -185,24 +185,6 @@ for (const [name, transport] of Object.entries(transports)) {
     assert.deepEqual(await numbers(deviceId), range(20));
   });
 
-  // This SDK takes its whole connection down for a link that is refused, so the device goes on with another one.
-  for (const [feature, use] of Object.entries({
-    twin: client => client.getTwin(),
-  })) {
-    test(`Device_UsingWhatTheHubLacks_${feature}_Over_${name}_IsToldSo_AndMaySend`, deadline, async () => {
-      const { deviceId, connectionString } = await hub.device('lacking');
-      const [client, next] = [Client.fromConnectionString(connectionString, transport), Client.fromConnectionString(connectionString, transport)];
-      await client.open();
-      await send(client, 0);
-      await assert.rejects(use(client), error => (error.amqpError ?? error).condition === 'amqp:not-implemented');
-      client.removeAllListeners();
-      await next.open();
-      await send(next, 1);
-      await next.close();
-      assert.deepEqual(await numbers(deviceId), [0, 1]);
-    });
-  }
-
   test(`Device_ClosingOver_${name}_IsDisconnectedAtOnce_AndMayComeBack`, deadline, async () => {
     const { deviceId, connectionString } = await hub.device('closing');
     const client = Client.fromConnectionString(connectionString, transport);
