@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Sallyport.Hub.Access;
 using Sallyport.Protocol.Amqp;
 using Sallyport.Storage.EventLog;
@@ -5,16 +6,20 @@ using Sallyport.Storage.EventLog;
 namespace Sallyport.Hub.Telemetry;
 
 /// <summary>
-/// One partition being read for a reader that takes stored bytes as they are, event by event and when it has room: a page ahead at most.
-/// One user at a time, but for <see cref="MoreAsync"/>, which may be under way while it is disposed.
+/// One partition being read for a reader that takes stored bytes as they are, event by event and when it has room: a page ahead at most,
+/// and none while there is nothing to read. One user at a time.
 /// </summary>
 public sealed class PartitionReading : IDisposable
 {
     private const int PageBytes = 64 * 1024;
 
+    // A page is most of what a reader costs, and most readers wait at the end: there it goes to whoever reads next. 4 MiB at most.
+    private const int SparePages = 64;
+    private static readonly ConcurrentQueue<LogPage> Spare = new();
+
     private readonly ILogCursor _cursor;
-    private readonly LogPage _page = new(PageBytes);
     private readonly Scope _scope;
+    private LogPage? _page;
     private int _at;
 
     /// <param name="scope">Events of other devices are passed over.</param>
@@ -25,10 +30,13 @@ public sealed class PartitionReading : IDisposable
     }
 
     /// <summary>Whether <see cref="Current"/> is an event; else <see cref="FillAsync"/> looks for more.</summary>
-    public bool HasCurrent => _at < _page.Records.Count;
+    public bool HasCurrent => Left > 0;
+
+    /// <summary>Events of the page that were not taken yet.</summary>
+    public int Left => _page is null ? 0 : _page.Span.Length - _at;
 
     /// <summary>The event to send. Its bytes live until the page is filled again.</summary>
-    public LogRecord Current => _page.Records[_at];
+    public ref readonly LogRecord Current => ref _page!.Span[_at];
 
     /// <summary>The event was taken: goes to the next one of the page.</summary>
     public void Advance()
@@ -42,10 +50,14 @@ public sealed class PartitionReading : IDisposable
     {
         while (!HasCurrent)
         {
+            _page ??= Spare.TryDequeue(out var spare) ? spare : new LogPage(PageBytes);
             var count = await _cursor.ReadAsync(_page, cancel).ConfigureAwait(false);
             _at = 0;
             if (count == 0)
+            {
+                GiveBackPage();
                 return false;
+            }
 
             TelemetryMeter.Read(count);
             PassOthers();
@@ -54,10 +66,25 @@ public sealed class PartitionReading : IDisposable
         return true;
     }
 
-    /// <summary>Completes when there may be more to read.</summary>
-    public ValueTask MoreAsync(CancellationToken cancel) => _cursor.WaitAsync(cancel);
+    /// <inheritdoc cref="ILogCursor.TellWhenMore"/>
+    public bool TellWhenMore(ICommitListener listener) => _cursor.TellWhenMore(listener);
 
-    public void Dispose() => _cursor.Dispose();
+    public void Dispose()
+    {
+        _cursor.Dispose();
+        GiveBackPage();
+    }
+
+    private void GiveBackPage()
+    {
+        if (_page is not { } page)
+            return;
+
+        (_page, _at) = (null, 0);
+        page.Clear();
+        if (Spare.Count < SparePages && !page.HasGrown)
+            Spare.Enqueue(page);
+    }
 
     private void PassOthers()
     {

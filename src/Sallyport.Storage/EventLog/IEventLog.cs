@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 namespace Sallyport.Storage.EventLog;
 
 /// <summary>
@@ -97,7 +99,7 @@ public enum AppendOutcome
 /// <param name="Position">Committed once <see cref="IEventLog.CommittedPosition"/> of the batch's partition reaches it.</param>
 public readonly record struct AppendResult(AppendOutcome Outcome, long Position);
 
-/// <summary>Told after each commit that holds something of its own. Called on the log's writer thread: it must only schedule work, never block or throw.</summary>
+/// <summary>Told after each commit that holds something of its own, or something that it waits for. Called on the log's writer thread: it must only schedule work, never block or throw.</summary>
 public interface ICommitListener
 {
     void OnCommitted();
@@ -147,6 +149,12 @@ public interface ILogCursor : IDisposable
 
     /// <summary>Completes when there may be more to read.</summary>
     ValueTask WaitAsync(CancellationToken cancel);
+
+    /// <summary>
+    /// The same without a task: true when there may be more to read already. Else the listener is told once when there may be, and not any
+    /// more once the cursor is disposed; asked again meanwhile, it is still told once.
+    /// </summary>
+    bool TellWhenMore(ICommitListener listener);
 }
 
 /// <param name="Message">AMQP 1.0 sections as stored; starts with <see cref="Protocol.Amqp.HubAnnotations"/>. Valid until the page is read into again.</param>
@@ -163,6 +171,12 @@ public sealed class LogPage(int capacityBytes = 256 * 1024)
     public int CapacityBytes { get; } = capacityBytes;
 
     public IReadOnlyList<LogRecord> Records => _records;
+
+    /// <summary>The same for who goes through them one by one, and often. Valid until the page is read into again.</summary>
+    public ReadOnlySpan<LogRecord> Span => CollectionsMarshal.AsSpan(_records);
+
+    /// <summary>Whether a record larger than the page has made its buffer larger.</summary>
+    public bool HasGrown => _buffer.Length > CapacityBytes;
 
     /// <summary>For implementations of the log: empties the page.</summary>
     public void Clear() => _records.Clear();

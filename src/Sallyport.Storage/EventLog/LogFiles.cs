@@ -31,11 +31,8 @@ internal interface ILogFile : IDisposable
 {
     long Length { get; }
 
-    /// <summary>Reads until the buffer is full or the file ends; returns how much.</summary>
+    /// <summary>Reads until the buffer is full or the file ends; returns how much. There is no other form: one that is awaited blocks a thread of the pool all the same, and wakes another for it.</summary>
     int Read(Span<byte> buffer, long position);
-
-    /// <inheritdoc cref="Read"/>
-    ValueTask<int> ReadAsync(Memory<byte> buffer, long position, CancellationToken cancel);
 
     void Write(ReadOnlySpan<byte> bytes, long position);
 
@@ -104,20 +101,6 @@ internal sealed class DiskFiles : ILogFiles
             while (total < buffer.Length)
             {
                 var read = RandomAccess.Read(_file.SafeFileHandle, buffer[total..], position + total);
-                if (read == 0)
-                    break;
-                total += read;
-            }
-
-            return total;
-        }
-
-        public async ValueTask<int> ReadAsync(Memory<byte> buffer, long position, CancellationToken cancel)
-        {
-            var total = 0;
-            while (total < buffer.Length)
-            {
-                var read = await RandomAccess.ReadAsync(_file.SafeFileHandle, buffer[total..], position + total, cancel).ConfigureAwait(false);
                 if (read == 0)
                     break;
                 total += read;

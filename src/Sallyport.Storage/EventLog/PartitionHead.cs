@@ -3,6 +3,7 @@ namespace Sallyport.Storage.EventLog;
 /// <summary>Where one stream partition stands. All fields belong to the log's gate, except where said.</summary>
 internal sealed class PartitionHead(StreamId stream, int partition)
 {
+    private readonly List<SegmentCursor> _awaiting = [];
     private TaskCompletionSource? _moved;
 
     public StreamId Stream { get; } = stream;
@@ -29,10 +30,35 @@ internal sealed class PartitionHead(StreamId stream, int partition)
     /// <summary>Completes at the next <see cref="Move"/>.</summary>
     public Task Moved() => (_moved ??= new(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
 
-    public void Move()
+    /// <summary>The cursor's listener is told at the next <see cref="Move"/>.</summary>
+    public void Await(SegmentCursor cursor, ICommitListener listener)
+    {
+        if (cursor.Awaiting is null)
+            _awaiting.Add(cursor);
+        cursor.Awaiting = listener;
+    }
+
+    public void Forget(SegmentCursor cursor)
+    {
+        if (cursor.Awaiting is null)
+            return;
+
+        cursor.Awaiting = null;
+        _awaiting.Remove(cursor);
+    }
+
+    /// <summary>The batch was committed: whoever waits for more is told with those who wait for the batch.</summary>
+    public void Move(CommitBuffer batch)
     {
         _moved?.SetResult();
         _moved = null;
+        foreach (var cursor in _awaiting)
+        {
+            batch.Listen(cursor.Awaiting);
+            cursor.Awaiting = null;
+        }
+
+        _awaiting.Clear();
     }
 
     public void Stop(Exception reason)

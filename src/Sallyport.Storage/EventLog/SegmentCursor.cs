@@ -31,7 +31,10 @@ internal sealed class SegmentCursor(SegmentLog log, PartitionHead head, long nex
 
     public long Skipped { get; private set; }
 
-    public async ValueTask<int> ReadAsync(LogPage page, CancellationToken cancel)
+    public ValueTask<int> ReadAsync(LogPage page, CancellationToken cancel) =>
+        cancel.IsCancellationRequested ? ValueTask.FromCanceled<int>(cancel) : new(Read(page));
+
+    private int Read(LogPage page)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         page.Clear();
@@ -50,8 +53,8 @@ internal sealed class SegmentCursor(SegmentLog log, PartitionHead head, long nex
 
             try
             {
-                await GoToAsync(segment, place.Entry, cancel).ConfigureAwait(false);
-                await ReadSegmentAsync(segment, place.Next, page, cancel).ConfigureAwait(false);
+                GoTo(segment, place.Entry);
+                ReadSegment(segment, place.Next, page);
             }
             finally
             {
@@ -64,9 +67,15 @@ internal sealed class SegmentCursor(SegmentLog log, PartitionHead head, long nex
 
     public ValueTask WaitAsync(CancellationToken cancel) => log.WaitForAsync(head, NextSequence, cancel);
 
+    /// <summary>The log's gate: who is told when there is more; null when nobody waits.</summary>
+    internal ICommitListener? Awaiting { get; set; }
+
+    public bool TellWhenMore(ICommitListener listener) => log.TellWhenMore(head, this, listener);
+
     public void Dispose()
     {
         _disposed = true;
+        log.Forget(head, this);
         ReturnBlock();
     }
 
@@ -80,7 +89,7 @@ internal sealed class SegmentCursor(SegmentLog log, PartitionHead head, long nex
         NextSequence = sequence;
     }
 
-    private async ValueTask GoToAsync(LogSegment segment, IndexEntry? entry, CancellationToken cancel)
+    private void GoTo(LogSegment segment, IndexEntry? entry)
     {
         if (_segment != segment)
         {
@@ -94,7 +103,7 @@ internal sealed class SegmentCursor(SegmentLog log, PartitionHead head, long nex
 
         if (entry is null)
         {
-            _entries ??= await SegmentFooter.LoadEntriesAsync(segment, head.Stream, head.Partition, cancel).ConfigureAwait(false) ?? [];
+            _entries ??= SegmentFooter.LoadEntries(segment, head.Stream, head.Partition) ?? [];
             entry = SegmentLog.Find(_entries, NextSequence, notBeforeMs);
         }
 
@@ -106,7 +115,7 @@ internal sealed class SegmentCursor(SegmentLog log, PartitionHead head, long nex
     }
 
     /// <summary>Reads on until the page has something and either it or the block is at its end, or the segment has no more.</summary>
-    private async ValueTask ReadSegmentAsync(LogSegment segment, long next, LogPage page, CancellationToken cancel)
+    private void ReadSegment(LogSegment segment, long next, LogPage page)
     {
         var end = segment.End;
         while (NextSequence < next)
@@ -122,7 +131,7 @@ internal sealed class SegmentCursor(SegmentLog log, PartitionHead head, long nex
             {
                 if (page.Records.Count > 0)
                     return;
-                if (!await LoadBatchAsync(segment, end, cancel).ConfigureAwait(false))
+                if (!TryLoadBatch(segment, end))
                 {
                     _position = log.PassOver(segment, _position, end);
                     _recordAt = 0;
@@ -151,12 +160,12 @@ internal sealed class SegmentCursor(SegmentLog log, PartitionHead head, long nex
     private bool Holds(int bytes) => _position >= _blockAt && bytes >= BatchFormat.HeaderLength && _position + bytes <= _blockAt + _blockLength;
 
     /// <summary>A block from the position on with at least a whole batch in it; false when there is none.</summary>
-    private async ValueTask<bool> LoadBatchAsync(LogSegment segment, long end, CancellationToken cancel)
+    private bool TryLoadBatch(LogSegment segment, long end)
     {
         var bytes = BlockBytes;
         while (true)
         {
-            await LoadBlockAsync(segment, (int)Math.Min(bytes, end - _position), cancel).ConfigureAwait(false);
+            LoadBlock(segment, (int)Math.Min(bytes, end - _position));
             if (_blockLength < BatchFormat.HeaderLength || !BatchFormat.LooksLikeOne(Block, segment.Generation, end - _position))
                 return false;
             if (Holds(BatchFormat.Length(Block)))
@@ -167,7 +176,7 @@ internal sealed class SegmentCursor(SegmentLog log, PartitionHead head, long nex
         }
     }
 
-    private async ValueTask LoadBlockAsync(LogSegment segment, int bytes, CancellationToken cancel)
+    private void LoadBlock(LogSegment segment, int bytes)
     {
         if (_block.Length < bytes)
         {
@@ -177,7 +186,7 @@ internal sealed class SegmentCursor(SegmentLog log, PartitionHead head, long nex
 
         _checkedBatch = -1;
         _blockLength = 0;
-        var read = await segment.File.ReadAsync(_block.AsMemory(0, bytes), _position, cancel).ConfigureAwait(false);
+        var read = segment.File.Read(_block.AsSpan(0, bytes), _position);
         (_blockAt, _blockLength) = (_position, read);
     }
 

@@ -116,10 +116,10 @@ internal static class SegmentFooter
     }
 
     /// <summary>One read: the index of a stream partition; null when the footer can no longer be read.</summary>
-    public static async ValueTask<List<IndexEntry>?> LoadEntriesAsync(LogSegment segment, StreamId stream, int partition, CancellationToken cancel)
+    public static List<IndexEntry>? LoadEntries(LogSegment segment, StreamId stream, int partition)
     {
         var footer = new byte[segment.FooterLength];
-        if (await segment.File.ReadAsync(footer, segment.File.Length - footer.Length, cancel).ConfigureAwait(false) < footer.Length
+        if (segment.File.Read(footer, segment.File.Length - footer.Length) < footer.Length
             || !TryDecode(footer, out var extents))
         {
             return null;

@@ -139,7 +139,7 @@ public sealed partial class SegmentLog
                 segment.Add(extent.Head.Stream, extent.Head.Partition, extent.First, extent.Next, extent.FirstTimeMs, extent.LastTimeMs, position, batch.Length);
                 extent.Head.Committed = extent.Next;
                 extent.Head.CommittedTimeMs = extent.LastTimeMs;
-                extent.Head.Move();
+                extent.Head.Move(batch);
             }
         }
 

@@ -115,6 +115,25 @@ public sealed partial class SegmentLog
         }
     }
 
+    /// <summary>True when the cursor has more to read already; else the listener is told after the commit that brings it.</summary>
+    internal bool TellWhenMore(PartitionHead head, SegmentCursor cursor, ICommitListener listener)
+    {
+        lock (_gate)
+        {
+            if (cursor.NextSequence < head.Committed)
+                return true;
+
+            head.Await(cursor, listener);
+            return false;
+        }
+    }
+
+    internal void Forget(PartitionHead head, SegmentCursor cursor)
+    {
+        lock (_gate)
+            head.Forget(cursor);
+    }
+
     /// <summary>Records that a reader met a bad batch and finds the next good one; <paramref name="end"/> when there is none.</summary>
     internal long PassOver(LogSegment segment, long position, long end)
     {

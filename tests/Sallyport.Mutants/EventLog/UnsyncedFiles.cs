@@ -23,8 +23,6 @@ internal sealed class UnsyncedFiles(ILogFiles files) : ILogFiles
 
         public int Read(Span<byte> buffer, long position) => file.Read(buffer, position);
 
-        public ValueTask<int> ReadAsync(Memory<byte> buffer, long position, CancellationToken cancel) => file.ReadAsync(buffer, position, cancel);
-
         public void Write(ReadOnlySpan<byte> bytes, long position) => file.Write(bytes, position);
 
         public void Fill(int bytes) => file.Fill(bytes);

@@ -19,7 +19,7 @@ internal interface ISource : IDisposable
     /// <summary>The link is gone: the sender disposes the source.</summary>
     bool IsGone { get; }
 
-    /// <summary>Sends what is ready, as far as credit, window and <see cref="AmqpPeer.Room"/> go; on the sender, under the gate.</summary>
+    /// <summary>Sends what is ready, as far as credit, window and <see cref="AmqpPeer.HasRoomFor"/> go; on the sender, under the gate.</summary>
     void Pump();
 
     /// <summary>Gets more ready if there is use for it; on the sender, outside the gate.</summary>

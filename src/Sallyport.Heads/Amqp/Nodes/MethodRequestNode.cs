@@ -40,7 +40,7 @@ internal sealed class MethodRequestNode(AmqpPeer connection, AmqpSender link, Am
     public void Pump()
     {
         Span<byte> tag = stackalloc byte[4];
-        while (connection.Room > 0 && _waiting.TryPeek(out var request))
+        while (_waiting.TryPeek(out var request) && connection.HasRoomFor(request.Length))
         {
             BinaryPrimitives.WriteUInt32BigEndian(tag, _tag);
             if (link.TrySend(default, request, tag, 0, settled: true, context: null) != AmqpSendResult.Sent)

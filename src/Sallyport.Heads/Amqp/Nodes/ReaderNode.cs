@@ -25,9 +25,6 @@ internal sealed class ReaderNode : ISource
     private byte[] _metric = [];
     private uint _tag;
 
-    // Set by the sender; reset before the sender is asked to look again, so that it does look.
-    private volatile bool _isWaiting;
-
     // Written under the gate, read by the sender.
     private volatile bool _isGone;
 
@@ -58,11 +55,17 @@ internal sealed class ReaderNode : ISource
         if (_isGone)
             return;
 
+        if (_reading.Left > 1 && _link.Credit > 1)
+            _connection.Reserve();
         Span<byte> tag = stackalloc byte[4];
-        while (_reading.HasCurrent && _connection.Room > 0)
+        while (_reading.HasCurrent)
         {
+            var message = _reading.Current.Message.Span;
+            if (!_connection.HasRoomFor(_metric.Length + message.Length))
+                return;
+
             BinaryPrimitives.WriteUInt32BigEndian(tag, _tag);
-            if (_link.TrySend(_metric, _reading.Current.Message.Span, tag, 0, _settled, context: null) != AmqpSendResult.Sent)
+            if (_link.TrySend(_metric, message, tag, 0, _settled, context: null) != AmqpSendResult.Sent)
                 return;
 
             _tag++;
@@ -74,7 +77,7 @@ internal sealed class ReaderNode : ISource
     {
         if (_isGone)
             return false;
-        if (_link.Credit == 0 || _isWaiting)
+        if (_link.Credit == 0)
             return GiveCreditBack();
         if (_reading.HasCurrent)
             return false; // It waits for room.
@@ -82,7 +85,9 @@ internal sealed class ReaderNode : ISource
         bool hasMore;
         try
         {
-            hasMore = await _reading.FillAsync(_stop.Token).ConfigureAwait(false);
+            do
+                hasMore = await _reading.FillAsync(_stop.Token).ConfigureAwait(false);
+            while (!hasMore && !_link.IsDraining && _reading.TellWhenMore(_connection));
         }
         catch (OperationCanceledException)
         {
@@ -94,19 +99,12 @@ internal sealed class ReaderNode : ISource
             return false;
         }
 
-        if (hasMore)
-        {
-            if (Request.WantsMetric)
-                _metric = MetricNow();
-            return true;
-        }
+        if (!hasMore)
+            return GiveCreditBack(); // Else the log tells the connection when there is more.
 
-        if (GiveCreditBack())
-            return true;
-
-        _isWaiting = true;
-        _ = MoreAsync();
-        return false;
+        if (Request.WantsMetric)
+            _metric = MetricNow();
+        return true;
     }
 
     public void OnGone()
@@ -135,21 +133,6 @@ internal sealed class ReaderNode : ISource
         lock (_connection.Gate)
             _link.Drained();
         return true;
-    }
-
-    private async Task MoreAsync()
-    {
-        try
-        {
-            await _reading.MoreAsync(_stop.Token).ConfigureAwait(false);
-        }
-        catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException)
-        {
-            return; // The link is gone, or the log is closing.
-        }
-
-        _isWaiting = false;
-        _connection.Schedule();
     }
 
     private byte[] MetricNow()

@@ -329,6 +329,8 @@ internal sealed class GatedLog(IEventLog inner) : IEventLog
 
         public ValueTask WaitAsync(CancellationToken cancel) => cursor.WaitAsync(cancel);
 
+        public bool TellWhenMore(ICommitListener listener) => cursor.TellWhenMore(listener);
+
         public void Dispose()
         {
             cursor.Dispose();

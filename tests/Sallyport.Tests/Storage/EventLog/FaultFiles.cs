@@ -192,8 +192,6 @@ internal sealed class FaultFiles(Random random) : ILogFiles
             return count;
         }
 
-        public ValueTask<int> ReadAsync(Memory<byte> buffer, long position, CancellationToken cancel) => new(Read(buffer.Span, position));
-
         public void Write(ReadOnlySpan<byte> bytes, long position)
         {
             var copy = bytes.ToArray();

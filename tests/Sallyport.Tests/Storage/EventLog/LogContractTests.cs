@@ -177,6 +177,42 @@ public abstract class LogContractTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task TellWhenMore_AtTheEnd_TellsOnceWhenItsPartitionHasMore()
+    {
+        using var cursor = Log.OpenCursor(StreamId.Events, 2, LogStart.Latest);
+        var told = new Records.Listener();
+        Assert.False(cursor.TellWhenMore(told));
+        Assert.False(cursor.TellWhenMore(told));
+        await Log.CommitAsync(Records.Batch(1, "other"));
+        Assert.Equal(0, told.Calls);
+
+        await Log.CommitAsync(Records.Batch(2, "mine"));
+        await told.Committed.WaitAsync(Cancel);
+        await Log.CommitAsync(Records.Batch(2, "mine too"));
+
+        Assert.True(cursor.TellWhenMore(told));
+        Assert.Equal(["mine", "mine too"], (await cursor.DrainAsync()).Select(Records.Text));
+        Assert.Equal(1, told.Calls);
+    }
+
+    [Fact]
+    public async Task TellWhenMore_CursorDisposed_TellsNobody()
+    {
+        var gone = new Records.Listener();
+        var cursor = Log.OpenCursor(StreamId.Events, 0, LogStart.Latest);
+        Assert.False(cursor.TellWhenMore(gone));
+        cursor.Dispose();
+        using var other = Log.OpenCursor(StreamId.Events, 0, LogStart.Latest);
+        var told = new Records.Listener();
+        Assert.False(other.TellWhenMore(told));
+
+        await Log.CommitAsync(Records.Batch(0, "more"));
+        await told.Committed.WaitAsync(Cancel);
+
+        Assert.Equal(0, gone.Calls);
+    }
+
+    [Fact]
     public async Task Wait_Cancelled_Throws()
     {
         using var cursor = Log.OpenCursor(StreamId.Events, 0, LogStart.Latest);

@@ -20,6 +20,7 @@ internal sealed class MemoryLog : IEventLog
     private readonly HashSet<Guid> _ids = [];
     private readonly SemaphoreSlim _work = new(0);
     private readonly Task _committing;
+    private readonly List<(Cursor Cursor, ICommitListener Listener)> _awaiting = [];
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private bool _closed;
 
@@ -173,6 +174,12 @@ internal sealed class MemoryLog : IEventLog
                     listeners.Add(listener);
             }
 
+            foreach (var (cursor, listener) in _awaiting.FindAll(one => one.Cursor.HasMore))
+            {
+                _awaiting.RemoveAll(one => one.Cursor == cursor);
+                listeners.Add(listener);
+            }
+
             _changed.SetResult();
             _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
         }
@@ -260,9 +267,23 @@ internal sealed class MemoryLog : IEventLog
             }
         }
 
+        public bool HasMore => NextSequence < records.Committed;
+
+        public bool TellWhenMore(ICommitListener listener)
+        {
+            lock (log._gate)
+            {
+                log._awaiting.RemoveAll(one => one.Cursor == this);
+                if (!HasMore)
+                    log._awaiting.Add((this, listener));
+                return HasMore;
+            }
+        }
+
         public void Dispose()
         {
-            // Holds nothing.
+            lock (log._gate)
+                log._awaiting.RemoveAll(one => one.Cursor == this);
         }
     }
 
