@@ -17,6 +17,7 @@ internal static class Benchmarks
         yield return KnockCommand();
         yield return StormCommand();
         yield return TokensCommand();
+        yield return QueriesCommand();
         yield return AmqpBench.Command(Program, InScratchDirectory);
     }
 
@@ -33,6 +34,20 @@ internal static class Benchmarks
             using var directory = new ScratchDirectory();
             await Compare.Run(parsed.GetRequiredValue(program), directory.Path, [.. Shape.All.Where(one => names.Length == 0 || names.Contains(one.Name))],
                 parsed.GetRequiredValue(rounds), TimeSpan.FromSeconds(parsed.GetRequiredValue(seconds)), Console.Out);
+            return 0;
+        });
+        return command;
+    }
+
+    private static Command QueriesCommand()
+    {
+        var devices = new Option<int>("--devices") { DefaultValueFactory = _ => 100_000 };
+        var rounds = new Option<int>("--rounds") { DefaultValueFactory = _ => 5 };
+        var command = new Command("queries", "Queries over twins of 1 KB, without a socket.") { devices, rounds };
+        command.SetAction(async parsed =>
+        {
+            using var directory = new ScratchDirectory();
+            await Queries.Run(directory.Path, parsed.GetRequiredValue(devices), parsed.GetRequiredValue(rounds), Console.Out);
             return 0;
         });
         return command;

@@ -10,6 +10,7 @@ using Sallyport.Hub.Limits;
 using Sallyport.Hub.Methods;
 using Sallyport.Hub.Physical;
 using Sallyport.Hub.Posture;
+using Sallyport.Hub.Queries;
 using Sallyport.Hub.Registry;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Hub.Twins;
@@ -39,6 +40,9 @@ public static class HttpHead
         services.TryAddSingleton<PrivilegedReads>();
         services.TryAddSingleton<DeviceTwins>();
         services.AddSingleton<TwinRoutes>();
+        services.TryAddSingleton(new QueryLimits());
+        services.TryAddSingleton<TwinQueries>();
+        services.AddSingleton<QueryRoutes>();
         services.AddSingleton<RegistryRoutes>();
         services.AddSingleton<BulkRoutes>();
         services.AddSingleton<PolicyRoutes>();
@@ -95,6 +99,7 @@ public static class HttpHead
     {
         routes.ServiceProvider.GetRequiredService<RegistryRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<TwinRoutes>().Map(routes);
+        routes.ServiceProvider.GetRequiredService<QueryRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<BulkRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<PolicyRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<OperatorRoutes>().Map(routes);

@@ -54,6 +54,8 @@ namespace Sallyport.Heads.Http;
 [JsonSerializable(typeof(QuarantineJson))]
 [JsonSerializable(typeof(List<QuarantineJson>))]
 [JsonSerializable(typeof(QuarantineRequestJson))]
+[JsonSerializable(typeof(QueryRequestJson))]
+[JsonSerializable(typeof(List<JsonObject>))]
 [JsonSerializable(typeof(RevocationRequestJson))]
 [JsonSerializable(typeof(RotationJson))]
 [JsonSerializable(typeof(SecretsJson))]

@@ -137,7 +137,7 @@ public static class TwinJson
         json.WriteEndArray();
     }
 
-    private static string TimeOrNever(DateTimeOffset? time) => time is { } at ? TwinTime.Text(at.UtcDateTime) : Never;
+    internal static string TimeOrNever(DateTimeOffset? time) => time is { } at ? TwinTime.Text(at.UtcDateTime) : Never;
 
     private static byte[] Digits(long number) => System.Text.Encoding.ASCII.GetBytes(number.ToString(System.Globalization.CultureInfo.InvariantCulture));
 }

@@ -16,6 +16,7 @@ public sealed record HubError(int Code, string Name, int HttpStatus, string Amqp
 public static class HubErrors
 {
     public static readonly HubError ArgumentInvalid = new(400004, "ArgumentInvalid", 400, "com.microsoft:argument-error", "connection closed", "A value in the request is not valid; the message names it.");
+    public static readonly HubError ArgumentNull = new(400005, "ArgumentNull", 400, "com.microsoft:argument-error", "does not occur", "A value that the request needs is missing; the message names it.");
     public static readonly HubError FormatError = new(400006, "IotHubFormatError", 400, "com.microsoft:argument-error", "connection closed", "The request could not be parsed; the message says where.");
     public static readonly HubError DeviceDefinedMultipleTimes = new(400011, "DeviceDefinedMultipleTimes", 400, "com.microsoft:argument-error", "does not occur", "A bulk request names the same identity twice.");
     public static readonly HubError BulkRegistryOperationFailure = new(400013, "BulkRegistryOperationFailure", 400, "com.microsoft:argument-error", "does not occur", "Some items of a bulk request were refused; the body lists them.");

@@ -16,6 +16,15 @@ public interface ITwinStore
 
     /// <summary>Replaces the model; nothing else of it. One that is gone is passed over.</summary>
     void PutModel(MetadataTransaction tx, string deviceId, string? moduleId, string modelId);
+
+    /// <summary>Shows twins one after the other until <paramref name="visit"/> ends it. Others of this store may be asked within the visit.</summary>
+    void Scan(MetadataTransaction tx, TwinScan scan, TwinVisitor visit);
+
+    /// <summary>Shows one twin with its identity; false when there is none.</summary>
+    bool Visit(MetadataTransaction tx, string deviceId, string? moduleId, TwinVisitor visit);
+
+    /// <summary>How many devices, or modules, have a twin: all of them.</summary>
+    long Count(MetadataTransaction tx, bool modules);
 }
 
 /// <summary>A twin as it is stored: what is in the parts is the business of <c>Protocol/Twins</c>. Holds no secret.</summary>

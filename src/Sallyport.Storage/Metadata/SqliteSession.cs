@@ -128,6 +128,16 @@ internal sealed class SqliteStatement : IDisposable
         return all;
     }
 
+    /// <summary>Goes through the rows until <paramref name="visit"/> answers false.</summary>
+    public void Each(Func<SqliteDataReader, bool> visit, params ReadOnlySpan<object?> values)
+    {
+        Bind(values);
+        using var rows = _command.ExecuteReader();
+        while (rows.Read() && visit(rows))
+        {
+        }
+    }
+
     public void Dispose() => _command.Dispose();
 
     private void Bind(ReadOnlySpan<object?> values)

@@ -82,6 +82,7 @@ internal static class CommandLine
         IdentityCommand.Modules(verbs),
         TwinCommand.Devices(verbs),
         TwinCommand.Modules(verbs),
+        QueryCommand.Create(verbs),
         DeviceCommand.Create(verbs),
         PolicyCommand.Create(verbs),
         OperatorCommand.Create(verbs),

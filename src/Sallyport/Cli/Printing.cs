@@ -38,10 +38,13 @@ internal sealed class Printing
     // Wide enough that nothing is wrapped where a program reads.
     private const int UnboundedWidth = 100_000;
 
-    private readonly IReadOnlyList<Column> _columns;
+    // Beyond them a table of whatever rows have is of no use to anybody.
+    private const int MaxOwnColumns = 20;
+
+    private readonly IReadOnlyList<Column>? _columns;
     private readonly string[] _formats;
 
-    private Printing(IReadOnlyList<Column> columns, params string[] formats)
+    private Printing(IReadOnlyList<Column>? columns, params string[] formats)
     {
         _columns = columns;
         _formats = formats;
@@ -57,6 +60,9 @@ internal sealed class Printing
 
     public static Printing Table(params IReadOnlyList<Column> columns) => new(columns, "json", "table");
 
+    /// <summary>Rows that hold nothing secret, of whatever members they have: those are the columns, in the order in which they come.</summary>
+    public static Printing Rows { get; } = new(null, "json", "table");
+
     public Option<string> Option() => Flags.Choice("--output", "How to print the result", _formats, "json", "-o");
 
     public void Write(Terminal terminal, string format, JsonNode answer)
@@ -64,9 +70,14 @@ internal sealed class Printing
         switch (format)
         {
             case "table":
-                var table = Started(_columns);
-                foreach (var row in answer is JsonArray rows ? rows.OfType<JsonObject>() : [answer.AsObject()])
-                    table.AddRow(_columns.Select(column => new Text(Printable(column.Of(row)))));
+                List<JsonObject> all = [.. answer is JsonArray rows ? rows.OfType<JsonObject>() : [answer.AsObject()]];
+                var columns = _columns ?? Own(all);
+                if (columns.Count == 0)
+                    break;
+
+                var table = Started(columns);
+                foreach (var row in all)
+                    table.AddRow(columns.Select(column => new Text(Printable(column.Of(row)))));
                 Show(terminal, table);
                 break;
             case "tsv":
@@ -85,6 +96,10 @@ internal sealed class Printing
             for (var i = 0; i < line.Length; i++)
                 line[i] = char.IsControl(from[i]) || char.GetUnicodeCategory(from[i]) is UnicodeCategory.Format or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator ? '\uFFFD' : from[i];
         });
+
+    private static List<Column> Own(List<JsonObject> rows) =>
+        [.. rows.SelectMany(row => row.Select(member => member.Key)).Distinct(StringComparer.Ordinal).Take(MaxOwnColumns)
+            .Select(name => new Column(Printable(name), row => Column.Text(row[name])))];
 
     private static Table Started(IReadOnlyList<Column> columns)
     {

@@ -15,7 +15,7 @@ public sealed class AuditedActsTests
     // Not acts of management: what devices and readers do, and questions that are asked with a body.
     private static readonly string[] NoActs =
     [
-        "POST /devices/{id}/messages/events", "PUT /manage/v1/checkpoints/{consumerGroup}/{name}", "POST /manage/v1/audit/verify", "POST /manage/v1/tokens/explain", "POST /manage/v1/token/explain",
+        "POST /devices/{id}/messages/events", "PUT /manage/v1/checkpoints/{consumerGroup}/{name}", "POST /manage/v1/audit/verify", "POST /manage/v1/tokens/explain", "POST /devices/query", "POST /manage/v1/token/explain",
     ];
 
     private static readonly Dictionary<string, (string Path, string? Body)> Acts = new()

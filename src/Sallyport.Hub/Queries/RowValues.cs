@@ -1,0 +1,75 @@
+using Sallyport.Hub.Twins;
+using Sallyport.Protocol.Queries;
+using Sallyport.Storage.Metadata;
+
+namespace Sallyport.Hub.Queries;
+
+/// <summary>Takes the values that a query needs out of rows. Immutable; thread-safe.</summary>
+internal sealed class RowValues
+{
+    private readonly TwinFields _fields;
+    private readonly JsonPaths _tags, _desired, _reported;
+    private readonly (int Slot, string Field)[] _named;
+    private readonly (int Slot, bool OfDesired)[] _versions;
+
+    // Of $metadata, which a row does not have as JSON: the whole twin is written, and read again.
+    private readonly JsonPaths _written;
+
+    public RowValues(IReadOnlyList<QueryPath> slots, TwinFields fields)
+    {
+        _fields = fields;
+        var paths = slots.Select((path, slot) => (Path: path, Slot: slot, Kind: KindOf(path))).ToList();
+        _tags = Of(QueryPart.Tags);
+        _desired = Of(QueryPart.Desired);
+        _reported = Of(QueryPart.Reported);
+        _named = [.. paths.Where(one => one.Path.Part is QueryPart.Field).Select(one => (one.Slot, FieldOf(one.Path)))];
+        _versions = [.. paths.Where(one => one.Kind is Kind.Version).Select(one => (one.Slot, one.Path.Part is QueryPart.Desired))];
+        _written = new JsonPaths(paths.Where(one => one.Kind is Kind.Metadata).Select(one => ((IReadOnlyList<string>)[.. one.Path.FullNames], one.Slot)));
+        NeedsIdentity = !_written.IsEmpty || _named.Any(one => TwinFields.NeedsIdentity(one.Field));
+
+        JsonPaths Of(QueryPart part) => new(paths.Where(one => one.Path.Part == part && one.Kind is Kind.Stored).Select(one => (one.Path.Names, one.Slot)));
+    }
+
+    private enum Kind
+    {
+        Stored,
+        Version,
+        Metadata,
+    }
+
+    public bool NeedsIdentity { get; }
+
+    public static string FieldOf(QueryPath path) => string.Join('.', path.Names);
+
+    /// <summary>Whether it can be taken out of what the store has, as it is there.</summary>
+    public static bool IsStored(QueryPath path) => KindOf(path) is Kind.Stored && (path.Part is not QueryPart.Field || !TwinFields.IsVolatile(FieldOf(path)));
+
+    public void Read(in TwinRow row, Span<QueryValue> values)
+    {
+        values.Clear();
+        if (!_tags.IsEmpty)
+            _tags.Read(row.Tags, values);
+        if (!_desired.IsEmpty)
+            _desired.Read(row.Desired, values);
+        if (!_reported.IsEmpty)
+            _reported.Read(row.Reported, values);
+        foreach (var (slot, ofDesired) in _versions)
+            values[slot] = QueryValue.Of(ofDesired ? row.DesiredVersion : row.ReportedVersion);
+        if (_named.Length > 0)
+        {
+            IdentityRecord? identity = null;
+            foreach (var (slot, field) in _named)
+                values[slot] = _fields.ValueOf(field, row, ref identity);
+        }
+
+        if (!_written.IsEmpty)
+            _written.Read(TwinJson.Encode(_fields.StateOf(row)), values);
+    }
+
+    private static Kind KindOf(QueryPath path) => path switch
+    {
+        { Part: QueryPart.Desired or QueryPart.Reported, Names: ["$version"] } => Kind.Version,
+        { Part: QueryPart.Desired or QueryPart.Reported, Names: ["$metadata", ..] } => Kind.Metadata,
+        _ => Kind.Stored,
+    };
+}
