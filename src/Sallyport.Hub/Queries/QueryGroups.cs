@@ -100,28 +100,8 @@ internal sealed class QueryGroups
             var value = column.Aggregate is { } aggregate
                 ? tallies[next++].Value(aggregate)
                 : values[_query.GroupBy.TakeWhile(slot => !_query.Slots[slot].Equals(column.Path)).Count()];
-            if (!value.IsDefined)
-                continue;
-
-            json.WritePropertyName(column.Name);
-            switch (value.Kind)
-            {
-                case QueryKind.Number when value.Number == Math.Floor(value.Number) && Math.Abs(value.Number) < 1L << 53:
-                    json.WriteNumberValue((long)value.Number);
-                    break;
-                case QueryKind.Number:
-                    json.WriteNumberValue(value.Number);
-                    break;
-                case QueryKind.Text:
-                    json.WriteStringValue(value.Text);
-                    break;
-                case QueryKind.Boolean:
-                    json.WriteBooleanValue(value.IsTrue);
-                    break;
-                default:
-                    json.WriteNullValue();
-                    break;
-            }
+            if (value.IsDefined)
+                QueryJson.Write(json, column.Name, value);
         }
 
         json.WriteEndObject();

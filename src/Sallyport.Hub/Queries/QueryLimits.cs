@@ -12,6 +12,12 @@ public sealed record QueryLimits
     /// <summary>A page ends behind the row with which it is as large as this. Default 4 MiB. Ours.</summary>
     public int MaxPageBytes { get; init; } = 4 << 20;
 
+    /// <summary>
+    /// Rows that are gone through in the order of their ids. When the page is not full then, the others are gone through as they lie in the file, which takes a quarter of the time
+    /// a row (measured: <c>docs/benchmarks.md</c>), and the first of those found are taken. Default 4,096.
+    /// </summary>
+    public int RowsInOrder { get; init; } = 4096;
+
     /// <summary>How long a request goes through rows. Default 10 s: a third of what SDKs wait. Ours.</summary>
     public TimeSpan MaxTime { get; init; } = TimeSpan.FromSeconds(10);
 

@@ -1,118 +1,180 @@
-using System.Buffers;
-using System.Text.Json;
 using Sallyport.Hub.Access;
-using Sallyport.Hub.Twins;
 using Sallyport.Protocol.Queries;
 using Sallyport.Storage.Metadata;
 
 namespace Sallyport.Hub.Queries;
 
-/// <summary>A page of rows, in the order of their ids: whole twins, or some members of them. Owned by one request.</summary>
-internal sealed class RowPage(Query query, ITwinStore twins, TwinFields fields, Scope scope, QueryLimits limits, QueryClock clock)
+/// <summary>A page of rows, in the order of their ids. Owned by one request.</summary>
+internal sealed class RowPage
 {
-    private readonly ArrayBufferWriter<byte> _json = new(4096);
-    private int _rows;
+    private readonly Query _query;
+    private readonly ITwinStore _twins;
+    private readonly MetadataTransaction _tx;
+    private readonly Scope _scope;
+    private readonly QueryLimits _limits;
+    private readonly QueryClock _clock;
+    private readonly RowValues _values;
+    private readonly QueryValue[] _slots;
+    private readonly RowJson _json;
+    private readonly bool _ofModules;
+    private int _rowsMax;
     private (string DeviceId, string ModuleId) _last;
+    private bool _hasMore;
+
+    public RowPage(Query query, ITwinStore twins, MetadataTransaction tx, TwinFields fields, Scope scope, QueryLimits limits, QueryClock clock)
+    {
+        _query = query;
+        _twins = twins;
+        _tx = tx;
+        _scope = scope;
+        _limits = limits;
+        _clock = clock;
+        _values = new RowValues(query.Slots, fields);
+        _slots = new QueryValue[query.Slots.Count];
+        _json = new RowJson(query.Columns, fields);
+        _ofModules = query.Source is QuerySource.Modules;
+    }
+
+    private bool IsFull => _json.Rows == _rowsMax || _json.Bytes >= _limits.MaxPageBytes;
 
     /// <param name="from">Null: the first page.</param>
     /// <returns>The rows, and where to go on; null when there are no more.</returns>
-    public (ReadOnlyMemory<byte> Json, QueryContinuation? Next) Read(MetadataTransaction tx, QueryContinuation? from, int maxRows)
+    public (ReadOnlyMemory<byte> Json, QueryContinuation? Next) Read(QueryContinuation? from, int maxRows)
     {
-        var left = from is null ? query.Top : from.Left;
-        var values = new RowValues(query.Slots, fields);
-        var slots = new QueryValue[query.Slots.Count];
-        var rows = (int)Math.Min(maxRows, left ?? maxRows);
-        var hasMore = false;
-        _json.Write("["u8);
-        if (rows > 0)
+        var left = from is null ? _query.Top : from.Left;
+        _rowsMax = (int)Math.Min(maxRows, left ?? maxRows);
+        _last = from is null ? ("", "") : (from.After, from.ModuleId);
+        if (DeviceIds() is { } ids)
+            ReadDevices(ids);
+        else
+            ReadAll();
+
+        var isLast = !_hasMore || _json.Rows == left;
+        return (_json.Ended(), isLast ? null : new QueryContinuation(_last.DeviceId, _last.ModuleId, left - _json.Rows));
+    }
+
+    /// <summary>Those that the conditions name; null when they name none.</summary>
+    private List<string>? DeviceIds()
+    {
+        for (var slot = 0; slot < _query.Slots.Count; slot++)
         {
-            var scan = new TwinScan(query.Source is QuerySource.Modules, values.NeedsIdentity, InOrder: true) { After = from is null ? null : (from.After, from.ModuleId) };
-            twins.Scan(tx, scan, (in TwinRow row) =>
-            {
-                if (Admits(row))
-                {
-                    // A row more than there is room for: only now it is known that there is another page.
-                    if (_rows == rows || _json.WrittenCount >= limits.MaxPageBytes)
-                    {
-                        hasMore = true;
-                        return false;
-                    }
-
-                    Add(tx, row, values.NeedsIdentity);
-                    if (_rows == left)
-                        return false;
-                }
-
-                if (!clock.IsOver())
-                    return true;
-
-                // The page ends early, and the next one goes on from here.
-                _last = (row.DeviceId, row.ModuleId ?? "");
-                hasMore = true;
-                return false;
-            });
+            if (_query.Slots[slot] is not { Part: QueryPart.Field, Names: ["deviceId"] })
+                continue;
+            if (_query.Conditions.Select(condition => condition.ValuesOf(slot)).FirstOrDefault(values => values is not null) is { } named)
+                return [.. named.Where(value => value.Kind is QueryKind.Text).Select(value => value.Text).Order(StringComparer.Ordinal)];
         }
 
-        _json.Write("]"u8);
-        return (_json.WrittenMemory, hasMore ? new QueryContinuation(_last.DeviceId, _last.ModuleId, left - _rows) : null);
+        return null;
+    }
 
-        bool Admits(in TwinRow row)
+    private void ReadDevices(List<string> ids)
+    {
+        foreach (var id in ids)
         {
-            if (!scope.CoversDevice(row.DeviceIdBytes))
+            if (!_hasMore)
+                _twins.Scan(_tx, new TwinScan(_ofModules, WithIdentity: true, InOrder: true) { After = _last, OfDevice = id }, (in TwinRow row) => Visit(row, hasIdentity: true));
+        }
+    }
+
+    private void ReadAll()
+    {
+        var (visited, isWhole) = (0, true);
+        _twins.Scan(_tx, new TwinScan(_ofModules, _values.NeedsIdentity, InOrder: true) { After = _last }, (in TwinRow row) =>
+        {
+            if (!Visit(row, _values.NeedsIdentity))
                 return false;
-            if (query.Conditions.Count == 0)
+            if (++visited < _limits.RowsInOrder || _query.Conditions.Count == 0)
                 return true;
 
-            values.Read(row, slots);
-            return query.Admits(slots);
-        }
+            _last = IdOf(row);
+            isWhole = false;
+            return false;
+        });
+        if (!isWhole)
+            ReadOthers();
     }
 
-    private void Add(MetadataTransaction tx, in TwinRow row, bool hasIdentity)
+    // Those behind the last one visited, as they lie in the file; the first of them make the page.
+    private void ReadOthers()
     {
-        _last = (row.DeviceId, row.ModuleId ?? "");
-        if (hasIdentity)
-            Write(row);
-        else
-            twins.Visit(tx, _last.DeviceId, row.ModuleId, (in TwinRow whole) => Write(whole));
-    }
-
-    private bool Write(in TwinRow row)
-    {
-        if (_rows++ > 0)
-            _json.Write(","u8);
-
-        var twin = TwinJson.Encode(fields.StateOf(row));
-        if (query.Columns is null)
+        var others = new PriorityQueue<(string DeviceId, string ModuleId), (string DeviceId, string ModuleId)>(LastFirst.Instance);
+        var wanted = _rowsMax - _json.Rows + 1;
+        var isOver = false;
+        _twins.Scan(_tx, new TwinScan(_ofModules, _values.NeedsIdentity, InOrder: false), (in TwinRow row) =>
         {
-            _json.Write(twin);
+            if (Admits(row) && IdOf(row) is var id && LastFirst.Instance.Compare(id, _last) < 0)
+            {
+                if (others.Count < wanted)
+                    others.Enqueue(id, id);
+                else
+                    others.EnqueueDequeue(id, id);
+            }
+
+            return !(isOver = _clock.IsOver());
+        });
+
+        // What was found may not be the first: the page has what was found in order.
+        _hasMore = isOver;
+        if (isOver)
+            return;
+
+        List<(string DeviceId, string ModuleId)> found = [];
+        while (others.TryDequeue(out var id, out _))
+            found.Add(id);
+        for (var i = found.Count - 1; i >= 0 && !_hasMore; i--)
+            _twins.Visit(_tx, found[i].DeviceId, found[i].ModuleId, (in TwinRow row) => Take(row, hasIdentity: true));
+    }
+
+    /// <returns>Whether to go on.</returns>
+    private bool Visit(in TwinRow row, bool hasIdentity)
+    {
+        if (Admits(row) && !Take(row, hasIdentity))
+            return false;
+        if (!_clock.IsOver())
             return true;
-        }
 
-        using var document = JsonDocument.Parse(twin);
-        using var json = new Utf8JsonWriter(_json, TwinJson.Options);
-        json.WriteStartObject();
-        foreach (var column in query.Columns)
+        // The page ends early, and the next one goes on from here.
+        _last = IdOf(row);
+        _hasMore = true;
+        return false;
+    }
+
+    private bool Admits(in TwinRow row)
+    {
+        if (!_scope.CoversDevice(row.DeviceIdBytes))
+            return false;
+        if (_query.Conditions.Count == 0)
+            return true;
+
+        _values.Read(row, _slots);
+        return _query.Admits(_slots);
+    }
+
+    // A row more than there is room for: only now it is known that there is another page.
+    private bool Take(in TwinRow row, bool hasIdentity)
+    {
+        if (IsFull)
         {
-            if (Find(document.RootElement, column.Path!) is not { } value)
-                continue;
-
-            json.WritePropertyName(column.Name);
-            json.WriteRawValue(value.GetRawText(), skipInputValidation: true);
+            _hasMore = true;
+            return false;
         }
 
-        json.WriteEndObject();
+        _last = IdOf(row);
+        if (hasIdentity || !_json.NeedsIdentity)
+            _json.Add(row);
+        else
+            _twins.Visit(_tx, _last.DeviceId, _last.ModuleId, (in TwinRow whole) => _json.Add(whole));
         return true;
     }
 
-    private static JsonElement? Find(JsonElement from, QueryPath path)
-    {
-        foreach (var name in path.FullNames)
-        {
-            if (from.ValueKind is not JsonValueKind.Object || !from.TryGetProperty(name, out from))
-                return null;
-        }
+    private static (string DeviceId, string ModuleId) IdOf(in TwinRow row) => (row.DeviceId, row.ModuleId ?? "");
 
-        return from;
+    /// <summary>Ids from the last to the first.</summary>
+    private sealed class LastFirst : IComparer<(string DeviceId, string ModuleId)>
+    {
+        public static readonly LastFirst Instance = new();
+
+        public int Compare((string DeviceId, string ModuleId) x, (string DeviceId, string ModuleId) y) =>
+            string.CompareOrdinal(y.DeviceId, x.DeviceId) is not 0 and var order ? order : string.CompareOrdinal(y.ModuleId, x.ModuleId);
     }
 }

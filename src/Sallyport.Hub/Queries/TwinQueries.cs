@@ -74,7 +74,7 @@ public sealed class TwinQueries : IDisposable
         var clock = new QueryClock(_limits, _time, cancel);
         var (json, next) = _metadata.Read(tx => query.IsAggregate
             ? Groups(tx, query, scope, clock).Page(from?.After, from is null ? query.Top : from.Left, rows)
-            : new RowPage(query, _metadata.Twins, _fields, scope, _limits, clock).Read(tx, from, rows));
+            : new RowPage(query, _metadata.Twins, tx, _fields, scope, _limits, clock).Read(from, rows));
         return new QueryPage(query.Columns is null ? QueryItemType.Twin : QueryItemType.Raw, json, next?.Encode(text));
     }
 

@@ -20,17 +20,24 @@ public abstract class QueryExpression
     /// <summary>The slots that it reads.</summary>
     public virtual IEnumerable<int> Slots => Parts.SelectMany(part => part.Slots);
 
+    /// <summary>The values that a slot has when this is true: of <c>path = constant</c> and <c>path IN […]</c>. Null: it may be others too.</summary>
+    public virtual IReadOnlyCollection<QueryValue>? ValuesOf(int slot) => null;
+
     /// <param name="values">By slot.</param>
     public abstract QueryValue Evaluate(ReadOnlySpan<QueryValue> values);
 }
 
 internal sealed class ConstantExpression(QueryValue value) : QueryExpression
 {
+    public QueryValue Value => value;
+
     public override QueryValue Evaluate(ReadOnlySpan<QueryValue> values) => value;
 }
 
 internal sealed class PathExpression(int slot) : QueryExpression
 {
+    public int Slot => slot;
+
     public override IEnumerable<int> Slots => [slot];
 
     public override QueryValue Evaluate(ReadOnlySpan<QueryValue> values) => values[slot];
@@ -67,6 +74,13 @@ internal sealed class NotExpression(QueryExpression operand) : QueryExpression(o
 
 internal sealed class ComparisonExpression(string symbol, QueryExpression left, QueryExpression right) : QueryExpression(left, right)
 {
+    public override IReadOnlyCollection<QueryValue>? ValuesOf(int slot) => (symbol, left, right) switch
+    {
+        ("=", PathExpression path, ConstantExpression constant) when path.Slot == slot => [constant.Value],
+        ("=", ConstantExpression constant, PathExpression path) when path.Slot == slot => [constant.Value],
+        _ => null,
+    };
+
     public override QueryValue Evaluate(ReadOnlySpan<QueryValue> values) =>
         QueryValue.Compare(left.Evaluate(values), right.Evaluate(values)) is not { } order ? QueryValue.Undefined : QueryValue.Of(symbol switch
         {
@@ -83,6 +97,8 @@ internal sealed class ComparisonExpression(string symbol, QueryExpression left, 
 internal sealed class MembershipExpression(QueryExpression operand, IReadOnlyList<QueryValue> list, bool isNegated) : QueryExpression(operand)
 {
     private readonly HashSet<QueryValue> _list = [.. list];
+
+    public override IReadOnlyCollection<QueryValue>? ValuesOf(int slot) => !isNegated && operand is PathExpression path && path.Slot == slot ? _list : null;
 
     public override QueryValue Evaluate(ReadOnlySpan<QueryValue> values)
     {

@@ -12,6 +12,9 @@ public sealed record TwinScan(bool Modules, bool WithIdentity, bool InOrder)
 {
     /// <summary>Only those behind this identity, of a scan in order; null from the first.</summary>
     public (string DeviceId, string ModuleId)? After { get; init; }
+
+    /// <summary>Only of this device, of a scan in order; null for all.</summary>
+    public string? OfDevice { get; init; }
 }
 
 /// <returns>False ends the scan.</returns>

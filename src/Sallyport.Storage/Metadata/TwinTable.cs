@@ -46,14 +46,17 @@ internal sealed class TwinTable : ITwinStore
         var sql = (scan.WithIdentity ? SelectWithIdentity : Select)
             + (scan.InOrder ? " WHERE (twin.device_id, twin.module_id) > ($1, $2) AND twin.module_id " : " WHERE +twin.module_id ")
             + (scan.Modules ? "> ''" : "= ''")
+            + (scan.OfDevice is null ? "" : " AND twin.device_id = $3")
             + (scan.InOrder ? " ORDER BY twin.device_id, twin.module_id" : "");
         var (device, module) = scan.After ?? ("", "");
         var statement = SqliteSession.Of(tx)[sql];
         bool VisitRow(SqliteDataReader row) => visit(new TwinRow(row, scan.WithIdentity));
-        if (scan.InOrder)
+        if (!scan.InOrder)
+            statement.Each(VisitRow);
+        else if (scan.OfDevice is null)
             statement.Each(VisitRow, device, module);
         else
-            statement.Each(VisitRow);
+            statement.Each(VisitRow, device, module, scan.OfDevice);
     }
 
     public bool Visit(MetadataTransaction tx, string deviceId, string? moduleId, TwinVisitor visit)

@@ -219,6 +219,52 @@ public sealed class TwinQueriesTests : IAsyncLifetime
     }
 
     [Theory]
+    [InlineData(1)]
+    [InlineData(7)]
+    [InlineData(4096)]
+    public async Task Rows_BeyondThoseReadInOrder_ComeInOrderToo(int inOrder)
+    {
+        await FillAsync(60);
+        for (var i = 0; i < 60; i += 7)
+            await PatchAsync($"f{i:0000}", $$"""{"tags":{"in":true,"again":{{i}} } }"""); // Lies at the end of the file now.
+        await _hub.CreateAsync("f0014", "m1");
+        using var queries = Queries(new QueryLimits { RowsInOrder = inOrder });
+
+        List<string> seen = [];
+        string? continuation = null;
+        do
+        {
+            var page = await queries.RunAsync(Scope.Everything, "SELECT deviceId FROM devices WHERE tags.in", 4, continuation, Cancel);
+            seen.AddRange(JsonNode.Parse(page.Json.Span)!.AsArray().Select(row => (string)row!["deviceId"]!));
+            continuation = page.Continuation;
+        }
+        while (continuation is not null);
+
+        Assert.Equal(Enumerable.Range(0, 60).Where(i => i % 7 == 0).Select(i => $"f{i:0000}"), seen);
+        Assert.Equal(["4", "4", "1"], await PageSizesAsync("SELECT deviceId FROM devices WHERE tags.in", 4, queries));
+        Assert.Equal(["4", "1"], await PageSizesAsync("SELECT TOP 5 * FROM devices WHERE tags.in", 4, queries));
+    }
+
+    [Fact]
+    public async Task DeviceIds_Named_AreLookedUp()
+    {
+        await FillAsync(300);
+        await _hub.CreateAsync("f0014", "m1");
+        await _hub.CreateAsync("f0014", "m2");
+        await _hub.CreateAsync("f0015", "m1");
+        var time = new RunningTime(TimeSpan.Zero);
+        using var queries = new TwinQueries(_hub.Metadata, _hub.Connected, _hub.Activity, new Quotas(new QuotaOptions(), _hub.Time), new QueryLimits(), time);
+
+        Assert.Equal(["1"], await PageSizesAsync("SELECT * FROM devices WHERE tags.n = 14 AND deviceId = 'f0014'", null, queries));
+        Assert.Equal(["0"], await PageSizesAsync("SELECT * FROM devices WHERE tags.n = 15 AND 'f0014' = deviceId", null, queries));
+        Assert.Equal(["2", "1"], await PageSizesAsync("SELECT * FROM devices WHERE deviceId IN ['f0020', 'f0010', 'nobody', 5, 'f0015', 'f0010']", 2, queries));
+        Assert.Equal(["2", "1"], await PageSizesAsync("SELECT * FROM devices.modules WHERE deviceId IN ['f0015', 'f0014']", 2, queries));
+        Assert.Equal(["299"], await PageSizesAsync("SELECT * FROM devices WHERE deviceId NIN ['f0014']", 1000, queries));
+        Assert.Equal(["300"], await PageSizesAsync("SELECT * FROM devices WHERE deviceId = 'f0014' OR tags.n >= 0", 1000, queries));
+        Assert.Equal(["0"], await PageSizesAsync("SELECT * FROM devices WHERE deviceId = 'f0014' AND deviceId = 'f0015'", null, queries));
+    }
+
+    [Theory]
     [InlineData("nonsense")]
     [InlineData("AgAAAAAAAAAB")]
     [InlineData("")]
