@@ -21,6 +21,15 @@ public sealed record QueryLimits
     /// <summary>How long a request goes through rows. Default 10 s: a third of what SDKs wait. Ours.</summary>
     public TimeSpan MaxTime { get; init; } = TimeSpan.FromSeconds(10);
 
+    /// <summary>Paths whose values are kept in memory, of devices and of modules each. At the bound the one used longest ago is forgotten. Default 32. Ours.</summary>
+    public int MaxColumns { get; init; } = 32;
+
+    /// <summary>What those values take, of devices and of modules each. Beyond it others are forgotten, and paths that are too large alone are not kept. Default 128 MiB: 50 paths of 100,000 devices. Ours.</summary>
+    public long MaxColumnBytes { get; init; } = 128L << 20;
+
+    /// <summary>Rows that changed between two queries, of which the values are read anew; beyond it those of all rows are. Default 20,000. Ours.</summary>
+    public int MaxChangedRows { get; init; } = 20_000;
+
     /// <summary>Groups of an aggregate. Default 10,000. Ours.</summary>
     public int MaxGroups { get; init; } = 10_000;
 

@@ -1,4 +1,5 @@
 using Sallyport.Hub.Access;
+using Sallyport.Protocol.Identities;
 using Sallyport.Protocol.Queries;
 using Sallyport.Storage.Metadata;
 
@@ -7,8 +8,11 @@ namespace Sallyport.Hub.Queries;
 /// <summary>A page of rows, in the order of their ids. Owned by one request.</summary>
 internal sealed class RowPage
 {
+    private const int SpareCandidates = 100;
+
     private readonly Query _query;
     private readonly ITwinStore _twins;
+    private readonly TwinColumns _columns;
     private readonly MetadataTransaction _tx;
     private readonly Scope _scope;
     private readonly QueryLimits _limits;
@@ -21,10 +25,11 @@ internal sealed class RowPage
     private (string DeviceId, string ModuleId) _last;
     private bool _hasMore;
 
-    public RowPage(Query query, ITwinStore twins, MetadataTransaction tx, TwinFields fields, Scope scope, QueryLimits limits, QueryClock clock)
+    public RowPage(Query query, ITwinStore twins, TwinColumns columns, MetadataTransaction tx, TwinFields fields, Scope scope, QueryLimits limits, QueryClock clock)
     {
         _query = query;
         _twins = twins;
+        _columns = columns;
         _tx = tx;
         _scope = scope;
         _limits = limits;
@@ -46,6 +51,8 @@ internal sealed class RowPage
         _last = from is null ? ("", "") : (from.After, from.ModuleId);
         if (DeviceIds() is { } ids)
             ReadDevices(ids);
+        else if (Find(makes: false) is { } candidates)
+            ReadFound(candidates);
         else
             ReadAll();
 
@@ -90,19 +97,42 @@ internal sealed class RowPage
             isWhole = false;
             return false;
         });
-        if (!isWhole)
+        if (isWhole)
+            return;
+        if (Find(makes: true) is { } candidates)
+            ReadFound(candidates);
+        else
             ReadOthers();
+    }
+
+    // Some more than the page has room for: not all of them may be rows.
+    private RowCandidates? Find(bool makes) => _columns.Find(_query, _last, _rowsMax + SpareCandidates, makes, _clock);
+
+    private void ReadFound(RowCandidates candidates)
+    {
+        foreach (var identity in candidates.Identities)
+        {
+            _twins.Visit(_tx, identity.DeviceId, identity.ModuleId, (in TwinRow row) => Visit(row, hasIdentity: true));
+            if (_hasMore)
+                return;
+        }
+
+        if (!candidates.HasMore)
+            return;
+
+        _hasMore = true;
+        _last = (candidates.Identities[^1].DeviceId, candidates.Identities[^1].ModuleId ?? "");
     }
 
     // Those behind the last one visited, as they lie in the file; the first of them make the page.
     private void ReadOthers()
     {
-        var others = new PriorityQueue<(string DeviceId, string ModuleId), (string DeviceId, string ModuleId)>(LastFirst.Instance);
+        var others = new PriorityQueue<Identity, Identity>(IdentityOrder.LastFirst);
         var wanted = _rowsMax - _json.Rows + 1;
         var isOver = false;
         _twins.Scan(_tx, new TwinScan(_ofModules, _values.NeedsIdentity, InOrder: false), (in TwinRow row) =>
         {
-            if (Admits(row) && IdOf(row) is var id && LastFirst.Instance.Compare(id, _last) < 0)
+            if (Admits(row) && Identity.TryCreate(row.DeviceId, row.ModuleId, out var id) && IdentityOrder.Compare(id, _last) > 0)
             {
                 if (others.Count < wanted)
                     others.Enqueue(id, id);
@@ -118,7 +148,7 @@ internal sealed class RowPage
         if (isOver)
             return;
 
-        List<(string DeviceId, string ModuleId)> found = [];
+        List<Identity> found = [];
         while (others.TryDequeue(out var id, out _))
             found.Add(id);
         for (var i = found.Count - 1; i >= 0 && !_hasMore; i--)
@@ -168,13 +198,4 @@ internal sealed class RowPage
     }
 
     private static (string DeviceId, string ModuleId) IdOf(in TwinRow row) => (row.DeviceId, row.ModuleId ?? "");
-
-    /// <summary>Ids from the last to the first.</summary>
-    private sealed class LastFirst : IComparer<(string DeviceId, string ModuleId)>
-    {
-        public static readonly LastFirst Instance = new();
-
-        public int Compare((string DeviceId, string ModuleId) x, (string DeviceId, string ModuleId) y) =>
-            string.CompareOrdinal(y.DeviceId, x.DeviceId) is not 0 and var order ? order : string.CompareOrdinal(y.ModuleId, x.ModuleId);
-    }
 }

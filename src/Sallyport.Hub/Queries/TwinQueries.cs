@@ -42,6 +42,7 @@ public sealed class TwinQueries : IDisposable
     private readonly TimeProvider _time;
     private readonly TwinFields _fields;
     private readonly QueryTurns _turns;
+    private readonly TwinColumns _devices, _modules;
 
     public TwinQueries(IMetadata metadata, ConnectedDevices connected, ActivityWriteBack activity, Quotas quotas, QueryLimits limits, TimeProvider time)
     {
@@ -51,7 +52,11 @@ public sealed class TwinQueries : IDisposable
         _time = time;
         _fields = new TwinFields(connected, activity);
         _turns = new QueryTurns(limits, time);
+        _devices = new TwinColumns(ofModules: false, metadata, connected, _fields, limits);
+        _modules = new TwinColumns(ofModules: true, metadata, connected, _fields, limits);
     }
+
+    internal int Makings => _devices.Makings + _modules.Makings;
 
     /// <summary>Answers a page.</summary>
     /// <param name="scope">Of who asks: rows of other devices are not there for them.</param>
@@ -74,11 +79,18 @@ public sealed class TwinQueries : IDisposable
         var clock = new QueryClock(_limits, _time, cancel);
         var (json, next) = _metadata.Read(tx => query.IsAggregate
             ? Groups(tx, query, scope, clock).Page(from?.After, from is null ? query.Top : from.Left, rows)
-            : new RowPage(query, _metadata.Twins, tx, _fields, scope, _limits, clock).Read(from, rows));
+            : new RowPage(query, _metadata.Twins, ColumnsOf(query), tx, _fields, scope, _limits, clock).Read(from, rows));
         return new QueryPage(query.Columns is null ? QueryItemType.Twin : QueryItemType.Raw, json, next?.Encode(text));
     }
 
-    public void Dispose() => _turns.Dispose();
+    public void Dispose()
+    {
+        _devices.Dispose();
+        _modules.Dispose();
+        _turns.Dispose();
+    }
+
+    private TwinColumns ColumnsOf(Query query) => query.Source is QuerySource.Modules ? _modules : _devices;
 
     private QueryGroups Groups(MetadataTransaction tx, Query query, Scope scope, QueryClock clock)
     {
@@ -92,7 +104,19 @@ public sealed class TwinQueries : IDisposable
 
         var values = new RowValues(query.Slots, _fields);
         var slots = new QueryValue[query.Slots.Count];
-        _metadata.Twins.Scan(tx, new TwinScan(ofModules, values.NeedsIdentity, InOrder: false), (in TwinRow row) =>
+        if (ColumnsOf(query).Find(query, ("", ""), most: null, makes: true, clock) is { } candidates)
+        {
+            foreach (var identity in candidates.Identities)
+                _metadata.Twins.Visit(tx, identity.DeviceId, identity.ModuleId, Add);
+        }
+        else
+        {
+            _metadata.Twins.Scan(tx, new TwinScan(ofModules, values.NeedsIdentity, InOrder: false), Add);
+        }
+
+        return groups;
+
+        bool Add(in TwinRow row)
         {
             if (scope.CoversDevice(row.DeviceIdBytes))
             {
@@ -103,7 +127,6 @@ public sealed class TwinQueries : IDisposable
 
             return !clock.IsOver() ? true : throw new HubException(
                 HubErrors.ArgumentInvalid, $"the query takes longer than {_limits.MaxTime.TotalSeconds:0} s; narrow it with WHERE, or ask when the hub has less to do");
-        });
-        return groups;
+        }
     }
 }

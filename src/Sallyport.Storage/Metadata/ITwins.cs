@@ -3,6 +3,12 @@ namespace Sallyport.Storage.Metadata;
 /// <summary>Twins of devices and modules. One goes with its identity: <see cref="IIdentityStore.Delete"/> deletes it.</summary>
 public interface ITwinStore
 {
+    /// <summary>
+    /// Told behind each commit of the identities whose twin or record in the registry it may have changed, made or deleted (a module's id is empty for a device), before those who asked for the changes are.
+    /// Activity is not told of. On the writer's thread: never block or throw.
+    /// </summary>
+    event Action<IReadOnlyList<(string DeviceId, string ModuleId)>>? Changed;
+
     TwinRecord? Find(MetadataTransaction tx, string deviceId, string? moduleId);
 
     /// <summary>The tags of a device's twin and nothing else of it: UTF-8 JSON, an object; null when there is no such device.</summary>

@@ -31,6 +31,7 @@ internal sealed class IdentityTable(SecretBox secrets) : IIdentityStore
     {
         var session = SqliteSession.Of(tx);
         var module = record.ModuleId ?? "";
+        session.Changes.Add((record.DeviceId, module));
         session["""
             INSERT INTO identity VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
             ON CONFLICT DO UPDATE SET
@@ -60,8 +61,10 @@ internal sealed class IdentityTable(SecretBox secrets) : IIdentityStore
     public bool Delete(MetadataTransaction tx, string deviceId, string? moduleId)
     {
         var session = SqliteSession.Of(tx);
+        session.Changes.Add((deviceId, moduleId ?? ""));
         if (moduleId is null)
         {
+            session.Changes.AddRange(session["SELECT module_id FROM identity WHERE device_id = $1 AND module_id > ''"].All(row => (deviceId, row.GetString(0)), deviceId));
             session["DELETE FROM activity WHERE device_id = $1"].Execute(deviceId);
             session["DELETE FROM mqtt_session WHERE device_id = $1"].Execute(deviceId);
             session["DELETE FROM twin WHERE device_id = $1"].Execute(deviceId);

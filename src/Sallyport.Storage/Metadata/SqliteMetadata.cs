@@ -18,6 +18,7 @@ public sealed class SqliteMetadata : IMetadata
     private readonly SqliteWriter _writer;
     private readonly SqliteReaders _readers;
     private readonly IdentityTable _identities;
+    private readonly TwinTable _twins = new();
     private readonly OutboxTable _outbox = new();
     private readonly Lazy<string> _hubId;
 
@@ -35,14 +36,14 @@ public sealed class SqliteMetadata : IMetadata
         CertificateAuthorities = new CertificateAuthorityTable();
         _readers = new SqliteReaders(() => Connect(path, SqliteOpenMode.ReadOnly));
         _hubId = new Lazy<string>(() => Read(tx => SqliteSession.Of(tx)["SELECT id FROM hub"].First(row => row.GetString(0))!));
-        _writer = new SqliteWriter(new SqliteSession(writing), time, log, _outbox.TellAdded);
+        _writer = new SqliteWriter(new SqliteSession(writing), time, log, _outbox.TellAdded, _twins.TellChanged);
     }
 
     public string HubId => _hubId.Value;
 
     public IIdentityStore Identities => _identities;
 
-    public ITwinStore Twins { get; } = new TwinTable();
+    public ITwinStore Twins => _twins;
 
     public IQuarantineStore Quarantine { get; }
 

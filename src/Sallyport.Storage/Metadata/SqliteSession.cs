@@ -18,6 +18,9 @@ internal sealed class SqliteSession : MetadataTransaction, IDisposable
     /// <summary>Whether events were added to the outbox since <see cref="Begin"/>; kept by <see cref="OutboxTable"/>.</summary>
     public bool HasOutboxAdditions { get; set; }
 
+    /// <summary>Identities whose record or twin was written since <see cref="Begin"/>, also by acts that were undone; kept by <see cref="IdentityTable"/> and <see cref="TwinTable"/>.</summary>
+    public List<(string DeviceId, string ModuleId)> Changes { get; } = [];
+
     /// <summary>False once SQLite has rolled the transaction back by itself, as it does when the disk is full.</summary>
     public bool IsInTransaction => raw.sqlite3_get_autocommit(_connection.Handle) == 0;
 
@@ -45,6 +48,7 @@ internal sealed class SqliteSession : MetadataTransaction, IDisposable
     {
         Prepared(forWriting ? "BEGIN IMMEDIATE" : "BEGIN").Execute();
         HasOutboxAdditions = false;
+        Changes.Clear();
         _isOpen = true;
     }
 

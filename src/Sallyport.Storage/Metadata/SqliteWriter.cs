@@ -24,6 +24,7 @@ internal sealed class SqliteWriter
     private readonly TimeProvider _time;
     private readonly ILogger _log;
     private readonly Action _outboxAdded;
+    private readonly Action<IReadOnlyList<(string DeviceId, string ModuleId)>> _twinsChanged;
     private readonly Thread _thread;
     private readonly TaskCompletionSource<Exception> _failure = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -34,12 +35,13 @@ internal sealed class SqliteWriter
     private readonly List<(MetadataAct Act, Exception? Thrown)> _batch = [];
     private long _commits;
 
-    public SqliteWriter(SqliteSession session, TimeProvider time, ILogger log, Action outboxAdded)
+    public SqliteWriter(SqliteSession session, TimeProvider time, ILogger log, Action outboxAdded, Action<IReadOnlyList<(string DeviceId, string ModuleId)>> twinsChanged)
     {
         _session = session;
         _time = time;
         _log = log;
         _outboxAdded = outboxAdded;
+        _twinsChanged = twinsChanged;
         _thread = new Thread(Run) { Name = "metadata writer", IsBackground = true };
         _thread.Start();
     }
@@ -117,6 +119,8 @@ internal sealed class SqliteWriter
             return exception;
         }
 
+        if (_session.Changes.Count > 0)
+            _twinsChanged(_session.Changes);
         foreach (var (act, thrown) in _batch)
         {
             if (thrown is null)

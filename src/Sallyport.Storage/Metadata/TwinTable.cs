@@ -19,26 +19,37 @@ internal sealed class TwinTable : ITwinStore
         FROM twin CROSS JOIN identity USING (device_id, module_id) LEFT JOIN activity USING (device_id, module_id)
         """;
 
+    public event Action<IReadOnlyList<(string DeviceId, string ModuleId)>>? Changed;
+
     public TwinRecord? Find(MetadataTransaction tx, string deviceId, string? moduleId) =>
         SqliteSession.Of(tx)[Select + " WHERE device_id = $1 AND module_id = $2"].First(Record, deviceId, moduleId ?? "");
 
     public byte[]? FindTags(MetadataTransaction tx, string deviceId) =>
         SqliteSession.Of(tx)["SELECT tags FROM twin WHERE device_id = $1 AND module_id = ''"].First(row => row.GetFieldValue<byte[]>(0), deviceId);
 
-    public void Put(MetadataTransaction tx, TwinRecord record) =>
+    public void Put(MetadataTransaction tx, TwinRecord record)
+    {
+        SqliteSession.Of(tx).Changes.Add((record.DeviceId, record.ModuleId ?? ""));
         SqliteSession.Of(tx)["INSERT OR REPLACE INTO twin VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"].Execute(
             record.DeviceId, record.ModuleId ?? "", record.GenerationId, record.ETag, record.Version, record.Tags,
             record.Desired.Json, record.Desired.Stamps, record.Desired.Version,
             record.Reported.Json, record.Reported.Stamps, record.Reported.Version, record.ModelId);
+    }
 
-    public void PutReported(MetadataTransaction tx, TwinRecord record) =>
+    public void PutReported(MetadataTransaction tx, TwinRecord record)
+    {
+        SqliteSession.Of(tx).Changes.Add((record.DeviceId, record.ModuleId ?? ""));
         SqliteSession.Of(tx)["""
             UPDATE twin SET version = $3, reported = $4, reported_stamps = $5, reported_version = $6 WHERE device_id = $1 AND module_id = $2
             """].Execute(
             record.DeviceId, record.ModuleId ?? "", record.Version, record.Reported.Json, record.Reported.Stamps, record.Reported.Version);
+    }
 
-    public void PutModel(MetadataTransaction tx, string deviceId, string? moduleId, string modelId) =>
+    public void PutModel(MetadataTransaction tx, string deviceId, string? moduleId, string modelId)
+    {
+        SqliteSession.Of(tx).Changes.Add((deviceId, moduleId ?? ""));
         SqliteSession.Of(tx)["UPDATE twin SET model_id = $3 WHERE device_id = $1 AND module_id = $2"].Execute(deviceId, moduleId ?? "", modelId);
+    }
 
     public void Scan(MetadataTransaction tx, TwinScan scan, TwinVisitor visit)
     {
@@ -74,6 +85,8 @@ internal sealed class TwinTable : ITwinStore
 
     public long Count(MetadataTransaction tx, bool modules) =>
         SqliteSession.Of(tx)[modules ? "SELECT count(*) FROM identity WHERE module_id > ''" : "SELECT sum(devices) FROM device_count"].Number() ?? 0;
+
+    public void TellChanged(IReadOnlyList<(string DeviceId, string ModuleId)> changes) => Changed?.Invoke(changes);
 
     internal static TwinRecord Record(SqliteDataReader row) => new()
     {
