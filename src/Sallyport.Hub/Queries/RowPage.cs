@@ -79,16 +79,16 @@ internal sealed class RowPage
         foreach (var id in ids)
         {
             if (!_hasMore)
-                _twins.Scan(_tx, new TwinScan(_ofModules, WithIdentity: true, InOrder: true) { After = _last, OfDevice = id }, (in TwinRow row) => Visit(row, hasIdentity: true));
+                _twins.Scan(_tx, new TwinScan(_ofModules, WithIdentity: true, InOrder: true) { After = _last, OfDevice = id }, (in TwinRow row) => Visit(row, isWhole: true));
         }
     }
 
     private void ReadAll()
     {
         var (visited, isWhole) = (0, true);
-        _twins.Scan(_tx, new TwinScan(_ofModules, _values.NeedsIdentity, InOrder: true) { After = _last }, (in TwinRow row) =>
+        _twins.Scan(_tx, _values.Scan(_ofModules, inOrder: true) with { After = _last }, (in TwinRow row) =>
         {
-            if (!Visit(row, _values.NeedsIdentity))
+            if (!Visit(row, isWhole: _values is { NeedsIdentity: true, NeedsTwin: true }))
                 return false;
             if (++visited < _limits.RowsInOrder || _query.Conditions.Count == 0)
                 return true;
@@ -112,7 +112,7 @@ internal sealed class RowPage
     {
         foreach (var identity in candidates.Identities)
         {
-            _twins.Visit(_tx, identity.DeviceId, identity.ModuleId, (in TwinRow row) => Visit(row, hasIdentity: true));
+            _twins.Visit(_tx, identity.DeviceId, identity.ModuleId, (in TwinRow row) => Visit(row, isWhole: true));
             if (_hasMore)
                 return;
         }
@@ -130,7 +130,7 @@ internal sealed class RowPage
         var others = new PriorityQueue<Identity, Identity>(IdentityOrder.LastFirst);
         var wanted = _rowsMax - _json.Rows + 1;
         var isOver = false;
-        _twins.Scan(_tx, new TwinScan(_ofModules, _values.NeedsIdentity, InOrder: false), (in TwinRow row) =>
+        _twins.Scan(_tx, _values.Scan(_ofModules, inOrder: false), (in TwinRow row) =>
         {
             if (Admits(row) && Identity.TryCreate(row.DeviceId, row.ModuleId, out var id) && IdentityOrder.Compare(id, _last) > 0)
             {
@@ -152,13 +152,14 @@ internal sealed class RowPage
         while (others.TryDequeue(out var id, out _))
             found.Add(id);
         for (var i = found.Count - 1; i >= 0 && !_hasMore; i--)
-            _twins.Visit(_tx, found[i].DeviceId, found[i].ModuleId, (in TwinRow row) => Take(row, hasIdentity: true));
+            _twins.Visit(_tx, found[i].DeviceId, found[i].ModuleId, (in TwinRow row) => Take(row, isWhole: true));
     }
 
+    /// <param name="isWhole">The row has twin and identity.</param>
     /// <returns>Whether to go on.</returns>
-    private bool Visit(in TwinRow row, bool hasIdentity)
+    private bool Visit(in TwinRow row, bool isWhole)
     {
-        if (Admits(row) && !Take(row, hasIdentity))
+        if (Admits(row) && !Take(row, isWhole))
             return false;
         if (!_clock.IsOver())
             return true;
@@ -181,7 +182,7 @@ internal sealed class RowPage
     }
 
     // A row more than there is room for: only now it is known that there is another page.
-    private bool Take(in TwinRow row, bool hasIdentity)
+    private bool Take(in TwinRow row, bool isWhole)
     {
         if (IsFull)
         {
@@ -190,7 +191,7 @@ internal sealed class RowPage
         }
 
         _last = IdOf(row);
-        if (hasIdentity || !_json.NeedsIdentity)
+        if (isWhole || (!_json.NeedsIdentity && _values.NeedsTwin))
             _json.Add(row);
         else
             _twins.Visit(_tx, _last.DeviceId, _last.ModuleId, (in TwinRow whole) => _json.Add(whole));

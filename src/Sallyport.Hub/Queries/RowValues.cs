@@ -26,6 +26,7 @@ internal sealed class RowValues
         _versions = [.. paths.Where(one => one.Kind is Kind.Version).Select(one => (one.Slot, one.Path.Part is QueryPart.Desired))];
         _written = new JsonPaths(paths.Where(one => one.Kind is Kind.Metadata).Select(one => ((IReadOnlyList<string>)[.. one.Path.FullNames], one.Slot)));
         NeedsIdentity = !_written.IsEmpty || _named.Any(one => TwinFields.NeedsIdentity(one.Field));
+        NeedsTwin = !NeedsIdentity || paths.Exists(one => NeedsTwinOf(one.Path));
 
         JsonPaths Of(QueryPart part) => new(paths.Where(one => one.Path.Part == part && one.Kind is Kind.Stored).Select(one => (one.Path.Names, one.Slot)));
     }
@@ -38,6 +39,14 @@ internal sealed class RowValues
     }
 
     public bool NeedsIdentity { get; }
+
+    /// <summary>False: the identity says all.</summary>
+    public bool NeedsTwin { get; }
+
+    public static bool NeedsTwinOf(QueryPath path) => path.Part is not QueryPart.Field || TwinFields.NeedsTwin(FieldOf(path));
+
+    /// <summary>What a scan must go through.</summary>
+    public TwinScan Scan(bool ofModules, bool inOrder) => new(ofModules, NeedsIdentity, inOrder) { WithTwin = NeedsTwin };
 
     public static string FieldOf(QueryPath path) => string.Join('.', path.Names);
 

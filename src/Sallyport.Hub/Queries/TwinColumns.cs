@@ -38,7 +38,7 @@ internal sealed class TwinColumns : IDisposable
     private readonly List<Identity?> _identities = [];
     private readonly Stack<int> _free = [];
     private readonly HashSet<QueryPath> _tooLarge = [];
-    private List<TwinColumn> _columns = [];
+    private readonly List<TwinColumn> _columns = [];
     private RowValues _values;
     private bool _isMade;
     private long _uses;
@@ -54,7 +54,7 @@ internal sealed class TwinColumns : IDisposable
         _metadata.Twins.Changed += Note;
     }
 
-    /// <summary>How often all rows were read to make columns.</summary>
+    /// <summary>How often all rows were gone through to make columns.</summary>
     internal int Makings { get; private set; }
 
     public void Dispose() => _metadata.Twins.Changed -= Note;
@@ -73,8 +73,12 @@ internal sealed class TwinColumns : IDisposable
                 return null;
 
             List<QueryPath> paths = [.. slots.Select(slot => query.Slots[slot]).Where(path => !IsOfIdentity(path))];
-            var isMade = _isMade && paths.TrueForAll(path => _columns.Exists(column => column.Path.Equals(path)));
-            return (isMade && Refresh(clock)) || (makes && Make(paths, clock)) ? Candidates(query, conditions, slots, after, most) : null;
+            var isMade = paths.TrueForAll(path => _columns.Exists(column => column.Path.Equals(path)));
+            if (!isMade && !makes)
+                return null;
+
+            var isCurrent = _isMade && Refresh(clock);
+            return (isCurrent && isMade) || (makes && Make(paths, clock)) ? Candidates(query, conditions, slots, after, most) : null;
         }
     }
 
@@ -187,66 +191,105 @@ internal sealed class TwinColumns : IDisposable
         return (!isOver && _columns.Sum(column => column.Bytes) <= _limits.MaxColumnBytes) || Forget();
     }
 
-    /// <summary>Makes these columns, and with them those that there are, used last first, as many as there may be.</summary>
+    /// <summary>Makes columns beside those that there are, which are as of now, or the first ones.</summary>
+    /// <returns>False: they take more memory than they may, or more time than there is; the others stay.</returns>
     private bool Make(List<QueryPath> paths, QueryClock clock)
     {
-        var others = _columns.OrderByDescending(column => column.LastUse).Select(column => column.Path).Where(path => !paths.Contains(path));
-        List<QueryPath> all = [.. paths.Concat(others).Take(Math.Max(_limits.MaxColumns, paths.Count))];
-        var isWhole = MakeAll(all, clock);
-        if (isWhole is false && all.Count > paths.Count)
-            isWhole = MakeAll(paths, clock);
-        if (isWhole is true)
-            return true;
+        var isFirst = !_isMade;
+        if (isFirst)
+            TakeNotes();
+        List<TwinColumn> missing = [.. paths.Where(path => !_columns.Exists(column => column.Path.Equals(path))).Select(path => new TwinColumn(path, _identities.Count))];
+        _columns.AddRange(missing);
+        foreach (var column in _columns.Where(column => paths.Contains(column.Path)))
+            column.LastUse = ++_uses;
 
-        // The largest is not tried again.
-        if (isWhole is false && _columns.MaxBy(column => column.Bytes) is { } largest && _tooLarge.Count < MaxTooLarge)
-            _tooLarge.Add(largest.Path);
-        return Forget();
+        // Apart: to go through both tables at once takes longer than through one after the other.
+        var isWhole = (isFirst && missing.Count == 0 ? [[]] : missing.GroupBy(column => RowValues.NeedsTwinOf(column.Path)).Select(group => group.ToList()))
+            .All(columns => Fill(columns, paths, isFirst, clock));
+        if (!isWhole)
+            _columns.RemoveAll(missing.Contains);
+        _isMade = isWhole || !isFirst;
+        if (!_isMade)
+            return Forget();
+
+        _values = new RowValues([.. _columns.Select(column => column.Path)], _fields);
+        return isWhole;
     }
 
-    /// <returns>False: they take more memory than they may. Null: more time.</returns>
-    private bool? MakeAll(List<QueryPath> paths, QueryClock clock)
+    // A row without a place was made since the notes were taken: it is noted, and gets its place when columns are next used.
+    private bool Fill(List<TwinColumn> columns, List<QueryPath> paths, bool makesPlaces, QueryClock clock)
     {
-        Forget();
-        TakeNotes();
         Makings++;
-        _columns = paths.ConvertAll(path => new TwinColumn(path));
-        _values = new RowValues(paths, _fields);
-        var values = new QueryValue[paths.Count];
-        var (isOver, isTooLarge, rows) = (false, false, 0);
+        var source = new RowValues([.. columns.Select(column => column.Path)], _fields);
+        var values = new QueryValue[columns.Count];
+        var (isWhole, rows) = (true, 0);
         _metadata.Read(tx =>
         {
-            _metadata.Twins.Scan(tx, new TwinScan(_ofModules, _values.NeedsIdentity, InOrder: false), (in TwinRow row) =>
+            _metadata.Twins.Scan(tx, source.Scan(_ofModules, inOrder: false), (in TwinRow row) =>
             {
-                if (Identity.TryCreate(row.DeviceId, row.ModuleId, out var identity))
-                    Put(identity, row, values);
-                isTooLarge = ++rows % 1024 == 0 && _columns.Sum(column => column.Bytes) > _limits.MaxColumnBytes;
-                return !isTooLarge && !(isOver = clock.IsOver());
+                if (Identity.TryCreate(row.DeviceId, row.ModuleId, out var identity) && (makesPlaces ? PlaceOf(identity) : _places.GetValueOrDefault(identity, -1)) is >= 0 and var place)
+                {
+                    source.Read(row, values);
+                    for (var i = 0; i < values.Length; i++)
+                        columns[i].Put(place, values[i]);
+                }
+
+                isWhole = !clock.IsOver() && (++rows % 1024 != 0 || HaveRoom(columns, paths));
+                return isWhole;
             });
             return 0;
         });
-        _isMade = true;
-        return isOver ? null : !isTooLarge && _columns.Sum(column => column.Bytes) <= _limits.MaxColumnBytes;
+        return isWhole && HaveRoom(columns, paths);
+    }
+
+    /// <summary>Makes room by forgetting what was used longest ago, but none of <paramref name="paths"/>.</summary>
+    private bool HaveRoom(List<TwinColumn> made, List<QueryPath> paths)
+    {
+        while (_columns.Count > _limits.MaxColumns || _columns.Sum(column => column.Bytes) > _limits.MaxColumnBytes)
+        {
+            if (_columns.Where(column => !paths.Contains(column.Path)).MinBy(column => column.LastUse) is { } oldest)
+            {
+                _columns.Remove(oldest);
+                continue;
+            }
+
+            if (_columns.Sum(column => column.Bytes) <= _limits.MaxColumnBytes)
+                return true; // A query may name more paths than are kept otherwise.
+
+            // The largest is not tried again.
+            if (_tooLarge.Count < MaxTooLarge && made.MaxBy(column => column.Bytes) is { } largest)
+                _tooLarge.Add(largest.Path);
+            return false;
+        }
+
+        return true;
     }
 
     private bool Put(in Identity identity, in TwinRow row, QueryValue[] values)
     {
-        if (!_places.TryGetValue(identity, out var place))
-        {
-            if (!_free.TryPop(out place))
-            {
-                place = _identities.Count;
-                _identities.Add(null);
-            }
-
-            _identities[place] = identity;
-            _places.Add(identity, place);
-        }
-
+        var place = PlaceOf(identity);
         _values.Read(row, values);
         for (var i = 0; i < values.Length; i++)
             _columns[i].Put(place, values[i]);
         return true;
+    }
+
+    private int PlaceOf(in Identity identity)
+    {
+        if (_places.TryGetValue(identity, out var place))
+            return place;
+
+        if (!_free.TryPop(out place))
+        {
+            place = _identities.Count;
+            _identities.Add(null);
+            foreach (var column in _columns)
+                column.Add();
+        }
+
+        _identities[place] = identity;
+        _places.Add(identity, place);
+        return place;
     }
 
     private void Remove(in Identity identity)
@@ -264,7 +307,7 @@ internal sealed class TwinColumns : IDisposable
         lock (_notes)
             (_isNoting, _areTooManyChanged, _changed) = (false, false, []);
         _isMade = false;
-        _columns = [];
+        _columns.Clear();
         _places.Clear();
         _identities.Clear();
         _free.Clear();
@@ -273,7 +316,7 @@ internal sealed class TwinColumns : IDisposable
 }
 
 /// <summary>The values of one path, by place. Owned by <see cref="TwinColumns"/>.</summary>
-internal sealed class TwinColumn(QueryPath path)
+internal sealed class TwinColumn
 {
     private const int BytesPerValue = 24;
     private const int BytesPerText = 32;
@@ -284,7 +327,15 @@ internal sealed class TwinColumn(QueryPath path)
     private readonly List<QueryValue> _values = [];
     private readonly Dictionary<string, string> _shared = new(StringComparer.Ordinal);
 
-    public QueryPath Path => path;
+    /// <param name="places">How many it begins with, undefined.</param>
+    public TwinColumn(QueryPath path, int places)
+    {
+        Path = path;
+        for (var i = 0; i < places; i++)
+            Add();
+    }
+
+    public QueryPath Path { get; }
 
     public long LastUse { get; set; }
 
@@ -293,14 +344,15 @@ internal sealed class TwinColumn(QueryPath path)
 
     public QueryValue this[int place] => _values[place];
 
+    /// <summary>Another place, undefined.</summary>
+    public void Add()
+    {
+        _values.Add(default);
+        Bytes += BytesPerValue;
+    }
+
     public void Put(int place, in QueryValue value)
     {
-        if (place == _values.Count)
-        {
-            _values.Add(default);
-            Bytes += BytesPerValue;
-        }
-
         Bytes -= BytesOf(_values[place]);
         _values[place] = value.Kind is QueryKind.Text ? QueryValue.Of(Shared(value.Text)) : value;
         Bytes += BytesOf(_values[place]);

@@ -18,11 +18,14 @@ internal sealed class TwinFields(ConnectedDevices connected, ActivityWriteBack a
     public static bool NeedsIdentity(string field) =>
         field is not ("deviceId" or "moduleId" or "etag" or "modelId" or "version" or "connectionState" or "properties" or "configurations" or "x509Thumbprint");
 
+    /// <summary>Those that no identity has.</summary>
+    public static bool NeedsTwin(string field) => field is "etag" or "modelId" or "version";
+
     /// <summary>Those that are no objects and arrays.</summary>
     public static bool IsPrimitive(string field) => field is not ("properties" or "x509Thumbprint" or "capabilities" or "parentScopes");
 
     /// <summary>Those that change without a write to the store.</summary>
-    public static bool IsVolatile(string field) => field is "connectionState" or "lastActivityTime";
+    public static bool IsVolatile(string field) => field is "connectionState" or "lastActivityTime" or "cloudToDeviceMessageCount";
 
     /// <summary>The identity as it is this moment, with its twin.</summary>
     /// <param name="row">Of a scan with identities.</param>

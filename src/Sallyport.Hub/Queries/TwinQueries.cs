@@ -111,7 +111,7 @@ public sealed class TwinQueries : IDisposable
         }
         else
         {
-            _metadata.Twins.Scan(tx, new TwinScan(ofModules, values.NeedsIdentity, InOrder: false), Add);
+            _metadata.Twins.Scan(tx, values.Scan(ofModules, inOrder: false), Add);
         }
 
         return groups;

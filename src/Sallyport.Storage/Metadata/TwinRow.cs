@@ -13,6 +13,9 @@ public sealed record TwinScan(bool Modules, bool WithIdentity, bool InOrder)
     /// <summary>Only those behind this identity, of a scan in order; null from the first.</summary>
     public (string DeviceId, string ModuleId)? After { get; init; }
 
+    /// <summary>False: the rows have their identities only, which is much faster than both. What they say of the twin is nothing.</summary>
+    public bool WithTwin { get; init; } = true;
+
     /// <summary>Only of this device, of a scan in order; null for all.</summary>
     public string? OfDevice { get; init; }
 }

@@ -12,11 +12,18 @@ internal sealed class TwinTable : ITwinStore
 
     private const string Select = Columns + " FROM twin";
 
-    // CROSS: the twins are gone through, and each looks up its identity.
-    private const string SelectWithIdentity = Columns + """
+    private const string IdentityColumns = """
         , identity.etag, enabled, status_reason, status_updated_time, authentication, primary_thumbprint, secondary_thumbprint,
                iot_edge, device_scope, parent_scopes, managed_by, last_activity_time, connection_state_updated_time
-        FROM twin CROSS JOIN identity USING (device_id, module_id) LEFT JOIN activity USING (device_id, module_id)
+        """;
+
+    // Both tables lie in the order of the ids.
+    private const string SelectIdentity = "SELECT identity.device_id, identity.module_id, identity.generation_id, 0, 0, '', '', '', 0, '', '', 0, NULL" + IdentityColumns
+        + " FROM identity LEFT JOIN activity USING (device_id, module_id)";
+
+    // CROSS: the twins are gone through, and each looks up its identity.
+    private const string SelectWithIdentity = Columns + IdentityColumns + """
+         FROM twin CROSS JOIN identity USING (device_id, module_id) LEFT JOIN activity USING (device_id, module_id)
         """;
 
     public event Action<IReadOnlyList<(string DeviceId, string ModuleId)>>? Changed;
@@ -54,14 +61,15 @@ internal sealed class TwinTable : ITwinStore
     public void Scan(MetadataTransaction tx, TwinScan scan, TwinVisitor visit)
     {
         // '+' keeps the file's order: as they lie is faster than by an index that leads here and there.
-        var sql = (scan.WithIdentity ? SelectWithIdentity : Select)
-            + (scan.InOrder ? " WHERE (twin.device_id, twin.module_id) > ($1, $2) AND twin.module_id " : " WHERE +twin.module_id ")
+        var of = scan.WithTwin ? "twin" : "identity";
+        var sql = (!scan.WithTwin ? SelectIdentity : scan.WithIdentity ? SelectWithIdentity : Select)
+            + (scan.InOrder ? $" WHERE ({of}.device_id, {of}.module_id) > ($1, $2) AND {of}.module_id " : $" WHERE +{of}.module_id ")
             + (scan.Modules ? "> ''" : "= ''")
-            + (scan.OfDevice is null ? "" : " AND twin.device_id = $3")
-            + (scan.InOrder ? " ORDER BY twin.device_id, twin.module_id" : "");
+            + (scan.OfDevice is null ? "" : $" AND {of}.device_id = $3")
+            + (scan.InOrder ? $" ORDER BY {of}.device_id, {of}.module_id" : "");
         var (device, module) = scan.After ?? ("", "");
         var statement = SqliteSession.Of(tx)[sql];
-        bool VisitRow(SqliteDataReader row) => visit(new TwinRow(row, scan.WithIdentity));
+        bool VisitRow(SqliteDataReader row) => visit(new TwinRow(row, scan.WithIdentity || !scan.WithTwin));
         if (!scan.InOrder)
             statement.Each(VisitRow);
         else if (scan.OfDevice is null)

@@ -13,7 +13,7 @@ internal static class QueryCommand
         var query = Flags.Required("--query-command", "QUERY|@FILE", "In IoT Hub's query language", "-q");
         var top = Flags.Number("--top", "N", "At most so many rows", 1, MaxRows, null);
         return verbs.Create(
-            "query", "Ask for devices, modules and their twins", "query -q \"SELECT deviceId, tags.site FROM devices WHERE status = 'enabled'\"", [query, top], Printing.Rows,
+            "query", "Ask for devices, modules and their twins", "query -q 'SELECT deviceId, tags.site FROM devices WHERE tags.floor > 2'", [query, top], Printing.Rows,
             async call =>
             {
                 var given = call.Parsed.GetValue(query)!;
