@@ -77,8 +77,17 @@ internal sealed class TwinColumns : IDisposable
             if (!isMade && !makes)
                 return null;
 
-            var isCurrent = _isMade && Refresh(clock);
-            return (isCurrent && isMade) || (makes && Make(paths, clock)) ? Candidates(query, conditions, slots, after, most) : null;
+            try
+            {
+                var isCurrent = _isMade && Refresh(clock);
+                return (isCurrent && isMade) || (makes && Make(paths, clock)) ? Candidates(query, conditions, slots, after, most) : null;
+            }
+            catch
+            {
+                // Given up in the middle: who knows what is in them.
+                Forget();
+                throw;
+            }
         }
     }
 

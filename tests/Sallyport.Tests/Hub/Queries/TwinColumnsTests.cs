@@ -168,6 +168,32 @@ public sealed class TwinColumnsTests : IAsyncLifetime
         Assert.Equal(makings, queries.Makings);
     }
 
+    [Fact]
+    public async Task Query_GivenUpWhileColumnsAreMadeOrReadAnew_LeavesNoneThatAreWrong()
+    {
+        await FillAsync(0, 300);
+        var time = new AskedTime();
+        using var queries = new TwinQueries(_hub.Metadata, _hub.Connected, _hub.Activity, new Quotas(new QuotaOptions(), _hub.Time), Eager, time);
+        Assert.Equal("f0007", await IdsAsync(queries, "tags.n = 7"));
+
+        await WriteAsync([.. Enumerable.Range(0, 300).Select(i => (i, $$"""{"n":{{i + 1000}},"m":{{i}} }"""))]);
+        await GiveUpAsync("tags.n = 1299");
+        Assert.Equal("f0299", await IdsAsync(queries, "tags.n = 1299"));
+        Assert.Equal("f0003", await IdsAsync(queries, "tags.n = 1003"));
+
+        await GiveUpAsync("tags.m = 299");
+        Assert.Equal("f0299", await IdsAsync(queries, "tags.m = 299"));
+        Assert.Equal("f0003", await IdsAsync(queries, "tags.m = 3"));
+
+        async Task GiveUpAsync(string condition)
+        {
+            using var cancelled = new CancellationTokenSource();
+            time.Asked = cancelled.Cancel;
+            await Assert.ThrowsAnyAsync<OperationCanceledException>(() => queries.RunAsync(Scope.Everything, $"SELECT COUNT() AS n FROM devices WHERE {condition}", null, null, cancelled.Token).AsTask());
+            time.Asked = null;
+        }
+    }
+
     private async Task FillAsync(int from, int to) => await WriteAsync([.. Enumerable.Range(from, to - from).Select(i => (i, $$"""{"n":{{i}},"long":"a text that is not there twice: {{i}}"}"""))]);
 
     private async Task WriteAsync(params (int Place, string Tags)[] twins) => await _hub.Metadata.WriteAsync(
@@ -204,5 +230,17 @@ public sealed class TwinColumnsTests : IAsyncLifetime
         }
         while (continuation is not null);
         return string.Join(' ', ids);
+    }
+
+    /// <summary>Tells when it is looked at.</summary>
+    private sealed class AskedTime : TimeProvider
+    {
+        public Action? Asked { get; set; }
+
+        public override long GetTimestamp()
+        {
+            Asked?.Invoke();
+            return 0;
+        }
     }
 }
