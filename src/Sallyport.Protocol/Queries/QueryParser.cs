@@ -6,7 +6,7 @@ namespace Sallyport.Protocol.Queries;
 /// Reads a query (IoT Hub developer guide, "IoT Hub query language"; grammar in <c>docs/queries.md</c>). Pure. What it refuses, it refuses with
 /// <see cref="HubException"/> (400) that says where (line and column, from 1), what was found and what was expected.
 /// </summary>
-public static class QueryParser
+public static partial class QueryParser
 {
     /// <summary>IoT Hub's bound.</summary>
     public const int MaxLength = 8192;
@@ -27,7 +27,7 @@ public static class QueryParser
     }
 
     /// <summary>One query being read.</summary>
-    private sealed class Reading
+    private sealed partial class Reading
     {
         private static readonly string[] Keywords = ["SELECT", "TOP", "FROM", "WHERE", "GROUP", "BY", "ORDER", "AS", "AND", "OR", "NOT", "IN", "NIN"];
 
@@ -36,7 +36,6 @@ public static class QueryParser
         private readonly QueryLexer _lexer;
         private QueryToken _token;
         private QuerySource _source;
-        private int _depth;
 
         public Reading(string query)
         {
@@ -206,160 +205,6 @@ public static class QueryParser
             }
         }
 
-        private QueryExpression Or() => Chain("OR", isAnd: false);
-
-        private QueryExpression Chain(string word, bool isAnd)
-        {
-            List<QueryExpression> parts = [isAnd ? Not() : Chain("AND", isAnd: true)];
-            while (Take(word))
-                parts.Add(isAnd ? Not() : Chain("AND", isAnd: true));
-            return parts.Count == 1 ? parts[0] : Bounded(new LogicalExpression(isAnd, parts));
-        }
-
-        private QueryExpression Not()
-        {
-            if (!_token.IsKeyword("NOT"))
-                return Comparison();
-
-            Enter();
-            Advance();
-            var negated = Bounded(new NotExpression(Not()));
-            _depth--;
-            return negated;
-        }
-
-        private QueryExpression Comparison()
-        {
-            var left = Sum();
-            if (_token.Kind is QueryTokenKind.Symbol && _token.Value is "=" or "!=" or "<>" or "<" or "<=" or ">" or ">=")
-            {
-                var symbol = _token.Value;
-                Advance();
-                return Bounded(new ComparisonExpression(symbol, left, Sum()));
-            }
-
-            var isNegated = _token.IsKeyword("NIN");
-            if (!isNegated && !_token.IsKeyword("IN"))
-                return left;
-
-            Advance();
-            return Bounded(new MembershipExpression(left, List(), isNegated));
-        }
-
-        private List<QueryValue> List()
-        {
-            List<QueryValue> list = [];
-            ExpectSymbol("[");
-            do
-            {
-                var isNegative = TakeSymbol("-");
-                var value = Constant() ?? throw Wrong("a constant");
-                if (isNegative && value.Kind is not QueryKind.Number)
-                    throw Wrong("a number behind '-'");
-                list.Add(isNegative ? QueryValue.Of(-value.Number) : value);
-                Advance();
-            }
-            while (TakeSymbol(","));
-            ExpectSymbol("]");
-            return list;
-        }
-
-        private QueryExpression Sum()
-        {
-            var left = Product();
-            while (_token.Kind is QueryTokenKind.Symbol && _token.Value is "+" or "-")
-                left = Arithmetic(left, isProduct: false);
-            return left;
-        }
-
-        private QueryExpression Product()
-        {
-            var left = Negation();
-            while (_token.Kind is QueryTokenKind.Symbol && _token.Value is "*" or "/" or "%")
-                left = Arithmetic(left, isProduct: true);
-            return left;
-        }
-
-        private QueryExpression Arithmetic(QueryExpression left, bool isProduct)
-        {
-            var symbol = _token.Value[0];
-            Advance();
-            return Bounded(new ArithmeticExpression(symbol, left, isProduct ? Negation() : Product()));
-        }
-
-        private QueryExpression Negation()
-        {
-            if (!_token.IsSymbol("-"))
-                return Operand();
-
-            Enter();
-            Advance();
-            var negated = Bounded(new ArithmeticExpression('-', new ConstantExpression(QueryValue.Of(0)), Negation()));
-            _depth--;
-            return negated;
-        }
-
-        private QueryExpression Operand()
-        {
-            if (Constant() is { } value)
-            {
-                Advance();
-                return new ConstantExpression(value);
-            }
-
-            if (_token.IsSymbol("["))
-                throw Wrong("a path, a constant, a function or '(': a list stands behind IN or NIN");
-            if (!_token.IsSymbol("("))
-                return PathOrCall();
-
-            Enter();
-            Advance();
-            var inner = Or();
-            ExpectSymbol(")");
-            _depth--;
-            return inner;
-        }
-
-        private QueryExpression PathOrCall()
-        {
-            var first = _token;
-            var names = Names("a path, a constant, a function or '('");
-            if (names.Count > 1 || first.Kind is QueryTokenKind.QuotedName || !_token.IsSymbol("("))
-                return new PathExpression(Slot(QueryPathNames.Resolve(_query, _source, names), first.Start));
-
-            var function = QueryFunctions.Find(first.Value) ?? throw QueryFault.At(_query, first.Start, $"found {first.Printed}; expected one of the functions {QueryFunctions.Names}");
-            Enter();
-            Advance();
-            List<QueryExpression> arguments = [];
-            if (!_token.IsSymbol(")"))
-            {
-                do
-                    arguments.Add(Or());
-                while (TakeSymbol(","));
-            }
-
-            if (arguments.Count < function.MinArguments || arguments.Count > function.MaxArguments)
-            {
-                var needed = function.MinArguments == function.MaxArguments ? $"{function.MinArguments}" : function.MaxArguments == int.MaxValue ? $"{function.MinArguments} or more" : $"{function.MinArguments} or {function.MaxArguments}";
-                throw QueryFault.At(_query, first.Start, $"found {arguments.Count} arguments of {function.Name}; expected {needed}");
-            }
-
-            ExpectSymbol(")");
-            _depth--;
-            return Bounded(new CallExpression(function, arguments));
-        }
-
-        private QueryValue? Constant() => _token.Kind switch
-        {
-            QueryTokenKind.Text => QueryValue.Of(_token.Value),
-            QueryTokenKind.Number => QueryValue.Of(_token.Number),
-            _ when _token.IsKeyword("true") => QueryValue.Of(true),
-            _ when _token.IsKeyword("false") => QueryValue.Of(false),
-            _ when _token.IsKeyword("null") => QueryValue.Null,
-            _ when _token.IsKeyword("undefined") => QueryValue.Undefined,
-            _ => null,
-        };
-
         // A keyword is a name only behind a dot; in double brackets it is one anywhere.
         private List<QueryToken> Names(string expected)
         {
@@ -390,15 +235,6 @@ public static class QueryParser
             _slots.Add(path);
             return _slots.Count - 1;
         }
-
-        private void Enter()
-        {
-            if (++_depth > MaxDepth)
-                throw QueryFault.At(_query, _token.Start, $"more than {MaxDepth} parentheses, calls or operators inside one another");
-        }
-
-        private QueryExpression Bounded(QueryExpression expression) =>
-            expression.Depth <= MaxDepth ? expression : throw QueryFault.At(_query, _token.Start, $"more than {MaxDepth} parentheses, calls or operators inside one another");
 
         private void Advance() => _token = _lexer.Next();
 
