@@ -74,7 +74,7 @@ internal sealed class TwinFields(ConnectedDevices connected, ActivityWriteBack a
             case "lastActivityTime":
                 return QueryValue.Of(TwinJson.TimeOrNever(activity.Join(identity).LastActivityTime));
             case "cloudToDeviceMessageCount":
-                return QueryValue.Of(0);
+                return QueryValue.Of(identity.CommandCount);
             case "authenticationType":
                 return QueryValue.Of(JsonNamingPolicy.CamelCase.ConvertName(identity.Authentication.ToString()));
             case "x509Thumbprint.primaryThumbprint":

@@ -86,6 +86,7 @@ public readonly ref struct TwinRow
             ManagedBy = _row.TextOrNull(23),
             LastActivityTime = _row.TimeOrNull(24),
             ConnectionStateUpdatedTime = _row.TimeOrNull(25),
+            CommandCount = _row.GetInt32(26),
         };
 
     // In place: a row that is read and passed over leaves nothing to collect.

@@ -14,7 +14,8 @@ internal sealed class TwinTable : ITwinStore
 
     private const string IdentityColumns = """
         , identity.etag, enabled, status_reason, status_updated_time, authentication, primary_thumbprint, secondary_thumbprint,
-               iot_edge, device_scope, parent_scopes, managed_by, last_activity_time, connection_state_updated_time
+               iot_edge, device_scope, parent_scopes, managed_by, last_activity_time, connection_state_updated_time,
+               (SELECT count(*) FROM command WHERE command.device_id = identity.device_id AND command.module_id = identity.module_id)
         """;
 
     // Both tables lie in the order of the ids.

@@ -62,7 +62,7 @@ internal sealed class LockedDeliveries(AmqpPeer connection, AmqpSender link, Fun
     public void Pump()
     {
         Span<byte> tag = stackalloc byte[16];
-        while (connection.Room > 0 && _ready.TryPeek(out var delivery))
+        while (_ready.TryPeek(out var delivery) && connection.HasRoomFor(delivery.Head.Length + delivery.Message.Length))
         {
             delivery.Token.TryWriteBytes(tag);
             if (link.TrySend(delivery.Head, delivery.Message, tag, 0, _settled, delivery) != AmqpSendResult.Sent)

@@ -40,7 +40,7 @@ internal sealed class TwinReplyNode(AmqpPeer connection, AmqpSender link, AmqpDe
     public void Pump()
     {
         Span<byte> tag = stackalloc byte[4];
-        while (connection.Room > 0 && _waiting.TryPeek(out var message))
+        while (_waiting.TryPeek(out var message) && connection.HasRoomFor(message.Length))
         {
             BinaryPrimitives.WriteUInt32BigEndian(tag, _tag);
             if (link.TrySend(default, message, tag, 0, settled: true, context: null) != AmqpSendResult.Sent)

@@ -295,12 +295,26 @@ public sealed class TwinQueriesTests : IAsyncLifetime
             await CreateAsync(id, "{}", "m");
         }
 
-        Assert.True(Scope.TryCreate(["a-"], [], out var scope, out _));
+        Assert.True(Scope.TryCreate(["a-"], [], [], out var scope, out _));
         Assert.Equal("""[{"deviceId":"a-1"},{"deviceId":"a-2"}]""", await AnswerAsync("SELECT deviceId FROM devices", scope));
         Assert.Equal("""[{"deviceId":"a-1"},{"deviceId":"a-2"}]""", await AnswerAsync("SELECT deviceId FROM devices.modules WHERE moduleId = 'm'", scope));
         Assert.Equal("""[{"n":2}]""", await AnswerAsync("SELECT COUNT() AS n FROM devices", scope));
         Assert.Equal("""[{"n":2}]""", await AnswerAsync("SELECT COUNT() AS n FROM devices WHERE tags.x = 1", scope));
         Assert.Equal("[]", await AnswerAsync("SELECT * FROM devices WHERE deviceId = 'b-1'", scope));
+    }
+
+    [Fact]
+    public async Task Scope_OfATag_HidesOtherDevices_FromRowsAndCounts()
+    {
+        await CreateAsync("d1", """{"tags":{"site":"berlin"}}""");
+        await CreateAsync("d2", """{"tags":{"site":"hamburg"}}""");
+        await CreateAsync("d3", "{}");
+        Assert.True(Scope.TryCreate([], ["site=berlin"], [], out var limit, out _));
+        var scope = limit.Asking(_hub.Tags);
+
+        Assert.Equal("""[{"deviceId":"d1"}]""", await AnswerAsync("SELECT deviceId FROM devices", scope));
+        Assert.Equal("""[{"n":1}]""", await AnswerAsync("SELECT COUNT() AS n FROM devices", scope));
+        Assert.Equal("[]", await AnswerAsync("SELECT * FROM devices WHERE tags.site = 'hamburg'", scope));
     }
 
     [Fact]
