@@ -31,7 +31,7 @@ internal sealed partial class AmqpPeer
 
         await AdmittedAsync().ConfigureAwait(false);
         if (DeviceNode(address.Kind, link) is not { } makeNode)
-            return Refused(HubErrors.NotImplemented, address.Kind.ToString(), "not built yet");
+            return Refused(HubErrors.NotImplemented, address.Kind.ToString(), "nothing goes this way there");
 
         AmqpDevice? device;
         lock (Gate)

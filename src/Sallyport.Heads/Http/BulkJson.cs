@@ -1,6 +1,9 @@
+using System.Buffers;
+using System.Runtime.InteropServices;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Sallyport.Hub.Registry;
+using Sallyport.Hub.Twins;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
 
@@ -11,7 +14,40 @@ internal static class ImportMode
 {
     private const string IfMatchSuffix = "IFMATCHETAG";
 
-    /// <exception cref="HubException">400: no such mode; 501: it is about twins.</exception>
+    private const string OfTwin = "UPDATETWIN";
+
+    /// <summary>The item changes a twin, and its identity not at all.</summary>
+    public static bool IsOfTwin(IdentityRequestJson item) => item.ImportMode?.StartsWith(OfTwin, StringComparison.OrdinalIgnoreCase) is true;
+
+    /// <summary>What the item merges into the twin; null when that is nothing. A twin-only item's ETag is <c>twinETag</c>.</summary>
+    /// <exception cref="HubException">400: no such mode, or the twin is against a rule.</exception>
+    public static BulkTwinChange? ToTwinChange(IdentityRequestJson item)
+    {
+        var isOfTwin = IsOfTwin(item);
+        if (!isOfTwin && (item.ImportMode?.StartsWith("delete", StringComparison.OrdinalIgnoreCase) is true || !(HasContent(item.Tags) || HasContent(item.Properties))))
+            return null;
+
+        var condition = EntityTagCondition.Any;
+        if (isOfTwin && item.ImportMode!.Length > OfTwin.Length)
+        {
+            if (!item.ImportMode.AsSpan(OfTwin.Length).Equals(IfMatchSuffix, StringComparison.OrdinalIgnoreCase))
+                throw NoSuchMode();
+            condition = EntityTagCondition.Parse(item.TwinEtag ?? "");
+        }
+
+        var twin = new ArrayBufferWriter<byte>();
+        using (var json = new Utf8JsonWriter(twin))
+        {
+            json.WriteStartObject();
+            Copy(json, "tags"u8, item.Tags);
+            Copy(json, "properties"u8, item.Properties);
+            json.WriteEndObject();
+        }
+
+        return new BulkTwinChange(IdentityOf(item), TwinChange.Read(twin.WrittenSpan, replaces: false), condition);
+    }
+
+    /// <exception cref="HubException">400: no such mode.</exception>
     public static IdentityChange ToChange(IdentityRequestJson item)
     {
         var identity = IdentityOf(item);
@@ -23,18 +59,26 @@ internal static class ImportMode
             condition = EntityTagCondition.Parse(item.Etag ?? "");
         }
 
-        if (mode is "UPDATETWIN" || HasContent(item.Tags) || HasContent(item.Properties))
-            throw new HubException(HubErrors.NotImplemented, "a bulk request changes no twins yet: leave out tags, properties and the twin modes, and PATCH /twins/{id}");
-
         return mode switch
         {
             "CREATE" => new IdentityChange(identity, PutMode.Create, item.ToDraft(), condition),
             "UPDATE" => new IdentityChange(identity, PutMode.Update, item.ToDraft(), condition),
             "CREATEORUPDATE" => new IdentityChange(identity, PutMode.CreateOrUpdate, item.ToDraft(), condition),
             "DELETE" => IdentityChange.Delete(identity, condition),
-            _ => throw new HubException(
-                HubErrors.ArgumentInvalid, "importMode: create, createOrUpdate, createOrUpdateIfMatchETag, update, updateIfMatchETag, delete or deleteIfMatchETag"),
+            _ => throw NoSuchMode(),
         };
+    }
+
+    private static HubException NoSuchMode() => new(
+        HubErrors.ArgumentInvalid,
+        "importMode: create, createOrUpdate, createOrUpdateIfMatchETag, update, updateIfMatchETag, delete, deleteIfMatchETag, updateTwin or updateTwinIfMatchETag");
+
+    private static void Copy(Utf8JsonWriter json, ReadOnlySpan<byte> name, JsonElement value)
+    {
+        if (value.ValueKind is JsonValueKind.Undefined)
+            return;
+        json.WritePropertyName(name);
+        json.WriteRawValue(JsonMarshal.GetRawUtf8Value(value), skipInputValidation: true);
     }
 
     private static Identity IdentityOf(IdentityRequestJson item) =>
@@ -47,6 +91,9 @@ internal static class ImportMode
         _ => true,
     };
 }
+
+/// <summary>The twin's part of an item.</summary>
+internal sealed record BulkTwinChange(Identity Identity, TwinChange Change, EntityTagCondition Condition);
 
 internal sealed record BulkResultJson(bool IsSuccessful, IReadOnlyList<BulkErrorJson> Errors, IReadOnlyList<BulkErrorJson> Warnings);
 

@@ -153,6 +153,7 @@ internal sealed class IdentityRequestJson
     public string? ModuleId { get; init; }
     public string? Etag { get; init; }
     public string? ImportMode { get; init; }
+    public string? TwinEtag { get; init; }
     public string? Status { get; init; }
     public JsonElement StatusReason { get; init; }
     public AuthenticationJson? Authentication { get; init; }

@@ -42,7 +42,7 @@ public static class HubErrors
     public static readonly HubError TooManyModules = new(413003, "TooManyModulesOnDevice", 413, "amqp:resource-limit-exceeded", "does not occur", "The device has as many modules as it may (50).");
     public static readonly HubError Throttled = new(429001, "ThrottlingException", 429, "com.microsoft:device-container-throttled", "reading stops; connection closed after 20 s", "More requests than the limit allows; retry later.");
     public static readonly HubError ServerError = new(500001, "ServerError", 500, "amqp:internal-error", "connection closed", "The hub failed; its log has the correlation id.");
-    public static readonly HubError NotImplemented = new(501000, "NotImplemented", 501, "amqp:not-implemented", "twin requests: status 501", "This hub does not have the feature yet.");
+    public static readonly HubError NotImplemented = new(501000, "NotImplemented", 501, "amqp:not-implemented", "does not occur", "This hub does not have the feature yet.");
     public static readonly HubError BadDeviceResponse = new(502001, "BadDeviceResponse", 502, "amqp:internal-error", "does not occur", "The device answered a method with something that is no answer: a status that is no number, a payload that is not JSON or larger than 128 KB.");
     public static readonly HubError ServiceUnavailable = new(503001, "ServiceUnavailable", 503, "com.microsoft:timeout", "CONNACK 3", "The hub is starting, stopping or at a bound; retry.");
     public static readonly HubError GatewayTimeout = new(504101, "GatewayTimeout", 504, "com.microsoft:timeout", "does not occur", "The device did not answer the method in time, or went before it did; it may have run it.");

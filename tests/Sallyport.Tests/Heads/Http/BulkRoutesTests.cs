@@ -55,7 +55,7 @@ public sealed class BulkRoutesTests : IAsyncLifetime
     [InlineData("UpdateIfMatchETag", "AAAAAAAAAAA=", "PreconditionFailed")]
     [InlineData("deleteIfMatchETag", "", "PreconditionFailed")]
     [InlineData("createOrUpdateIfMatchETag", null, "PreconditionFailed")]
-    [InlineData("updateTwin", null, "NotImplemented")]
+    [InlineData("updateTwinEveryTime", null, "ArgumentInvalid")]
     [InlineData("conquer", null, "ArgumentInvalid")]
     public async Task Bulk_OfAMode_IsRefusedByItsRule(string mode, string? etag, string code)
     {
@@ -81,13 +81,42 @@ public sealed class BulkRoutesTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Bulk_WithTwinContent_IsRefusedNotDropped()
+    public async Task Bulk_WithTwinContent_MergesIntoTheTwin()
     {
-        var refused = await BulkAsync("""[{"id":"d1","importMode":"create","tags":{"a":1},"properties":{"desired":{}}}]""");
-        var empty = await BulkAsync("""[{"id":"d2","importMode":"create","tags":{},"properties":{"desired":{}}}]""");
+        var made = await BulkAsync("""[{"id":"d1","importMode":"create","tags":{"a":1,"b":2},"properties":{"desired":{"n":1}}},{"id":"d2","importMode":"create","tags":{},"properties":{"desired":{}}}]""");
+        var changed = await BulkAsync("""[{"id":"d1","importMode":"updateTwin","tags":{"a":null}},{"id":"d2","importMode":"UpdateTwin","properties":{"desired":{"n":2}}}]""");
 
-        Assert.Equal("NotImplemented", refused.Json["errors"]![0]!["errorCode"]!.GetValue<string>());
-        Assert.Equal(HttpStatusCode.OK, empty.Status);
+        Assert.Equal((HttpStatusCode.OK, HttpStatusCode.OK), (made.Status, changed.Status));
+        Assert.Equal("""{"b":2}""", (await TwinAsync("d1"))["tags"]!.ToJsonString());
+        Assert.Equal(1, (int)(await TwinAsync("d1"))["properties"]!["desired"]!["n"]!);
+        Assert.Equal(2, (int)(await TwinAsync("d2"))["properties"]!["desired"]!["n"]!);
+    }
+
+    [Theory]
+    [InlineData("""{"id":"nobody","importMode":"updateTwin","tags":{"a":1}}""", "DeviceNotFound")]
+    [InlineData("""{"id":"d1","importMode":"create","tags":{"a":1}}""", "DeviceAlreadyExists")]
+    [InlineData("""{"id":"d1","importMode":"updateTwinIfMatchETag","twinETag":"AAAAAAAAAAk=","tags":{"a":1}}""", "PreconditionFailed")]
+    [InlineData("""{"id":"d1","importMode":"updateTwin","tags":{"a.b":1}}""", "ArgumentInvalid")]
+    [InlineData("""{"id":"d1","importMode":"updateTwin","properties":1}""", "ArgumentInvalid")]
+    public async Task Bulk_WhoseTwinCannotBeChanged_IsRefusedByItself(string item, string code)
+    {
+        await BulkAsync("""[{"id":"d1"},{"id":"d2"}]""");
+
+        var answer = await BulkAsync($"[{item}," + """{"id":"d2","importMode":"updateTwin","tags":{"done":true}}]""");
+
+        Assert.Equal(code, Assert.Single(answer.Json["errors"]!.AsArray())!["errorCode"]!.GetValue<string>());
+        Assert.Equal("{}", (await TwinAsync("d1"))["tags"]!.ToJsonString());
+        Assert.Equal("""{"done":true}""", (await TwinAsync("d2"))["tags"]!.ToJsonString());
+    }
+
+    [Fact]
+    public async Task Bulk_WithTwinContent_NeedsTheRightOfTwins()
+    {
+        var answer = await _hub.SendAsync("registryReadWrite", HttpMethod.Post, "/devices", """[{"id":"d1","importMode":"create","tags":{"a":1}},{"id":"d2","importMode":"create"}]""");
+
+        Assert.Equal("IotHubUnauthorizedAccess", Assert.Single(answer.Json["errors"]!.AsArray())!["errorCode"]!.GetValue<string>());
+        Assert.Equal(HttpStatusCode.NotFound, (await _hub.OwnerAsync(HttpMethod.Get, "/devices/d1")).Status);
+        Assert.Equal(HttpStatusCode.OK, (await _hub.OwnerAsync(HttpMethod.Get, "/devices/d2")).Status);
     }
 
     [Theory]
@@ -149,6 +178,8 @@ public sealed class BulkRoutesTests : IAsyncLifetime
 
         Assert.Equal((HttpStatusCode.Unauthorized, HttpStatusCode.OK), (forOne.Status, forAll.Status));
     }
+
+    private async Task<JsonNode> TwinAsync(string id) => (await _hub.OwnerAsync(HttpMethod.Get, $"/twins/{id}")).Json;
 
     private Task<Answer> BulkAsync(string body) => _hub.OwnerAsync(HttpMethod.Post, "/devices?api-version=2021-04-12", body);
 
