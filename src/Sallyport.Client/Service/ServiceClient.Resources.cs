@@ -45,6 +45,19 @@ public sealed partial class ServiceClient
     public Task DeleteDeviceAsync(string deviceId, string ifMatch = "*", CancellationToken cancel = default) =>
         SendAsync(HttpMethod.Delete, Device(deviceId), null, ifMatch, cancel);
 
+    /// <summary>Creates, changes and deletes up to 100 devices and modules, and merges into their twins.</summary>
+    /// <param name="items">As in IoT Hub's bulk request: <c>id</c>, <c>moduleId</c>, <c>importMode</c>, ….</param>
+    /// <returns><c>isSuccessful</c> and <c>errors</c>: the items that were refused; the others are done.</returns>
+    /// <inheritdoc cref="SendAsync" path="/exception"/>
+    public async Task<JsonObject> ChangeDevicesAsync(JsonArray items, CancellationToken cancel = default)
+    {
+        using var request = Request(HttpMethod.Post, "devices", items, null);
+        using var response = await HeadersAsync(request, cancel).ConfigureAwait(false);
+        if (!response.Headers.TryGetValues(ErrorCodeHeader, out var codes) || codes.First() != "BulkRegistryOperationFailure")
+            await ThrowOnErrorAsync(response, cancel).ConfigureAwait(false);
+        return Expect<JsonObject>(JsonNode.Parse(await response.Content.ReadAsByteArrayAsync(cancel).ConfigureAwait(false)), "devices");
+    }
+
     public Task<JsonObject> GetModuleAsync(string deviceId, string moduleId, CancellationToken cancel = default) => GetAsync(Module(deviceId, moduleId), cancel);
 
     public Task<JsonArray> ListModulesAsync(string deviceId, CancellationToken cancel = default) => ListAsync($"{Device(deviceId)}/modules", cancel);

@@ -24,6 +24,7 @@ public sealed partial class ServiceClient : IDisposable
     // An event wraps a payload that may itself be as deep as JSON usually gets (64).
     private static readonly JsonDocumentOptions Line = new() { MaxDepth = 128 };
 
+    private const string ErrorCodeHeader = "iothub-errorcode";
     private const string ContinuationHeader = "x-ms-continuation";
 
     private const int MaxErrorBytes = 64 * 1024;
@@ -208,7 +209,7 @@ public sealed partial class ServiceClient : IDisposable
             message = text;
         }
 
-        var code = response.Headers.TryGetValues("iothub-errorcode", out var codes) ? codes.First() : "";
+        var code = response.Headers.TryGetValues(ErrorCodeHeader, out var codes) ? codes.First() : "";
         if (message.Length == 0)
             message = response.StatusCode == HttpStatusCode.Unauthorized ? "the hub refused the credential" : $"the hub answered {(int)response.StatusCode}";
         throw new ServiceException(response.StatusCode, code, message);

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Help;
 using System.CommandLine.Invocation;
+using Sallyport.Cli.Moving;
 using Sallyport.Storage;
 using Sallyport.Up;
 
@@ -98,6 +99,8 @@ internal static class CommandLine
         ConsumerGroupCommand.Create(verbs),
         MonitorEventsCommand.Create(verbs),
         SimulateCommand.Create(verbs),
+        ImportCommand.Create(verbs),
+        ExportCommand.Create(verbs),
         .. MethodCommands.Create(verbs),
         .. LimitCommands.Create(verbs),
         .. StatusCommands.Create(verbs),
