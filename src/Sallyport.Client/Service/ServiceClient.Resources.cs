@@ -21,12 +21,12 @@ public sealed partial class ServiceClient
         do
         {
             var path = string.Create(CultureInfo.InvariantCulture, $"devices?top={Math.Min(top - devices.Count, MaxPage)}");
-            var (answer, continuation) = await ExchangeAsync(() => Page(path, after), _timeout, cancel).ConfigureAwait(false);
+            var (answer, headers) = await ExchangeAsync(() => Page(path, after), _timeout, cancel).ConfigureAwait(false);
             var page = Expect<JsonArray>(answer, path);
             foreach (var device in page)
                 devices.Add(device?.DeepClone());
 
-            after = continuation;
+            after = Header(headers, ContinuationHeader); // Where the list goes on that was too long for one answer.
         }
         while (after is not null && devices.Count < top);
 
@@ -102,7 +102,7 @@ public sealed partial class ServiceClient
         do
         {
             var after = continuation;
-            (var answer, continuation) = await ExchangeAsync(
+            var (answer, headers) = await ExchangeAsync(
                 () =>
                 {
                     var request = Request(HttpMethod.Post, "devices/query", new JsonObject { ["query"] = query }, null);
@@ -113,6 +113,7 @@ public sealed partial class ServiceClient
                     return request;
                 },
                 _timeout, cancel).ConfigureAwait(false);
+            continuation = Header(headers, ContinuationHeader);
             foreach (var row in Expect<JsonArray>(answer, "devices/query"))
                 yield return row!.AsObject();
         }

@@ -126,8 +126,7 @@ public sealed partial class ServiceClient : IDisposable
         return parsed.SharedAccessKeyName is null ? throw new FormatException("the connection string is of a device; a policy's is needed, with SharedAccessKeyName") : parsed;
     }
 
-    /// <returns>Also where a list goes on that was too long for one answer; null at its end.</returns>
-    private async Task<(JsonNode? Answer, string? Continuation)> ExchangeAsync(Func<HttpRequestMessage> make, TimeSpan timeout, CancellationToken cancel)
+    private async Task<(JsonNode? Answer, HttpResponseHeaders Headers)> ExchangeAsync(Func<HttpRequestMessage> make, TimeSpan timeout, CancellationToken cancel)
     {
         using var bound = new CancellationTokenSource(timeout, _time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, bound.Token);
@@ -137,14 +136,15 @@ public sealed partial class ServiceClient : IDisposable
             using var response = await _http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, both.Token).ConfigureAwait(false);
             await ThrowOnErrorAsync(response, both.Token).ConfigureAwait(false);
             var content = await response.Content.ReadAsByteArrayAsync(both.Token).ConfigureAwait(false);
-            var continuation = response.Headers.TryGetValues(ContinuationHeader, out var values) ? values.First() : null;
-            return (content.Length == 0 ? null : JsonNode.Parse(content), continuation);
+            return (content.Length == 0 ? null : JsonNode.Parse(content), response.Headers);
         }
         catch (OperationCanceledException) when (bound.IsCancellationRequested && !cancel.IsCancellationRequested)
         {
             throw new TimeoutException($"{HostName} did not answer within {timeout.TotalSeconds:0} s");
         }
     }
+
+    private static string? Header(HttpResponseHeaders headers, string name) => headers.TryGetValues(name, out var values) ? values.First() : null;
 
     private async Task<HttpResponseMessage> HeadersAsync(HttpRequestMessage request, CancellationToken cancel)
     {

@@ -81,6 +81,7 @@ public static class HttpHead
         services.AddSingleton<DeviceTelemetryRoutes>();
         services.TryAddSingleton<DirectMethods>();
         services.AddSingleton<MethodRoutes>();
+        services.AddSingleton<DigitalTwinRoutes>();
         services.TryAddSingleton(new CommandOptions());
         services.TryAddSingleton<Feedback>();
         services.TryAddSingleton<CommandQueues>();
@@ -112,6 +113,7 @@ public static class HttpHead
         routes.ServiceProvider.GetRequiredService<OpenApi>().Map(routes);
         routes.ServiceProvider.GetRequiredService<DeviceTelemetryRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<MethodRoutes>().Map(routes);
+        routes.ServiceProvider.GetRequiredService<DigitalTwinRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<CommandRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<DeadCommandRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<DeviceCommandRoutes>().Map(routes);

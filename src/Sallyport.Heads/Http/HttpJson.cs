@@ -6,6 +6,7 @@ using System.Text.Json.Serialization.Metadata;
 using Microsoft.AspNetCore.Http;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Diagnosis;
+using Sallyport.Hub.Twins;
 using Sallyport.Protocol.Errors;
 
 namespace Sallyport.Heads.Http;
@@ -32,6 +33,7 @@ namespace Sallyport.Heads.Http;
 [JsonSerializable(typeof(DeviceLimitsJson))]
 [JsonSerializable(typeof(IpFilterJson))]
 [JsonSerializable(typeof(DiagnosisJson))]
+[JsonSerializable(typeof(List<DigitalTwinOperation>))]
 [JsonSerializable(typeof(ErrorJson))]
 [JsonSerializable(typeof(IdentityJson))]
 [JsonSerializable(typeof(List<IdentityJson>))]

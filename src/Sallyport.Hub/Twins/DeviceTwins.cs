@@ -68,15 +68,25 @@ public sealed class DeviceTwins
     /// <param name="condition">Asked of the twin's <c>etag</c>.</param>
     /// <returns>The twin after it.</returns>
     /// <exception cref="HubException">400: a part would hold more than it may; 401: the actor is limited to some devices and would change who reaches this one; 404; 412: the ETag is another; 429; 503: the audit trail is not durable.</exception>
-    public async ValueTask<TwinState> ChangeAsync(Actor actor, Identity identity, TwinChange change, EntityTagCondition condition, CancellationToken cancel)
+    public ValueTask<TwinState> ChangeAsync(Actor actor, Identity identity, TwinChange change, EntityTagCondition condition, CancellationToken cancel) =>
+        ChangeAsync(actor, identity, change.Replaces ? "twin-replace" : "twin-update", _ => change, condition, cancel);
+
+    /// <summary>Changes desired properties as those of a plug-and-play device.</summary>
+    /// <inheritdoc cref="ChangeAsync(Actor, Identity, TwinChange, EntityTagCondition, CancellationToken)"/>
+    /// <exception cref="HubException">As above; 400 also when an operation names what is not there.</exception>
+    public ValueTask<TwinState> ChangeAsync(Actor actor, Identity identity, DigitalTwinPatch patch, EntityTagCondition condition, CancellationToken cancel) =>
+        ChangeAsync(actor, identity, "twin-update", twin => patch.ChangeOf(twin.Desired.Section().Root, TwinSection.Decode(twin.Reported.Json)), condition, cancel);
+
+    private async ValueTask<TwinState> ChangeAsync(
+        Actor actor, Identity identity, string act, Func<TwinRecord, TwinChange> changeOf, EntityTagCondition condition, CancellationToken cancel)
     {
         _quotas.TakeRegistryOperations(identity.DeviceId);
-        var action = $"{(identity.IsModule ? "module" : "device")} {(change.Replaces ? "twin-replace" : "twin-update")}";
+        var action = $"{(identity.IsModule ? "module" : "device")} {act}";
 
         // What cannot be done is found on a snapshot, so that the trail says "done" only of what is about to be.
         try
         {
-            _metadata.Read(tx => Decide(tx, actor, identity, change, condition));
+            _metadata.Read(tx => Decide(tx, actor, identity, changeOf, condition));
         }
         catch (HubException refusal)
         {
@@ -88,7 +98,7 @@ public sealed class DeviceTwins
         Decision decision;
         try
         {
-            decision = await _metadata.WriteAsync(tx => Apply(tx, actor, identity, change, condition), Offer, cancel).ConfigureAwait(false);
+            decision = await _metadata.WriteAsync(tx => Apply(tx, actor, identity, changeOf, condition), Offer, cancel).ConfigureAwait(false);
         }
         catch (Exception e)
         {
@@ -96,7 +106,7 @@ public sealed class DeviceTwins
             throw;
         }
 
-        if (change.Tags is not null && !identity.IsModule)
+        if (decision.Change.Tags is not null && !identity.IsModule)
             _tags.NoteChange(identity.DeviceId);
         return StateOf(identity, decision.Identity, decision.After);
     }
@@ -173,10 +183,11 @@ public sealed class DeviceTwins
     private static HubException Missing(Identity identity) =>
         identity.IsModule ? new(HubErrors.ModuleNotFound, $"there is no module {identity}") : new(HubErrors.DeviceNotFound, $"there is no device {identity}");
 
-    private Decision Decide(MetadataTransaction tx, Actor actor, Identity identity, TwinChange change, EntityTagCondition condition)
+    private Decision Decide(MetadataTransaction tx, Actor actor, Identity identity, Func<TwinRecord, TwinChange> changeOf, EntityTagCondition condition)
     {
         var (record, before) = Require(tx, identity);
         condition.Require(before.ETag);
+        var change = changeOf(before);
         var after = before with { ETag = before.ETag + 1, Version = before.Version + 1 };
         if (change.Tags is { } tags)
         {
@@ -187,12 +198,12 @@ public sealed class DeviceTwins
         }
 
         if (change.Desired is not { } desired)
-            return new Decision(identity, record, after, null, null);
+            return new Decision(identity, record, change, after, null, null);
 
         var section = before.Desired.Section();
         var changed = change.Replaces ? section.Replaced(desired, TwinLimits.Desired, Now()) : section.Patched(desired, TwinLimits.Desired, Now());
         var told = change.Replaces ? TwinNode.Replacement(section.Root, changed.Root) : desired;
-        return new Decision(identity, record, after with { Desired = changed.Part() }, changed, told);
+        return new Decision(identity, record, change, after with { Desired = changed.Part() }, changed, told);
     }
 
     // Whoever puts a device into somebody's reach grants something, and whoever takes it out of his own could put it into that of another name of his.
@@ -203,13 +214,13 @@ public sealed class DeviceTwins
             throw new HubException(HubErrors.UnauthorizedAccess, $"tags.{tag.Path}: rights are limited by this tag, so only somebody who is limited to no devices may change it");
     }
 
-    private Decision Apply(MetadataTransaction tx, Actor actor, Identity identity, TwinChange change, EntityTagCondition condition)
+    private Decision Apply(MetadataTransaction tx, Actor actor, Identity identity, Func<TwinRecord, TwinChange> changeOf, EntityTagCondition condition)
     {
-        var decision = Decide(tx, actor, identity, change, condition);
+        var decision = Decide(tx, actor, identity, changeOf, condition);
         _metadata.Twins.Put(tx, decision.After);
-        _metadata.Outbox.Add(tx, change.Replaces
+        _metadata.Outbox.Add(tx, decision.Change.Replaces
             ? _events.Replaced(identity, StateOf(identity, decision.Identity, decision.After), actor.CorrelationId)
-            : _events.Updated(identity, change, decision.After.Version, decision.Desired ?? decision.After.Desired.Section(), actor.CorrelationId));
+            : _events.Updated(identity, decision.Change, decision.After.Version, decision.Desired ?? decision.After.Desired.Section(), actor.CorrelationId));
         return decision;
     }
 
@@ -220,5 +231,5 @@ public sealed class DeviceTwins
             link.Offer(new DesiredChange(decision.After.Desired.Version, TwinJson.EncodeDesired(decision.Told, decision.After.Desired.Version)));
     }
 
-    private sealed record Decision(Identity Owner, IdentityRecord Identity, TwinRecord After, TwinSection? Desired, TwinNode? Told);
+    private sealed record Decision(Identity Owner, IdentityRecord Identity, TwinChange Change, TwinRecord After, TwinSection? Desired, TwinNode? Told);
 }

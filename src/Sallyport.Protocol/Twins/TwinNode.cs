@@ -81,6 +81,26 @@ public sealed class TwinNode
         }
     }
 
+    /// <summary>The object with one member set in its place, or added at the end, or taken away.</summary>
+    /// <param name="value">Null takes it away; <see cref="Null"/> is a value.</param>
+    public TwinNode With(string name, TwinNode? value)
+    {
+        List<TwinMember> members = new(Members.Length + 1);
+        var isThere = false;
+        foreach (var member in Members)
+        {
+            if (member.Name != name)
+                members.Add(member);
+            else if (value is not null)
+                members.Add(member with { Value = value });
+            isThere |= member.Name == name;
+        }
+
+        if (!isThere && value is not null)
+            members.Add(new TwinMember(name, value));
+        return new TwinNode([.. members], Stamp);
+    }
+
     /// <summary>
     /// Applies a patch to what there is: objects merge member by member, null deletes, everything else takes the place of what was
     /// there. Everything that the patch names, and whatever holds it, gets the stamp.

@@ -83,6 +83,7 @@ internal static class CommandLine
         IdentityCommand.Modules(verbs),
         TwinCommand.Devices(verbs),
         TwinCommand.Modules(verbs),
+        DigitalTwinCommand.Create(verbs),
         QueryCommand.Create(verbs),
         DeviceCommand.Create(verbs),
         PolicyCommand.Create(verbs),

@@ -30,20 +30,23 @@ internal static class MethodCommands
         Option[] options = module is null ? [device, method, payload, timeout, connect] : [device, module, method, payload, timeout, connect];
         return verbs.Create(name, description, example, options, Answer, async call =>
         {
-            var body = await PayloadAsync(call.Parsed.GetValue(payload), call).ConfigureAwait(false);
+            var body = await PayloadAsync("--method-payload", call.Parsed.GetValue(payload), call).ConfigureAwait(false);
             var limits = new MethodTimeouts(TimeSpan.FromSeconds(call.Parsed.GetValue(timeout)!.Value), TimeSpan.FromSeconds(call.Parsed.GetValue(connect)!.Value));
             return await call.Client.InvokeMethodAsync(
                 call.Parsed.GetValue(device)!, module is null ? null : call.Parsed.GetValue(module), call.Parsed.GetValue(method)!, body, limits, call.Cancel).ConfigureAwait(false);
         });
     }
 
-    private static async Task<JsonNode?> PayloadAsync(string? given, HubCall call)
+    /// <summary>Reads what a method or command gets: JSON, <c>@FILE</c> of it, or <c>-</c> for standard input; <c>{}</c> when nothing is given.</summary>
+    /// <exception cref="WrongUsageException">It is not JSON.</exception>
+    /// <exception cref="FailedException">The file cannot be read.</exception>
+    public static async Task<JsonNode?> PayloadAsync(string flag, string? given, HubCall call)
     {
         var text = given switch
         {
             null => "{}",
             "-" => await call.Terminal.ReadAllAsync(call.Cancel).ConfigureAwait(false),
-            ['@', _, ..] => System.Text.Encoding.UTF8.GetString(await Secrets.ReadBytesAsync("--method-payload", given[1..], PayloadBytesMax, call.Cancel).ConfigureAwait(false)),
+            ['@', _, ..] => System.Text.Encoding.UTF8.GetString(await Secrets.ReadBytesAsync(flag, given[1..], PayloadBytesMax, call.Cancel).ConfigureAwait(false)),
             _ => given,
         };
         try
@@ -52,7 +55,7 @@ internal static class MethodCommands
         }
         catch (JsonException broken)
         {
-            throw new WrongUsageException($"--method-payload is not JSON ({broken.Message.TrimEnd('.')}). A text needs its quotes: '\"on\"'.");
+            throw new WrongUsageException($"{flag} is not JSON ({broken.Message.TrimEnd('.')}). A text needs its quotes: '\"on\"'.");
         }
     }
 }
