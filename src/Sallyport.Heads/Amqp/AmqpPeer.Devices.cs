@@ -270,6 +270,7 @@ internal sealed partial class AmqpDevice : IDeviceLink
         Identity = identity;
         _principal = admission.Principal!;
         Session = new DeviceSession(identity, _principal, admission.GenerationId, modelId, connection.Head.Hub.Ingest, connection.Head.Hub.Quotas.Of(identity), connection.Head.Hub.Promises);
+        Session.MayFail(this);
         WatchWithdrawal();
     }
 

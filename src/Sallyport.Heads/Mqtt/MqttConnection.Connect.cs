@@ -43,6 +43,7 @@ internal sealed partial class MqttConnection
         _generationId = admission.GenerationId;
         await WaitForTurnAsync(identity, admission.Principal!).ConfigureAwait(false);
         _device = new DeviceSession(identity, admission.Principal!, admission.GenerationId, userName.ModelId, _head.Ingest, _head.Quotas.Of(identity), _head.Promises);
+        _device.MayFail(this);
         var stored = await ResumeAsync(connect.CleanSession).ConfigureAwait(false);
 
         _head.Devices.Attach(this); // [MQTT-3.1.4-2]

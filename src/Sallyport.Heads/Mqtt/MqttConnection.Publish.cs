@@ -44,6 +44,7 @@ internal sealed partial class MqttConnection
 
     private void Publish(in MqttTelemetry telemetry)
     {
+        RefuseInjected();
         _turn ??= _head.Turns.Rent();
         var properties = _turn.Properties;
         properties.Clear();

@@ -1,4 +1,5 @@
 using Sallyport.Hub.Commands;
+using Sallyport.Hub.Faults;
 using Sallyport.Hub.Methods;
 using Sallyport.Hub.Twins;
 
@@ -15,4 +16,7 @@ public sealed record DevicePromises
     public DeviceTwins? Twins { get; init; }
 
     public CommandQueues? Commands { get; init; }
+
+    /// <summary>Null, as it should be: faults that clients ask for are not injected.</summary>
+    public FaultInjection? Faults { get; init; }
 }

@@ -72,7 +72,11 @@ public sealed partial class DeviceSession
     private TelemetryOutcome Noted(MessageProperties properties, TelemetryOutcome outcome)
     {
         if (outcome == TelemetryOutcome.Accepted)
+        {
             _declared ??= _ingest.Tamper?.Declared(properties);
+            _faults?.Take(properties);
+        }
+
         return outcome;
     }
 

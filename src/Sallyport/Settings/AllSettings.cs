@@ -44,6 +44,9 @@ internal static class AllSettings
         Setting.Whole("Listeners:PlainAmqpPort", 0, 65535, "TCP port of Listeners:InsecurePlainAmqp; 0 takes a free one. Default: 5672.",
             (s, v) => s with { Listeners = s.Listeners with { PlainAmqpPort = (int)v } }, s => s.Listeners.PlainAmqpPort),
 
+        Setting.Insecure("Listeners:InsecureFaultInjection", "Let devices ask for faults of their own connections, to test how they come back (docs/fault-injection.md). Only on loopback, and never with Hub:Production. Default: false.",
+            (s, v) => s with { Listeners = s.Listeners with { InsecureFaultInjection = v } }, s => s.Listeners.InsecureFaultInjection),
+
         Setting.Insecure("Registry:InsecureSharedCredentials", "Let several identities have the same key or thumbprint: \"OWNER; REASON; LAST-DAY\". Default: false; it is refused with 409.",
             (s, v) => s with { Registry = s.Registry with { InsecureSharedCredentials = v } }, s => s.Registry.InsecureSharedCredentials),
 

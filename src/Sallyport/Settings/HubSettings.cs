@@ -80,9 +80,14 @@ internal sealed record ListenerSettings
     /// <summary>Of <see cref="InsecurePlainAmqp"/>. The default is where clients look with <c>UseDevelopmentEmulator=true</c>.</summary>
     public int PlainAmqpPort { get; init; } = 5672;
 
+    /// <summary>Clients may ask for faults of their own connections, for their tests. Null: no.</summary>
+    public InsecureSwitch? InsecureFaultInjection { get; init; }
+
     /// <summary>Every mistake, a sentence each.</summary>
     public IEnumerable<string> Validate()
     {
+        if (InsecureFaultInjection is not null && new[] { Bind, ServiceBind }.Any(bind => bind is not null && !IPAddress.IsLoopback(IPAddress.Parse(bind))))
+            yield return "Listeners:InsecureFaultInjection needs a hub that listens on loopback alone: leave it out, or leave Listeners:Bind and Listeners:ServiceBind out.";
         if (ServiceBind is null)
         {
             if (ServicePort is not null)

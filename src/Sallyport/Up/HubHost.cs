@@ -22,6 +22,7 @@ using Sallyport.Hub.Audit;
 using Sallyport.Hub.Commands;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
+using Sallyport.Hub.Faults;
 using Sallyport.Hub.Limits;
 using Sallyport.Hub.Methods;
 using Sallyport.Hub.Physical;
@@ -197,7 +198,11 @@ internal sealed class HubHost : IAsyncDisposable
         var feedback = new Feedback(metadata, settings.Commands, time);
         var commands = new CommandQueues(metadata, connected, line, feedback, settings.Commands, time);
         var commandUpkeep = parts.Add(new Running(cancel => commands.RunAsync(logs.CreateLogger<CommandQueues>(), cancel)));
-        var promises = new DevicePromises { Methods = methods, Twins = twins, Commands = commands };
+        var promises = new DevicePromises
+        {
+            Methods = methods, Twins = twins, Commands = commands,
+            Faults = settings.Listeners.InsecureFaultInjection is null ? null : new FaultInjection(time, logs.CreateLogger<FaultInjection>()),
+        };
         var mqtt = parts.Add(new MqttHead(
             devices, connected, ingest, events, new MqttSessions(metadata), limits, quotas, promises, audit, attempts, time, logs.CreateLogger<MqttHead>(), new MqttOptions()));
         var amqp = parts.Add(new AmqpHead(

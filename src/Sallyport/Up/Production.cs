@@ -23,7 +23,10 @@ internal static class Production
         if (settings.Hub.Simulate > 0)
             reasons.Add("--production takes no simulated devices: leave --simulate out.");
 
-        foreach (var (setting, on) in AllSettings.Insecure(settings))
+        if (settings.Listeners.InsecureFaultInjection is not null)
+            reasons.Add("--production injects no faults, whoever answers for it: leave --enable-insecure-fault-injection out.");
+
+        foreach (var (setting, on) in AllSettings.Insecure(settings with { Listeners = settings.Listeners with { InsecureFaultInjection = null } }))
         {
             if (on.Objection(now) is { } objection)
                 reasons.Add($"--production does not take {setting.Key} as it is, because {objection}: leave it out, or set it to \"OWNER; REASON; YYYY-MM-DD\".");

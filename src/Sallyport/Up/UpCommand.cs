@@ -31,6 +31,7 @@ internal static class UpCommand
             new("Log:Level", Text("--log-level", "LEVEL", "Trace, Debug, Information, Warning, Error or Critical")),
             new("Log:Format", Text("--log-format", "FORMAT", "text or json")),
             new("Hub:Simulate", Text("--simulate", "N", "Simulate N devices that send this machine's own readings")),
+            new("Listeners:InsecureFaultInjection", new Option<bool>("--enable-insecure-fault-injection") { Description = "Let devices ask for faults of their own connections, for tests of clients; on loopback only, and not with --production" }),
             new("Hub:Production", new Option<bool>("--production") { Description = "Refuse whatever is only fit for development" }),
         ];
 

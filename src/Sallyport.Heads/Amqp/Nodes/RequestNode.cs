@@ -17,6 +17,8 @@ internal sealed class RequestNode(AmqpPeer connection, AmqpReceiver link, NodeKi
 
     private RequestMessage? _request;
 
+    public NodeKind Kind { get; } = kind;
+
     public bool Take(in AmqpDelivery delivery)
     {
         _request = RequestMessage.TryRead(delivery.Message);
@@ -40,7 +42,7 @@ internal sealed class RequestNode(AmqpPeer connection, AmqpReceiver link, NodeKi
         _request = null;
         var response = await answer(request).ConfigureAwait(false);
         lock (connection.Gate)
-            connection.FindReply(link.Session, kind, request.ReplyTo)?.Send(response);
+            connection.FindReply(link.Session, Kind, request.ReplyTo)?.Send(response);
         connection.Schedule();
     }
 }

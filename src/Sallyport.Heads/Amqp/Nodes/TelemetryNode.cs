@@ -147,6 +147,9 @@ internal sealed class TelemetryNode(AmqpPeer connection, AmqpReceiver link, Amqp
 
     private AmqpError? EncodeOne(ReadOnlySpan<byte> message)
     {
+        if (Device.Session.InjectedRefusal is { } refusal)
+            return new AmqpError(refusal.AmqpCondition, refusal.Text);
+
         var properties = _turn!.Properties;
         properties.Clear();
         if (DeviceMessage.Read(message, properties, out var body) is { } wrong)

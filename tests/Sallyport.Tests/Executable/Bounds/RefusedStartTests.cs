@@ -30,6 +30,17 @@ public sealed class RefusedStartTests : IDisposable
     }
 
     [Theory]
+    [InlineData("--production injects no faults, whoever answers for it: leave --enable-insecure-fault-injection out.", "--production")]
+    [InlineData("Listeners:InsecureFaultInjection needs a hub that listens on loopback alone", "--bind", "0.0.0.0")]
+    public async Task FaultInjection_InProductionOrBeyondLoopback_IsRefused(string expected, params string[] flags)
+    {
+        var error = await RefusedAsync([.. flags, "--enable-insecure-fault-injection", "--https-port", "0", "--mqtts-port", "0", "--amqps-port", "0"]);
+
+        Assert.Contains(expected, error);
+        Assert.False(Directory.Exists(Data));
+    }
+
+    [Theory]
     [InlineData("{ not JSON", "not JSON at line 1")]
     [InlineData("""{ "Hub": { "Dta": "x" } }""", "there is no setting Hub:Dta")]
     [InlineData(null, "cannot be read")] // a directory in its place

@@ -30,6 +30,39 @@ public sealed class InsecureSwitchTests
     }
 
     [Theory]
+    [InlineData("true")]
+    [InlineData("alice; old fleet; 2027-03-31")]
+    public void Production_InjectsNoFaults_WhoeverAnswersForIt(string text)
+    {
+        Assert.True(InsecureSwitch.TryParse(text, out var on));
+        var settings = new HubSettings
+        {
+            Hub = new HostSettings { Data = "/nonexistent", KeyFile = "k", Hosts = ["hub.example.org"] },
+            Listeners = new ListenerSettings { InsecureFaultInjection = on },
+            Tls = new TlsSettings { CertificateFile = "c" },
+        };
+
+        var refused = Assert.Throws<CannotStartException>(() => Production.Check(settings, _ => null, Now));
+
+        Assert.Equal("--production injects no faults, whoever answers for it: leave --enable-insecure-fault-injection out.", refused.Message);
+    }
+
+    [Theory]
+    [InlineData(null, null, true)]
+    [InlineData("127.0.0.1", "127.0.0.2", true)]
+    [InlineData("::1", null, true)]
+    [InlineData("0.0.0.0", null, false)]
+    [InlineData("192.0.2.1", null, false)]
+    [InlineData(null, "192.0.2.1", false)]
+    public void FaultInjection_IsForLoopbackAlone(string? bind, string? serviceBind, bool isTaken)
+    {
+        var settings = new ListenerSettings { Bind = bind, ServiceBind = serviceBind, InsecureFaultInjection = new InsecureSwitch("", "", null) };
+
+        Assert.Equal(isTaken, !settings.Validate().Any());
+        Assert.Empty((settings with { InsecureFaultInjection = null }).Validate());
+    }
+
+    [Theory]
     [InlineData("")]
     [InlineData("yes")]
     [InlineData("alice; old fleet")]
@@ -50,7 +83,7 @@ public sealed class InsecureSwitchTests
             Tls = new TlsSettings { CertificateFile = "c" },
         };
 
-        Assert.All(AllSettings.Table.Where(setting => setting.Loosens is not null), setting =>
+        Assert.All(AllSettings.Table.Where(setting => setting.Loosens is not null && setting.Name != "InsecureFaultInjection"), setting =>
         {
             var settings = setting.Apply(safe, new SettingValue([text], "test", "/"));
             Assert.Equal(on, Assert.Single(AllSettings.Insecure(settings)).Switch);

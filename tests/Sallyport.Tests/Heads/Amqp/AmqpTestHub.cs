@@ -10,6 +10,7 @@ using Sallyport.Hub.Audit;
 using Sallyport.Hub.Commands;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
+using Sallyport.Hub.Faults;
 using Sallyport.Hub.Limits;
 using Sallyport.Hub.Physical;
 using Sallyport.Hub.Telemetry;
@@ -62,7 +63,7 @@ internal sealed class AmqpTestHub : IAsyncDisposable
 
     /// <param name="commits">False: nothing is committed until <see cref="Commit"/>.</param>
     public static async Task<AmqpTestHub> StartAsync(
-        AmqpHeadOptions? options = null, QuotaOptions? quotas = null, ConnectionLimitsOptions? limits = null, bool commits = true, CommandOptions? commands = null)
+        AmqpHeadOptions? options = null, QuotaOptions? quotas = null, ConnectionLimitsOptions? limits = null, bool commits = true, CommandOptions? commands = null, bool faults = false)
     {
         var hub = new AmqpTestHub();
         hub.Access = new AccessFixture { Time = hub.Time };
@@ -84,7 +85,7 @@ internal sealed class AmqpTestHub : IAsyncDisposable
                 hub.Access.Connected, new Ingest(hub.Log, hub.Line), hub.Log, hub.Groups, hub.Limits, new Quotas(quotas ?? new QuotaOptions(), hub.Time),
                 hub.Access.Revoked, new PrivilegedReads(hub.Access.Audit, hub.Time), hub.Access.Audit, hub.Access.Attempts, hub.Time, hub.Lines)
             {
-                Promises = new DevicePromises { Commands = hub.Commands },
+                Promises = new DevicePromises { Commands = hub.Commands, Faults = faults ? new FaultInjection(hub.Time, NullLogger<FaultInjection>.Instance) : null },
                 Commands = hub.Commands,
                 Feedback = hub.Feedback,
             },

@@ -10,6 +10,7 @@ using Sallyport.Hub.Audit;
 using Sallyport.Hub.Commands;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
+using Sallyport.Hub.Faults;
 using Sallyport.Hub.Limits;
 using Sallyport.Hub.Methods;
 using Sallyport.Hub.Physical;
@@ -35,6 +36,7 @@ internal sealed class MqttTestHub : IAsyncDisposable
     private readonly SqliteFixture _sqlite = new();
     private readonly List<MqttTestClient> _clients = [];
     private readonly MqttOptions _options;
+    private bool _injectsFaults;
     private SqliteMetadata _metadata = null!;
     private ActivityWriteBack _activity = null!;
     private int _nextPort = 40_000;
@@ -72,9 +74,9 @@ internal sealed class MqttTestHub : IAsyncDisposable
 
     public MqttHead Head { get; private set; } = null!;
 
-    public static async Task<MqttTestHub> StartAsync(MqttOptions? options = null, ConnectionLimitsOptions? limits = null, int segmentBytes = 4 * 1024 * 1024, QuotaOptions? quotas = null)
+    public static async Task<MqttTestHub> StartAsync(MqttOptions? options = null, ConnectionLimitsOptions? limits = null, int segmentBytes = 4 * 1024 * 1024, QuotaOptions? quotas = null, bool faults = false)
     {
-        var hub = new MqttTestHub(options ?? new MqttOptions(), limits ?? new ConnectionLimitsOptions()) { Quotas = quotas ?? new QuotaOptions() };
+        var hub = new MqttTestHub(options ?? new MqttOptions(), limits ?? new ConnectionLimitsOptions()) { Quotas = quotas ?? new QuotaOptions(), _injectsFaults = faults };
         hub.Log = new GatedLog(await SegmentLog.OpenAsync(
             new SegmentLogOptions { Directory = hub._directory.Path, SegmentBytes = segmentBytes, CommitBufferBytes = 2 * 1024 * 1024, ReserveBytes = 0 },
             new byte[32], hub.Time, NullLogger.Instance));
@@ -169,8 +171,9 @@ internal sealed class MqttTestHub : IAsyncDisposable
         Twins = new DeviceTwins(_metadata, Devices, _activity, new HubNames(["hub.test"]), line, new KnownTags(_metadata), Audit, new Quotas(Quotas, Time), Time);
         Methods = new DirectMethods(Devices, new IdentityCache(_metadata), line, new PrivilegedReads(Audit, Time), Time);
         Commands = new CommandQueues(_metadata, Devices, line, new Feedback(_metadata, new CommandOptions(), Time), new CommandOptions(), Time);
+        var faults = _injectsFaults ? new FaultInjection(Time, NullLogger<FaultInjection>.Instance) : null;
         Head = new MqttHead(
-            Authentication, Devices, new Ingest(Log, line), Log, new MqttSessions(_metadata), Limits, new Quotas(Quotas, Time), new DevicePromises { Methods = Methods, Twins = Twins, Commands = Commands }, Audit, Attempts, Time, NullLogger<MqttHead>.Instance, _options);
+            Authentication, Devices, new Ingest(Log, line), Log, new MqttSessions(_metadata), Limits, new Quotas(Quotas, Time), new DevicePromises { Methods = Methods, Twins = Twins, Commands = Commands, Faults = faults }, Audit, Attempts, Time, NullLogger<MqttHead>.Instance, _options);
     }
 }
 
