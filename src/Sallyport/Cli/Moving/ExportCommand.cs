@@ -37,14 +37,14 @@ internal static class ExportCommand
     private static async Task<JsonNode?> WriteAsync(HubCall call, StreamWriter file, string path)
     {
         var (devices, modules, withoutKeys) = (0, 0, 0);
-        var twins = await TwinsAsync(call, "devices").ConfigureAwait(false);
+        var twins = await TwinsAsync(call, "SELECT * FROM devices").ConfigureAwait(false);
         foreach (var device in (await call.Client.ListDevicesAsync(int.MaxValue, call.Cancel).ConfigureAwait(false)).OfType<JsonObject>())
         {
             await WriteAsync(device, twins.GetValueOrDefault(device["deviceId"]!.ToString())).ConfigureAwait(false);
             devices++;
         }
 
-        var moduleTwins = await TwinsAsync(call, "devices.modules").ConfigureAwait(false);
+        var moduleTwins = await TwinsAsync(call, "SELECT * FROM devices.modules").ConfigureAwait(false);
         foreach (var owner in moduleTwins.Values.Select(twin => twin["deviceId"]!.ToString()).Distinct(StringComparer.Ordinal))
         {
             foreach (var module in (await call.Client.ListModulesAsync(owner, call.Cancel).ConfigureAwait(false)).OfType<JsonObject>())
@@ -64,10 +64,10 @@ internal static class ExportCommand
         }
     }
 
-    private static async Task<Dictionary<string, JsonObject>> TwinsAsync(HubCall call, string source)
+    private static async Task<Dictionary<string, JsonObject>> TwinsAsync(HubCall call, string query)
     {
         var twins = new Dictionary<string, JsonObject>(StringComparer.Ordinal);
-        await foreach (var twin in call.Client.QueryAsync($"SELECT * FROM {source}", 1000, call.Cancel).ConfigureAwait(false))
+        await foreach (var twin in call.Client.QueryAsync(query, 1000, call.Cancel).ConfigureAwait(false))
             twins[twin["moduleId"] is { } module ? $"{twin["deviceId"]}/{module}" : twin["deviceId"]!.ToString()] = twin;
         return twins;
     }
