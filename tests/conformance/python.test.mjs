@@ -54,6 +54,20 @@ async function sent(count) {
   return { device, events, partition: String(events[0].partition) };
 }
 
+/** A device of its own with 3,000 events, more than a session remembers outcomes of; as the hub stored them. */
+async function sentMany() {
+  const device = await hub.device('python');
+  const wire = await amqp.AmqpWire.open();
+  await wire.putDevice(device);
+  const link = await wire.sender(`/devices/${device.deviceId}/messages/events`);
+  const messages = Array.from({ length: 500 }, (_, n) => amqp.data({ n }));
+  for (let batch = 0; batch < 6; batch++) await amqp.send(link, amqp.batch(messages), amqp.batchFormat);
+  await wire.close();
+  const stored = await hub.events(device.deviceId);
+  assert.equal(stored.length, 3000);
+  return { device, stored };
+}
+
 const read = request => client('read', { connectionString: hub.endpoints().eventHubConnectionString, ...request });
 const numbers = events => events.map(event => event.sequence);
 
@@ -155,15 +169,7 @@ test('EventHubClient_WithAnOwnerLevel_ReadsAlone', options, async () => {
 // The client asks for events that it settles itself, and never settles one.
 for (const prefetch of [5, 300]) {
   test(`EventHubClient_ReadingAFewThousandEvents_${prefetch}_ahead_GetsEachOnceAndInOrder`, options, async () => {
-    const device = await hub.device('python');
-    const wire = await amqp.AmqpWire.open();
-    await wire.putDevice(device);
-    const link = await wire.sender(`/devices/${device.deviceId}/messages/events`);
-    const messages = Array.from({ length: 500 }, (_, n) => amqp.data({ n }));
-    for (let batch = 0; batch < 6; batch++) await amqp.send(link, amqp.batch(messages), amqp.batchFormat);
-    await wire.close();
-    const stored = await hub.events(device.deviceId);
-    assert.equal(stored.length, 3000);
+    const { stored } = await sentMany();
     const [{ partition, sequenceNumber: from }] = stored;
 
     const { events, errors } = await read({ partition: String(partition), from, inclusive: true, ownerLevel: 7, count: 3000, prefetch });
@@ -182,4 +188,14 @@ test('Monitor_AsTheAzCliDoes_IsRedirectedAndReadsFromATime', options, async () =
   assert.equal(told.partitionCount, told.partitionIds.length);
   const own = told.events.filter(event => event.annotations['iothub-connection-device-id'] === device.deviceId);
   assert.deepEqual(own.map(event => event.body), ['{"n":0}', '{"n":1}', '{"n":2}']);
+});
+
+test('Monitor_OfMoreEventsThanASessionRemembers_GetsThemAll', options, async () => {
+  const { device, stored } = await sentMany();
+  const [{ partition, enqueuedTime }] = stored;
+
+  const told = await client('monitor', { ...policy(), partition: String(partition), sinceMs: Date.parse(enqueuedTime) - 1, count: 3000 });
+
+  const own = told.events.filter(event => event.annotations['iothub-connection-device-id'] === device.deviceId);
+  assert.deepEqual(own.map(event => event.body), stored.map(event => JSON.stringify(event.body)));
 });

@@ -47,14 +47,16 @@ internal static class HubFailure
     private static string Advice(ServiceException refused, HubLogin login) => refused.Status switch
     {
         HttpStatusCode.Unauthorized when refused.ErrorCode == "IotHubUnauthorizedAccess" =>
-            $": {login.Who} does not hold the right that this needs; use one that does",
+            $": {login.Who} does not hold the right that this needs, or not for this; use one that does",
         HttpStatusCode.Unauthorized when login.Policy is null => $": check that an operator is registered with {login.Who}, is enabled, and has not ended",
         HttpStatusCode.Unauthorized => $": check that {login.Who} exists and that this is its key of now",
+        HttpStatusCode.Forbidden when refused.ErrorCode == "DeviceMaximumQueueDepthExceeded" => ": wait until it has taken some, or `sallyport device c2d-message purge`",
         HttpStatusCode.Forbidden => ": the hub takes no more for now; `sallyport status` and its log say why",
         HttpStatusCode.NotFound => refused.ErrorCode switch
         {
             "DeviceNotFound" => ": `sallyport device-identity list` shows those there are",
             "ModuleNotFound" => ": `sallyport module-identity list` shows those there are",
+            "DeviceNotOnline" => ": wait longer with --connect-timeout; `sallyport device diagnose` says when it was here",
             _ => ": check the name",
         },
         HttpStatusCode.Conflict => ": choose another name, or change what there is",

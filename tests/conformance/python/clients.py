@@ -154,7 +154,7 @@ def monitor(request):
     events = []
     try:
         while len(events) < request["count"]:
-            batch = client.receive_message_batch(max_batch_size=request["count"], timeout=1000 * request.get("seconds", 30))
+            batch = client.receive_message_batch(max_batch_size=min(request["count"] - len(events), 300), timeout=1000 * request.get("seconds", 30))
             if not batch:
                 break
             events += [{

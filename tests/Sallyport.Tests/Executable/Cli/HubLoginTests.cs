@@ -75,7 +75,7 @@ public sealed class HubLoginTests(CliHub hub) : IClassFixture<CliHub>
         var result = await hub.RunAsync("policy", "list", "--login", hub.Hub.Endpoints.ServiceConnectionString!);
 
         Assert.Equal(1, result.Exit);
-        Assert.Contains("(IotHubUnauthorizedAccess): policy service does not hold the right that this needs; use one that does.", result.Error);
+        Assert.Contains("(IotHubUnauthorizedAccess): policy service does not hold the right that this needs, or not for this; use one that does.", result.Error);
     }
 
     [Fact]

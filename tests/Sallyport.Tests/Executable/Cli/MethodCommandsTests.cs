@@ -11,6 +11,7 @@ public sealed class MethodCommandsTests(CliHub hub) : IClassFixture<CliHub>
 
         Assert.Equal((1, ""), (result.Exit, result.Out));
         Assert.Contains("The device method-offline is not connected, or does not take methods", result.Error, StringComparison.Ordinal);
+        Assert.Contains("wait longer with --connect-timeout", result.Error, StringComparison.Ordinal);
     }
 
     [Theory]
