@@ -37,6 +37,9 @@ internal sealed class EventRoutes(
         routes.MapGet("/manage/v1/events", context => ReadAsync(context, StreamId.Events)).Requires(Rights.TelemetryRead).KeepsToScope()
             .Describe("Events of the built-in endpoint as newline-delimited JSON: consumerGroup, partition, from, deviceId, checkpoint, positions, follow, maxEvents.");
 
+        routes.MapGet("/manage/v1/changes", context => ReadAsync(context, StreamId.Changes)).Requires(Rights.TwinRead | Rights.RegistryRead).KeepsToScope()
+            .Describe("What happened to twins and identities, as newline-delimited JSON: partition, from, deviceId, positions, follow, maxEvents.");
+
         // Data that must not be taken for the truth is for those who look into what happened.
         routes.MapGet("/manage/v1/quarantine/events", context => ReadAsync(context, StreamId.Quarantine)).Requires(Rights.TelemetryRead | Rights.AuditRead).KeepsToScope()
             .Describe("What devices in quarantine report, as newline-delimited JSON: partition, from, deviceId, positions, follow, maxEvents.");
@@ -47,7 +50,7 @@ internal sealed class EventRoutes(
         var request = EventReadRequest.Parse(context.Request.Query, reader.PartitionCount);
         // Groups and their checkpoints are positions in the stream events.
         if (stream != StreamId.Events && (request.Checkpoint is not null || context.Request.Query.ContainsKey("consumerGroup")))
-            throw new HubException(HubErrors.ArgumentInvalid, "consumerGroup and checkpoint: the quarantine has none; go on with positions or from");
+            throw new HubException(HubErrors.ArgumentInvalid, "consumerGroup and checkpoint: only telemetry has them; go on with positions or from");
         var group = groups.Require(context, request.ConsumerGroup).Name;
         if (Interlocked.Increment(ref _readers) > options.MaxReaders)
         {
@@ -57,7 +60,7 @@ internal sealed class EventRoutes(
 
         try
         {
-            reads.Note(context.Actor(), stream == StreamId.Quarantine ? "quarantine read" : "event read", $"{group}/{(request.Partition is { } partition ? $"{partition}" : "*")}");
+            reads.Note(context.Actor(), stream == StreamId.Quarantine ? "quarantine read" : stream == StreamId.Changes ? "changes read" : "event read", $"{group}/{(request.Partition is { } partition ? $"{partition}" : "*")}");
             await StreamAsync(context, stream, request, group);
         }
         finally

@@ -18,6 +18,14 @@ internal sealed class TwinCommand
         new("Desired", twin => PropertiesOf(twin, "desired")),
         new("Reported", twin => PropertiesOf(twin, "reported")));
 
+    private static readonly Printing History = Printing.Table(
+        new("Time", "time"),
+        new("Operation", "operation"),
+        new("Version", change => change["change"]?["version"]?.ToJsonString()),
+        new("Tags", change => change["change"]?["tags"]?.ToJsonString()),
+        new("Desired", change => PropertiesOf((JsonObject)change["change"]!, "desired")),
+        new("Reported", change => PropertiesOf((JsonObject)change["change"]!, "reported")));
+
     private readonly HubVerbs _verbs;
     private readonly bool _isModule;
     private readonly string _noun;
@@ -39,7 +47,7 @@ internal sealed class TwinCommand
 
     private Option<string>[] Ids => _isModule ? [_deviceId, _moduleId] : [_deviceId];
 
-    private Command Create() => new($"{_noun}-twin", $"Tags, desired and reported properties of {_noun}s") { ShowVerb(), UpdateVerb(), ReplaceVerb() };
+    private Command Create() => new($"{_noun}-twin", $"Tags, desired and reported properties of {_noun}s") { ShowVerb(), UpdateVerb(), ReplaceVerb(), HistoryVerb() };
 
     private Verb ShowVerb() => _verbs.Create("show", $"Show the twin of a {_noun}", $"{_noun}-twin show {_example}", Ids, Table,
         async call => await call.Client.GetTwinAsync(call.Parsed.GetValue(_deviceId)!, ModuleOf(call), call.Cancel).ConfigureAwait(false));
@@ -76,6 +84,26 @@ internal sealed class TwinCommand
             async call => await call.Client.ReplaceTwinAsync(
                 call.Parsed.GetValue(_deviceId)!, ModuleOf(call), (await ReadAsync("--json", call.Parsed.GetValue(json), call).ConfigureAwait(false))!,
                 call.Parsed.GetValue(etag) ?? "*", call.Cancel).ConfigureAwait(false));
+    }
+
+    private Verb HistoryVerb()
+    {
+        var since = Flags.Text("--since", "TIME", "Only what changed then or later: 2026-01-02T03:04:05Z; default: all that the hub keeps");
+        return _verbs.Create("history", $"Show how the twin of a {_noun} changed, the oldest first", $"{_noun}-twin history {_example} -o table", [.. Ids, since], History, async call =>
+        {
+            var (device, module) = (call.Parsed.GetValue(_deviceId)!, ModuleOf(call));
+            var from = call.Parsed.GetValue(since) is { } time ? $"time:{time}" : "earliest";
+            var changes = new JsonArray();
+            await foreach (var line in call.Client.StreamAsync(
+                $"manage/v1/changes?follow=false&from={Uri.EscapeDataString(from)}&deviceId={Uri.EscapeDataString(device)}", call.Cancel).ConfigureAwait(false))
+            {
+                // A * in an id stands for others too.
+                if ((string?)line["source"] == "twinChangeEvents" && (string?)line["deviceId"] == device && (string?)line["moduleId"] == module)
+                    changes.Add(new JsonObject { ["time"] = line["enqueuedTime"]?.DeepClone(), ["operation"] = line["properties"]?["opType"]?.DeepClone(), ["change"] = line["body"]?.DeepClone() });
+            }
+
+            return changes;
+        });
     }
 
     private string? ModuleOf(HubCall call) => _isModule ? call.Parsed.GetValue(_moduleId) : null;

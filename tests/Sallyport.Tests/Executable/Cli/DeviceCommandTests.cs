@@ -55,6 +55,6 @@ public sealed class DeviceCommandTests(CliHub hub) : IClassFixture<CliHub>
         var (status, body) = await hub.Hub.GetAsync($"manage/v1/quarantine/events?follow=false&{query}", hub.Hub.Endpoints.OwnerConnectionString);
 
         Assert.Equal(System.Net.HttpStatusCode.BadRequest, status);
-        Assert.Contains("the quarantine has none", body);
+        Assert.Contains("only telemetry has them", body);
     }
 }

@@ -31,6 +31,26 @@ public sealed class TwinCommandTests(CliHub hub) : IClassFixture<CliHub>
         Assert.Null((await hub.JsonAsync("device-twin", "show", "-d", "twin-2"))["properties"]!["desired"]!["x"]);
     }
 
+    [Fact]
+    public async Task History_ShowsWhatChanged_OfThatTwinAlone()
+    {
+        foreach (var id in (string[])["history-1", "history-2"])
+            await hub.JsonAsync("device-identity", "create", "-d", id);
+        await hub.JsonAsync("device-twin", "update", "-d", "history-2", "--tags", """{"other":1}""");
+        await hub.JsonAsync("device-twin", "update", "-d", "history-1", "--tags", """{"site":"a"}""");
+        await hub.JsonAsync("device-twin", "replace", "-d", "history-1", "--json", """{"tags":{"site":"b"}}""");
+
+        System.Text.Json.Nodes.JsonArray changes;
+        do
+            changes = (await hub.JsonAsync("device-twin", "history", "-d", "history-1")).AsArray(); // The log has them a moment after the twin has.
+        while (changes.Count < 2);
+
+        Assert.Equal([("updateTwin", "a"), ("replaceTwin", "b")], changes.Select(change => ((string?)change!["operation"], (string?)change["change"]!["tags"]!["site"])));
+        Assert.Contains("replaceTwin", (await hub.RunAsync("device-twin", "history", "-d", "history-1", "-o", "table")).Out, StringComparison.Ordinal);
+        Assert.Empty((await hub.JsonAsync("device-twin", "history", "-d", "history-1", "--since", "2999-01-01T00:00:00Z")).AsArray());
+        Assert.Equal(1, (await hub.RunAsync("device-twin", "history", "-d", "history-1", "--since", "yesterday")).Exit);
+    }
+
     [Theory]
     [InlineData("Nothing to change", "update", "-d", "d")]
     [InlineData("--tags is a JSON object", "update", "-d", "d", "--tags", "[]")]
