@@ -36,6 +36,9 @@ public sealed record AmqpHeadOptions
     /// <summary>Answers that a peer may leave unread, in bytes; beyond it nothing more is taken from it until it reads, and <see cref="StallTimeout"/> cuts it. Default 1 MiB.</summary>
     public int MaxUnreadBytes { get; init; } = 1024 * 1024;
 
+    /// <summary>Answers about twins and desired properties that may wait for the credit of all devices of a connection together, in bytes; the device beyond it is closed. Default 16 MiB.</summary>
+    public int MaxWaitingTwinBytes { get; init; } = 16 * 1024 * 1024;
+
     /// <summary>Sessions of a connection before anybody is authenticated. Default 1,024: the Java client begins one for each pooled device first.</summary>
     public int UnauthenticatedSessions { get; init; } = 1024;
 

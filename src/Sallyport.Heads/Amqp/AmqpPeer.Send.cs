@@ -55,6 +55,9 @@ internal sealed partial class AmqpPeer
 
     private int Room => Head.Options.WriteBytes - _filling.Length;
 
+    /// <summary>What waits for the credit of all twin links of the connection; under the gate.</summary>
+    internal int WaitingTwinBytes { get; set; }
+
     /// <summary>A batch is on its way to the log (+1), or was taken or rejected (-1); under the gate.</summary>
     internal void Storing(int change) => _stores += change;
 

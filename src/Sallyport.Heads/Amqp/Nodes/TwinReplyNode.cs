@@ -5,7 +5,7 @@ namespace Sallyport.Heads.Amqp.Nodes;
 
 /// <summary>
 /// Where a device gets the answers to its twin requests and the changes of its desired properties, in their order. They wait for its credit; a device
-/// that lets more than <see cref="MaxWaitingBytes"/> wait is closed, because what was dropped it would miss without knowing.
+/// that lets more than <see cref="MaxWaitingBytes"/> wait, or is one of too many on its connection that do, is closed, because what was dropped it would miss without knowing.
 /// </summary>
 internal sealed class TwinReplyNode(AmqpPeer connection, AmqpSender link, AmqpDevice device) : ISource, IDeviceNode
 {
@@ -29,11 +29,11 @@ internal sealed class TwinReplyNode(AmqpPeer connection, AmqpSender link, AmqpDe
     /// <returns>False when too much waits already; the message is dropped.</returns>
     public bool Send(byte[] message)
     {
-        if (_waitingBytes > 0 && _waitingBytes + message.Length > MaxWaitingBytes)
+        if (_waitingBytes > 0 && (_waitingBytes + message.Length > MaxWaitingBytes || connection.WaitingTwinBytes + message.Length > connection.Head.Options.MaxWaitingTwinBytes))
             return false;
 
         _waiting.Enqueue(message);
-        _waitingBytes += message.Length;
+        Waits(message.Length);
         return true;
     }
 
@@ -48,7 +48,7 @@ internal sealed class TwinReplyNode(AmqpPeer connection, AmqpSender link, AmqpDe
 
             _tag++;
             _waiting.Dequeue();
-            _waitingBytes -= message.Length;
+            Waits(-message.Length);
         }
 
         if (_waiting.Count == 0)
@@ -63,7 +63,7 @@ internal sealed class TwinReplyNode(AmqpPeer connection, AmqpSender link, AmqpDe
     {
         IsGone = true;
         _waiting.Clear();
-        _waitingBytes = 0;
+        Waits(-_waitingBytes);
         Device.TwinReplies.Remove(this);
         if (Device.TwinReplies.Count == 0)
             Device.WantsDesired = false;
@@ -71,5 +71,11 @@ internal sealed class TwinReplyNode(AmqpPeer connection, AmqpSender link, AmqpDe
 
     public void Dispose()
     {
+    }
+
+    private void Waits(int bytes)
+    {
+        _waitingBytes += bytes;
+        connection.WaitingTwinBytes += bytes;
     }
 }

@@ -13,7 +13,9 @@ using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Faults;
 using Sallyport.Hub.Limits;
 using Sallyport.Hub.Physical;
+using Sallyport.Hub.Registry;
 using Sallyport.Hub.Telemetry;
+using Sallyport.Hub.Twins;
 using Sallyport.Protocol.Identities;
 using Sallyport.Storage.EventLog;
 using Sallyport.Tests.Heads.Mqtt;
@@ -31,6 +33,7 @@ internal sealed class AmqpTestHub : IAsyncDisposable
     private readonly Storage.TemporaryDirectory _directory = new();
     private readonly List<AmqpTestClient> _clients = [];
     private SegmentLog _segments = null!;
+    private ActivityWriteBack? _activity; // with twins
     private int _nextPort = 40_000;
 
     private AmqpTestHub()
@@ -56,6 +59,9 @@ internal sealed class AmqpTestHub : IAsyncDisposable
 
     public CommandQueues Commands { get; private set; } = null!;
 
+    /// <summary>Where the test asked for them.</summary>
+    public DeviceTwins Twins { get; private set; } = null!;
+
     public AmqpHead Head { get; private set; } = null!;
 
     /// <summary>What the head wrote to the log.</summary>
@@ -63,7 +69,7 @@ internal sealed class AmqpTestHub : IAsyncDisposable
 
     /// <param name="commits">False: nothing is committed until <see cref="Commit"/>.</param>
     public static async Task<AmqpTestHub> StartAsync(
-        AmqpHeadOptions? options = null, QuotaOptions? quotas = null, ConnectionLimitsOptions? limits = null, bool commits = true, CommandOptions? commands = null, bool faults = false)
+        AmqpHeadOptions? options = null, QuotaOptions? quotas = null, ConnectionLimitsOptions? limits = null, bool commits = true, CommandOptions? commands = null, bool faults = false, bool twins = false)
     {
         var hub = new AmqpTestHub();
         hub.Access = new AccessFixture { Time = hub.Time };
@@ -79,13 +85,26 @@ internal sealed class AmqpTestHub : IAsyncDisposable
         var kept = commands ?? new CommandOptions();
         hub.Feedback = new Feedback(hub.Access.Metadata, kept, hub.Time);
         hub.Commands = new CommandQueues(hub.Access.Metadata, hub.Access.Connected, hub.Line, hub.Feedback, kept, hub.Time);
+        if (twins)
+        {
+            await hub.Access.Metadata.WriteAsync(tx =>
+            {
+                foreach (var id in (string[])["d1", "d2"])
+                    hub.Access.Metadata.Twins.Put(tx, TwinParts.New(Identity.Of(id), "1", hub.Time.GetUtcNow().UtcDateTime));
+                return true;
+            });
+            hub._activity = new ActivityWriteBack(hub.Access.Metadata, hub.Access.Connected, hub.Time, NullLogger<ActivityWriteBack>.Instance);
+            hub.Twins = new DeviceTwins(
+                hub.Access.Metadata, hub.Access.Connected, hub._activity, names, hub.Line, hub.Access.Tags, hub.Access.Audit, new Quotas(quotas ?? new QuotaOptions(), hub.Time), hub.Time);
+        }
+
         hub.Head = new AmqpHead(
             new AmqpServices(
                 hub.Access.Devices, hub.Access.Services, new PlainKeys(hub.Access.Policies, names, new TokenOptions(), hub.Access.Audit, hub.Time, isAllowed: false), names,
                 hub.Access.Connected, new Ingest(hub.Log, hub.Line), hub.Log, hub.Groups, hub.Limits, new Quotas(quotas ?? new QuotaOptions(), hub.Time),
                 hub.Access.Revoked, new PrivilegedReads(hub.Access.Audit, hub.Time), hub.Access.Audit, hub.Access.Attempts, hub.Time, hub.Lines)
             {
-                Promises = new DevicePromises { Commands = hub.Commands, Faults = faults ? new FaultInjection(hub.Time, NullLogger<FaultInjection>.Instance) : null },
+                Promises = new DevicePromises { Commands = hub.Commands, Twins = hub.Twins, Faults = faults ? new FaultInjection(hub.Time, NullLogger<FaultInjection>.Instance) : null },
                 Commands = hub.Commands,
                 Feedback = hub.Feedback,
             },
@@ -186,6 +205,8 @@ internal sealed class AmqpTestHub : IAsyncDisposable
         Head.Dispose();
         Limits.Dispose();
         Groups.Dispose();
+        if (_activity is not null)
+            await _activity.DisposeAsync();
         await Log.DisposeAsync();
         await Access.DisposeAsync();
         _directory.Dispose();
