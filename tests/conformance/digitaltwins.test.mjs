@@ -84,8 +84,8 @@ for (const transport of Object.keys(transports)) {
 
   test(`Command_Over_${transport}_OfDeviceAndComponent_IsAnswered`, deadline, async () => {
     const { device, client } = await open(transport);
-    client.onDeviceMethod('reboot', (request, response) => response.send(202, { after: request.payload }));
-    client.onDeviceMethod('thermostat1*getMaxMinReport', (request, response) => response.send(200, { since: request.payload.since, maxTemp: 25.3 }));
+    client.onDeviceMethod('reboot', (request, response) => hub.answer(response, 202, { after: request.payload }));
+    client.onDeviceMethod('thermostat1*getMaxMinReport', (request, response) => hub.answer(response, 200, { since: request.payload.since, maxTemp: 25.3 }));
 
     const root = await service.invokeCommand(device.deviceId, 'reboot', 3, wait);
     assert.equal(root.xMsCommandStatuscode, 202);
@@ -140,7 +140,7 @@ test('DigitalTwin_OfNobody_IsNotFound', async () => {
 
 test('DigitalTwin_FromTheCommandLine', deadline, async () => {
   const { device, client } = await open('mqtt');
-  client.onDeviceMethod('thermostat1*add', (request, response) => response.send(207, request.payload.a + request.payload.b));
+  client.onDeviceMethod('thermostat1*add', (request, response) => hub.answer(response, 207, request.payload.a + request.payload.b));
   const shown = await hub.cliJson(['digital-twin', 'update', '-d', device.deviceId, '--json-patch', '{"op":"add","path":"/thermostat1/target","value":7}']);
   assert.equal(shown.thermostat1.$metadata.target.desiredValue, 7);
   assert.deepEqual(await hub.cliJson(['digital-twin', 'show', '-d', device.deviceId]), shown);

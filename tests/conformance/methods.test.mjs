@@ -44,7 +44,7 @@ for (const [name, transport] of Object.entries(transports)) {
     const { deviceId, connectionString } = await hub.device(`method-${name}`);
     const client = Client.fromConnectionString(connectionString, transport);
     await client.open();
-    client.onDeviceMethod('echo', (request, response) => response.send(207, request.payload));
+    client.onDeviceMethod('echo', (request, response) => hub.answer(response, 207, request.payload));
     for (const [what, payload] of Object.entries(payloads)) {
       const { result } = await service.invokeDeviceMethod(deviceId, call('echo', payload));
       assert.equal(result.status, 207, what);
@@ -60,7 +60,7 @@ for (const [name, transport] of Object.entries(transports)) {
     const waiting = [];
     client.onDeviceMethod('hold', (request, response) => {
       waiting.push([request, response]);
-      if (waiting.length === 2) for (const [asked, answer] of waiting.reverse()) answer.send(200, { of: asked.payload });
+      if (waiting.length === 2) for (const [asked, answer] of waiting.reverse()) hub.answer(answer, 200, { of: asked.payload });
     });
     const answers = await Promise.all([1, 2].map(n => service.invokeDeviceMethod(deviceId, call('hold', n))));
     assert.deepEqual(answers.map(({ result }) => result.payload), [{ of: 1 }, { of: 2 }]);
@@ -71,7 +71,7 @@ for (const [name, transport] of Object.entries(transports)) {
     const { deviceId } = await hub.device(`module-${name}`);
     const client = ModuleClient.fromConnectionString(await moduleOf(deviceId, 'm1'), transport);
     await client.open();
-    client.onMethod('which', (request, response) => response.send(200, 'm1'));
+    client.onMethod('which', (request, response) => hub.answer(response, 200, 'm1'));
     const { result } = await service.invokeDeviceMethod(deviceId, 'm1', call('which', null));
     assert.deepEqual(result, { status: 200, payload: 'm1' });
     const { status, code } = await post(`/twins/${deviceId}/methods`, { methodName: 'which' });
@@ -118,7 +118,7 @@ test('Method_CalledByAModule_ReachesItsOwnDeviceAlone', deadline, async () => {
   const caller = ModuleClient.fromConnectionString(await moduleOf(device.deviceId, 'm1') + gateway, iotMqtt.Mqtt);
   const called = Client.fromConnectionString(device.connectionString, iotMqtt.Mqtt);
   await called.open();
-  called.onDeviceMethod('echo', (request, response) => response.send(207, request.payload));
+  called.onDeviceMethod('echo', (request, response) => hub.answer(response, 207, request.payload));
   const answer = await caller.invokeMethod(device.deviceId, call('echo', { a: 1 }));
   assert.deepEqual(answer, { status: 207, payload: { a: 1 } });
   await assert.rejects(caller.invokeMethod(other.deviceId, call('echo', null)), { name: 'UnauthorizedError' });
@@ -158,7 +158,7 @@ test('Method_FromTheCommandLine_PrintsTheAnswer', deadline, async () => {
   const { deviceId, connectionString } = await hub.device('cli');
   const client = Client.fromConnectionString(connectionString, iotMqtt.Mqtt);
   await client.open();
-  client.onDeviceMethod('add', (request, response) => response.send(200, request.payload.a + request.payload.b));
+  client.onDeviceMethod('add', (request, response) => hub.answer(response, 200, request.payload.a + request.payload.b));
   const answer = await hub.cliJson(['invoke-device-method', '-d', deviceId, '--method-name', 'add', '--method-payload', '{"a":1,"b":2}', '--connect-timeout', '20']);
   assert.deepEqual(answer, { status: 200, payload: 3 });
   await close(client);
