@@ -20,6 +20,7 @@ internal sealed class Backoff(TimeSpan min, TimeSpan max, TimeProvider time)
     public Task WaitAsync(CancellationToken stop)
     {
         var left = time.GetElapsedTime(time.GetTimestamp(), _retryAt);
+        // Time itself is the subject: there is nothing else to wait for.
         return _retryAt != 0 && left > TimeSpan.Zero ? Task.Delay(left, time, stop) : Task.CompletedTask;
     }
 }

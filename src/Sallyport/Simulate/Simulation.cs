@@ -158,6 +158,7 @@ internal sealed class Simulation(SimulationOptions options, DeviceClientOptions 
             }
             catch (AmqpRefusedException busy) when (busy.IsRetryable)
             {
+                // The hub says that it is busy, and not when it will not be: only time can be waited for.
                 await Task.Delay(WhileBusy, time, cancel);
             }
         }

@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using Sallyport.Hub.Methods;
 using Sallyport.Protocol.Amqp.Endpoints;
 using Sallyport.Protocol.Amqp.Messages;
@@ -13,8 +12,7 @@ internal sealed class MethodRequestNode(AmqpPeer connection, AmqpSender link, Am
 {
     public const int MaxWaiting = 16;
 
-    private readonly Queue<byte[]> _waiting = [];
-    private uint _tag;
+    private readonly SettledMessages _waiting = new(connection, link);
 
     public AmqpDevice Device { get; } = device;
 
@@ -33,26 +31,11 @@ internal sealed class MethodRequestNode(AmqpPeer connection, AmqpSender link, Am
         if (!HasCredit || _waiting.Count >= MaxWaiting)
             return false;
 
-        _waiting.Enqueue(MethodMessages.EncodeRequest(request.Id, request.Name, request.Payload.Span));
+        _waiting.Add(MethodMessages.EncodeRequest(request.Id, request.Name, request.Payload.Span));
         return true;
     }
 
-    public void Pump()
-    {
-        Span<byte> tag = stackalloc byte[4];
-        while (_waiting.TryPeek(out var request) && connection.HasRoomFor(request.Length))
-        {
-            BinaryPrimitives.WriteUInt32BigEndian(tag, _tag);
-            if (link.TrySend(default, request, tag, 0, settled: true, context: null) != AmqpSendResult.Sent)
-                return;
-
-            _tag++;
-            _waiting.Dequeue();
-        }
-
-        if (_waiting.Count == 0)
-            link.Drained();
-    }
+    public void Pump() => _waiting.Pump();
 
     public ValueTask<bool> FillAsync() => default;
 

@@ -255,6 +255,7 @@ internal sealed class TelemetryNode(AmqpPeer connection, AmqpReceiver link, Amqp
         {
             if (waited + wait > connection.Head.Options.LongestThrottle)
                 return false;
+            // A quota is of time: it has room again when so much has passed.
             await Task.Delay(wait, connection.Head.Hub.Time, connection.Closed).ConfigureAwait(false);
         }
 

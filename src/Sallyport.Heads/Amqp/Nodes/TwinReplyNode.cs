@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using Sallyport.Protocol.Amqp.Endpoints;
 
 namespace Sallyport.Heads.Amqp.Nodes;
@@ -11,9 +10,7 @@ internal sealed class TwinReplyNode(AmqpPeer connection, AmqpSender link, AmqpDe
 {
     public const int MaxWaitingBytes = 1024 * 1024;
 
-    private readonly Queue<byte[]> _waiting = [];
-    private int _waitingBytes;
-    private uint _tag;
+    private readonly SettledMessages _messages = new(connection, link);
 
     public AmqpDevice Device { get; } = device;
 
@@ -29,30 +26,20 @@ internal sealed class TwinReplyNode(AmqpPeer connection, AmqpSender link, AmqpDe
     /// <returns>False when too much waits already; the message is dropped.</returns>
     public bool Send(byte[] message)
     {
-        if (_waitingBytes > 0 && (_waitingBytes + message.Length > MaxWaitingBytes || connection.WaitingTwinBytes + message.Length > connection.Head.Options.MaxWaitingTwinBytes))
+        var waiting = _messages.WaitingBytes;
+        if (waiting > 0 && (waiting + message.Length > MaxWaitingBytes || connection.WaitingTwinBytes + message.Length > connection.Head.Options.MaxWaitingTwinBytes))
             return false;
 
-        _waiting.Enqueue(message);
-        Waits(message.Length);
+        _messages.Add(message);
+        connection.WaitingTwinBytes += message.Length;
         return true;
     }
 
     public void Pump()
     {
-        Span<byte> tag = stackalloc byte[4];
-        while (_waiting.TryPeek(out var message) && connection.HasRoomFor(message.Length))
-        {
-            BinaryPrimitives.WriteUInt32BigEndian(tag, _tag);
-            if (link.TrySend(default, message, tag, 0, settled: true, context: null) != AmqpSendResult.Sent)
-                return;
-
-            _tag++;
-            _waiting.Dequeue();
-            Waits(-message.Length);
-        }
-
-        if (_waiting.Count == 0)
-            link.Drained();
+        var waited = _messages.WaitingBytes;
+        _messages.Pump();
+        connection.WaitingTwinBytes -= waited - _messages.WaitingBytes;
     }
 
     public ValueTask<bool> FillAsync() => default;
@@ -62,8 +49,8 @@ internal sealed class TwinReplyNode(AmqpPeer connection, AmqpSender link, AmqpDe
     public void OnGone()
     {
         IsGone = true;
-        _waiting.Clear();
-        Waits(-_waitingBytes);
+        connection.WaitingTwinBytes -= _messages.WaitingBytes;
+        _messages.Clear();
         Device.TwinReplies.Remove(this);
         if (Device.TwinReplies.Count == 0)
             Device.WantsDesired = false;
@@ -71,11 +58,5 @@ internal sealed class TwinReplyNode(AmqpPeer connection, AmqpSender link, AmqpDe
 
     public void Dispose()
     {
-    }
-
-    private void Waits(int bytes)
-    {
-        _waitingBytes += bytes;
-        connection.WaitingTwinBytes += bytes;
     }
 }

@@ -130,7 +130,7 @@ internal sealed class TwinRequestNode(AmqpPeer connection, AmqpReceiver link, Am
         }
     }
 
-    // Nothing more of the device is answered, and it gets no credit, until it or the hub may take more.
+    // Nothing more of the device is answered, and it gets no credit, until it or the hub may take more: a quota is of time, which is what is waited for.
     private async ValueTask KeepToQuotaAsync(int bytes)
     {
         while (Device.Session.Quota.TryTakeTelemetry(1, bytes) is var wait && wait > TimeSpan.Zero)

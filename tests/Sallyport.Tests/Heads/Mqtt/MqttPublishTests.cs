@@ -248,7 +248,7 @@ public sealed class MqttPublishTests : IAsyncLifetime
     private async Task AdvanceUntilServedAsync(MqttTestClient client)
     {
         var other = await _hub.ConnectAsync("d2", keepAlive: 0);
-        // Its turn may come late: seconds pass until it had it.
+        // Its turn may come late: seconds of the test's clock pass until it had it. The real time bounds a test that would never end; nothing waits for it.
         var patience = Task.Delay(MqttTestClient.Patience);
         while (!client.Served.IsCompleted && !patience.IsCompleted)
         {
