@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 
@@ -92,7 +93,11 @@ internal sealed class TwinCommand
         return _verbs.Create("history", $"Show how the twin of a {_noun} changed, the oldest first", $"{_noun}-twin history {_example} -o table", [.. Ids, since], History, async call =>
         {
             var (device, module) = (call.Parsed.GetValue(_deviceId)!, ModuleOf(call));
-            var from = call.Parsed.GetValue(since) is { } time ? $"time:{time}" : "earliest";
+            var from = "earliest";
+            if (call.Parsed.GetValue(since) is { } time)
+                from = DateTimeOffset.TryParse(time, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var moment)
+                    ? $"time:{moment.UtcDateTime:yyyy-MM-ddTHH:mm:ss.fffZ}"
+                    : throw new WrongUsageException("--since is a time such as 2026-01-02T03:04:05Z.");
             var changes = new JsonArray();
             await foreach (var line in call.Client.StreamAsync(
                 $"manage/v1/changes?follow=false&from={Uri.EscapeDataString(from)}&deviceId={Uri.EscapeDataString(device)}", call.Cancel).ConfigureAwait(false))
