@@ -6,7 +6,7 @@ namespace Sallyport.Storage.Metadata;
 /// The tables of the metadata store and how they became what they are: step n takes a database from version n to n + 1.
 /// A landed step never changes; a change is a new step. Described in <c>docs/formats/metadata.md</c>.
 /// </summary>
-internal static class MetadataSchema
+internal static partial class MetadataSchema
 {
     /// <summary>"SLPT", in the header of the file: tells <c>file(1)</c> and us whose database it is.</summary>
     public const int ApplicationId = 0x534C5054;
