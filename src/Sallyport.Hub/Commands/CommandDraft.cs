@@ -1,6 +1,7 @@
 using System.Text;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Protocol.Amqp;
+using Sallyport.Protocol.Amqp.Messages;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
 using Sallyport.Protocol.Messages;
@@ -55,6 +56,20 @@ public sealed record CommandDraft(Identity To, string MessageId, CommandAck Ack,
         return new CommandDraft(
             to, Encoding.UTF8.GetString(properties.System(SystemProperty.MessageId)), ack,
             properties.Has(SystemProperty.AbsoluteExpiryTime) ? DateTimeOffset.FromUnixTimeMilliseconds(expiryMs) : null, target[..writer.Written]);
+    }
+
+    /// <summary>A command that was given up, as if it were sent now: with the hub's default for its end, and no word of the one it had.</summary>
+    public static CommandDraft Again(CommandRecord command)
+    {
+        var to = Identity.Of(command.DeviceId, command.ModuleId);
+        var properties = new MessageProperties();
+        if (DeviceMessage.Read(command.Message, properties, out var body) is { } wrong)
+            throw new InvalidDataException($"the stored command {command.Sequence} of {to}: {wrong}");
+        if (!properties.Has(SystemProperty.AbsoluteExpiryTime))
+            return new CommandDraft(to, command.MessageId, command.Ack, null, command.Message);
+
+        properties.Unset(SystemProperty.AbsoluteExpiryTime);
+        return Create(to, properties, body);
     }
 
     /// <summary>The address of an identity's commands, as the .NET SDK spells it.</summary>

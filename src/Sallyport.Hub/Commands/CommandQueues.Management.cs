@@ -66,8 +66,7 @@ public sealed partial class CommandQueues
         var now = _time.GetUtcNow();
         var (sequence, error) = await _metadata.WriteAsync(tx =>
         {
-            var command = RequireDead(tx, deviceId, dead).Command;
-            var added = Add(tx, new CommandDraft(to, command.MessageId, command.Ack, null, command.Message), now);
+            var added = Add(tx, CommandDraft.Again(RequireDead(tx, deviceId, dead).Command), now);
             if (added.Error is null)
                 _metadata.Commands.DeleteDead(tx, dead);
             return added;

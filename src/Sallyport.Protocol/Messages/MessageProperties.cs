@@ -84,6 +84,13 @@ public sealed class MessageProperties
         return true;
     }
 
+    /// <summary>Takes a system property away; nothing when it is not set.</summary>
+    public void Unset(SystemProperty key)
+    {
+        SizeBytes -= System(key).Length;
+        _present &= ~(1u << (int)key);
+    }
+
     /// <summary>Adds an application property; false when a bound is reached.</summary>
     public bool TryAdd(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value, bool isNull = false)
     {

@@ -3,6 +3,7 @@ using System.Text;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Commands;
 using Sallyport.Hub.Devices;
+using Sallyport.Protocol.Amqp.Messages;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
 using Sallyport.Protocol.Messages;
@@ -85,6 +86,23 @@ public sealed class CommandQueuesTests : IAsyncLifetime
         Assert.Empty(_hub.Dead());
         Assert.Contains(_hub.Audit.Entries, entry => entry.Action == "command replay");
         await CommandsFixture.RefusedAsync(HubErrors.NotFound, async () => await _hub.Queues.ReplayAsync(CommandsFixture.Owner, _hub.Audit, "d1", dead.Sequence, CancellationToken.None));
+    }
+
+    [Fact]
+    public async Task SentAgain_HasNoWordOfItsOldEnd()
+    {
+        await _hub.SendAsync("a", expiry: _hub.Time.GetUtcNow() + Minute);
+        await _hub.LookAfterAsync(2 * Minute);
+        var dead = Assert.Single(_hub.Queues.ListDead("d1", 0, 10));
+
+        await _hub.Queues.ReplayAsync(CommandsFixture.Owner, _hub.Audit, "d1", dead.Sequence, CancellationToken.None);
+
+        var again = _hub.Receive()!.Command;
+        var properties = new MessageProperties();
+        Assert.Null(DeviceMessage.Read(again.Message, properties, out var body));
+        Assert.False(properties.Has(SystemProperty.AbsoluteExpiryTime));
+        Assert.Equal(("a", "a"), (again.MessageId, Encoding.UTF8.GetString(body)));
+        Assert.Equal(_hub.Time.GetUtcNow() + _hub.Options.DefaultTimeToLive, again.Expires);
     }
 
     [Fact]
