@@ -39,6 +39,9 @@ public sealed record AmqpHeadOptions
     /// <summary>Answers about twins and desired properties that may wait for the credit of all devices of a connection together, in bytes; the device beyond it is closed. Default 16 MiB.</summary>
     public int MaxWaitingTwinBytes { get; init; } = 16 * 1024 * 1024;
 
+    /// <summary>Commands and feedback that wait to be sent on a connection, of all its links together, in bytes; beyond it nothing more is taken from the queues. Default 4 MiB.</summary>
+    public int MaxTakenBytes { get; init; } = 4 * 1024 * 1024;
+
     /// <summary>Sessions of a connection before anybody is authenticated. Default 1,024: the Java client begins one for each pooled device first.</summary>
     public int UnauthenticatedSessions { get; init; } = 1024;
 

@@ -58,6 +58,9 @@ internal sealed partial class AmqpPeer
     /// <summary>What waits for the credit of all twin links of the connection; under the gate.</summary>
     internal int WaitingTwinBytes { get; set; }
 
+    /// <summary>Commands and feedback that were taken from their queues and wait to be sent, of all links of the connection; under the gate.</summary>
+    internal int TakenBytes { get; set; }
+
     /// <summary>A batch is on its way to the log (+1), or was taken or rejected (-1); under the gate.</summary>
     internal void Storing(int change) => _stores += change;
 

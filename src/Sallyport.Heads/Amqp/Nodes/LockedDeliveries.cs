@@ -20,6 +20,9 @@ internal enum Settlement
 /// <param name="SettleAsync">Tells its queue; false: the lock has ended. Holds nothing of the message.</param>
 internal sealed record LockedDelivery(Guid Token, byte[] Head, byte[] Message, Func<Settlement, ValueTask<bool>> SettleAsync)
 {
+    /// <summary>What it takes on the wire.</summary>
+    public int Bytes => Head.Length + Message.Length;
+
     /// <summary>Empty once it is sent: a peer that settles nothing costs no more than the tokens.</summary>
     public byte[] Message { get; private set; } = Message;
 
@@ -31,7 +34,7 @@ internal sealed record LockedDelivery(Guid Token, byte[] Head, byte[] Message, F
 
 /// <summary>
 /// Messages that are lent to a peer on a link until it settles them: commands to a device, feedback to a service. It takes from the queue what the
-/// peer has credit for, and no more than <see cref="MaxTaken"/> ahead of the socket. What the peer decides is stored before it is confirmed, and
+/// peer has credit for, and no more than <see cref="MaxTaken"/> and <see cref="AmqpHeadOptions.MaxTakenBytes"/> ahead of the socket. What the peer decides is stored before it is confirmed, and
 /// is confirmed where the peer waits for it (receiver settle mode second) [AMQP-2.8.3].
 /// </summary>
 /// <param name="take">Takes and locks at most so many; outside the gate.</param>
@@ -62,13 +65,14 @@ internal sealed class LockedDeliveries(AmqpPeer connection, AmqpSender link, Fun
     public void Pump()
     {
         Span<byte> tag = stackalloc byte[16];
-        while (_ready.TryPeek(out var delivery) && connection.HasRoomFor(delivery.Head.Length + delivery.Message.Length))
+        while (_ready.TryPeek(out var delivery) && connection.HasRoomFor(delivery.Bytes))
         {
             delivery.Token.TryWriteBytes(tag);
             if (link.TrySend(delivery.Head, delivery.Message, tag, 0, _settled, delivery) != AmqpSendResult.Sent)
                 return;
 
             _ready.Dequeue();
+            connection.TakenBytes -= delivery.Bytes;
             delivery.ForgetMessage();
             if (_settled)
                 Settle(delivery, Settlement.Complete, outcome: null);
@@ -83,7 +87,7 @@ internal sealed class LockedDeliveries(AmqpPeer connection, AmqpSender link, Fun
     {
         int top;
         lock (connection.Gate)
-            top = IsGone || !link.IsAttached ? 0 : (int)Math.Min(link.Credit, MaxTaken) - _ready.Count;
+            top = IsGone || !link.IsAttached || connection.TakenBytes >= connection.Head.Options.MaxTakenBytes ? 0 : (int)Math.Min(link.Credit, MaxTaken) - _ready.Count;
         if (top <= 0 || !_isOffered)
             return false;
 
@@ -97,6 +101,7 @@ internal sealed class LockedDeliveries(AmqpPeer connection, AmqpSender link, Fun
             {
                 foreach (var delivery in taken)
                     _ready.Enqueue(delivery);
+                connection.TakenBytes += taken.Sum(delivery => delivery.Bytes);
                 return taken.Count > 0 || link.IsDraining;
             }
         }
@@ -129,6 +134,7 @@ internal sealed class LockedDeliveries(AmqpPeer connection, AmqpSender link, Fun
             return;
 
         IsGone = true;
+        connection.TakenBytes -= _ready.Sum(delivery => delivery.Bytes);
         _ready.Clear();
         ThreadPool.UnsafeQueueUserWorkItem(static release => release(), release, preferLocal: false); // It offers to other connections.
     }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Sallyport.Heads.Amqp;
 using Sallyport.Hub.Commands;
 using Sallyport.Protocol.Amqp.Messages;
 using Sallyport.Protocol.Errors;
@@ -129,6 +130,30 @@ public sealed class AmqpCommandTests : IAsyncLifetime
         await service.SendAsync(service.Transfer(2, AmqpMessages.Command(To, "x")));
         await service.ExpectAsync($"disposition {HubErrors.ServiceUnavailable.AmqpCondition}");
         Assert.Empty(Waiting());
+    }
+
+    [Fact]
+    public async Task Connection_ThatTakesNothing_IsLentNoMoreThanItsBound_UntilItDoes()
+    {
+        await using var hub = await AmqpTestHub.StartAsync(new AmqpHeadOptions { MaxTakenBytes = 1 }, commands: new CommandOptions());
+        var other = Identity.Of("d2");
+        var device = await hub.OpenAsync();
+        await hub.PutAsync(device, "d1");
+        await hub.PutAsync(device, "d2");
+        await device.SendAsync(Frames.Begin(1), Frames.AttachReceiver(3, "down-1", "/devices/d1/messages/deviceBound"), Frames.AttachReceiver(0, "down-2", "/devices/d2/messages/deviceBound", channel: 1));
+        await device.ExpectAsync("begin", "attach", "attach");
+        await device.SendAsync(Frames.Credit(3, 0, 5), Frames.Window(uint.MaxValue, 0));
+        await hub.Commands.EnqueueAsync(Draft(D1, "held"), CancellationToken.None);
+        await device.SendAsync(Frames.Credit(0, 0, 5, channel: 1, echo: true));
+        await device.ExpectAsync("flow");
+        await hub.Commands.EnqueueAsync(Draft(other, "behind"), CancellationToken.None);
+        await device.SendAsync(Frames.Credit(0, 0, 5, channel: 1, echo: true));
+        await device.ExpectAsync("flow");
+        Assert.Equal((true, false), (Assert.Single(hub.Commands.List(D1, 10)).IsLocked, Assert.Single(hub.Commands.List(other, 10)).IsLocked));
+
+        await device.SendAsync(Frames.Credit(3, 0, 5));
+        await device.ExpectAsync("transfer", "transfer");
+        Assert.True(Assert.Single(hub.Commands.List(other, 10)).IsLocked);
     }
 
     [Fact]
@@ -302,11 +327,13 @@ public sealed class AmqpCommandTests : IAsyncLifetime
         return device;
     }
 
-    private async Task SendAsync(string id, Identity? to = null)
+    private async Task SendAsync(string id, Identity? to = null) => await _hub.Commands.EnqueueAsync(Draft(to ?? D1, id), CancellationToken.None);
+
+    private static CommandDraft Draft(Identity to, string id)
     {
         var properties = new MessageProperties();
         properties.TrySet(SystemProperty.MessageId, Encoding.UTF8.GetBytes(id));
-        await _hub.Commands.EnqueueAsync(CommandDraft.Create(to ?? D1, properties, Encoding.UTF8.GetBytes(id)), CancellationToken.None);
+        return CommandDraft.Create(to, properties, Encoding.UTF8.GetBytes(id));
     }
 
     // Whatever the hub has to say by now, it has said.
