@@ -20,9 +20,15 @@ public sealed class ConnectedDevices(Attempts attempts, TimeProvider time)
 
     private readonly ConcurrentDictionary<Identity, Entry> _links = new();
 
+    // Held while an identity comes or goes and Changed tells of it, so that who listens hears it in that order. Innermost: what listens takes no lock of ours.
+    private readonly Lock[] _comings = [.. Enumerable.Range(0, 64).Select(_ => new Lock())];
+
     public int Count => _links.Count;
 
-    /// <summary>Told of each identity that comes (true) or goes (false), on the thread of the head. Must not block.</summary>
+    /// <summary>
+    /// Told of each identity that comes (true) or goes (false), in the order in which that one does, on the thread of the head. Must not block, nor call
+    /// this table.
+    /// </summary>
     public event Action<Identity, bool, DateTimeOffset>? Changed;
 
     /// <summary>Told of each take-over: from whom, by whom; on the thread of the head. Must not block.</summary>
@@ -85,21 +91,27 @@ public sealed class ConnectedDevices(Attempts attempts, TimeProvider time)
                 return;
             }
 
-            if (!_links.TryAdd(link.Identity, new Entry(link, now, null)))
-                continue;
+            lock (ComingsOf(link.Identity))
+            {
+                if (!_links.TryAdd(link.Identity, new Entry(link, now, null)))
+                    continue;
 
-            Changed?.Invoke(link.Identity, true, now);
-            return;
+                Changed?.Invoke(link.Identity, true, now);
+                return;
+            }
         }
     }
 
     /// <summary>Forgets the link, unless a newer one has taken over.</summary>
     public void Detach(IDeviceLink link)
     {
-        if (_links.TryGetValue(link.Identity, out var entry) && ReferenceEquals(entry.Link, link)
-            && _links.TryRemove(KeyValuePair.Create(link.Identity, entry)))
+        lock (ComingsOf(link.Identity))
         {
-            Changed?.Invoke(link.Identity, false, time.GetUtcNow());
+            if (_links.TryGetValue(link.Identity, out var entry) && ReferenceEquals(entry.Link, link)
+                && _links.TryRemove(KeyValuePair.Create(link.Identity, entry)))
+            {
+                Changed?.Invoke(link.Identity, false, time.GetUtcNow());
+            }
         }
 
         LinkEnded?.Invoke(link);
@@ -139,6 +151,8 @@ public sealed class ConnectedDevices(Attempts attempts, TimeProvider time)
                 entry.Link.Close(error, reason);
         }
     }
+
+    private Lock ComingsOf(Identity identity) => _comings[(uint)identity.GetHashCode() % (uint)_comings.Length];
 
     // Take-overs go with the entry from link to link: a duel is exactly this, that there is always one.
     private readonly record struct Entry(IDeviceLink Link, DateTimeOffset Since, TokenBucket? TakeOvers);

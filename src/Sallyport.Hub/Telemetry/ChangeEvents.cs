@@ -23,15 +23,16 @@ internal sealed class ChangeEvents(HubNames names, TimeProvider time)
     /// <param name="operation">Its <c>opType</c>.</param>
     /// <param name="schema">Its <c>iothub-message-schema</c>.</param>
     /// <param name="body">JSON.</param>
+    /// <param name="at">When it happened; null: now.</param>
     public OutboxRecord Of(
-        Identity identity, StreamId stream, SourceKind kind, string source, string operation, string schema, string correlationId, ReadOnlySpan<byte> body)
+        Identity identity, StreamId stream, SourceKind kind, string source, string operation, string schema, string correlationId, ReadOnlySpan<byte> body, DateTimeOffset? at = null)
     {
         var target = new byte[HubAnnotations.Length + FixedOverhead + (4 * (names.HubName.Length + identity.DeviceId.Length + (identity.ModuleId?.Length ?? 0))) + body.Length];
         var annotations = WriteAnnotations(target, source, identity);
 
         var writer = new AmqpWriter(target.AsSpan(annotations));
         WriteProperties(ref writer, correlationId);
-        WriteApplicationProperties(ref writer, identity, operation, schema);
+        WriteApplicationProperties(ref writer, identity, operation, schema, at ?? time.GetUtcNow());
         writer.Section(AmqpSection.Data);
         writer.Binary(body);
         return new OutboxRecord(Guid.NewGuid(), identity.DeviceId, stream.Number, (byte)kind, target[..(annotations + writer.Written)]);
@@ -72,14 +73,14 @@ internal sealed class ChangeEvents(HubNames names, TimeProvider time)
         writer.End(list, (int)AmqpProperty.ContentEncoding + 1);
     }
 
-    private void WriteApplicationProperties(ref AmqpWriter writer, Identity identity, string operation, string schema)
+    private void WriteApplicationProperties(ref AmqpWriter writer, Identity identity, string operation, string schema, DateTimeOffset at)
     {
         writer.Section(AmqpSection.ApplicationProperties);
         var map = writer.BeginMap();
         var elements = Property(ref writer, "hubName", names.HubName)
             + Property(ref writer, "deviceId", identity.DeviceId)
             + (identity.ModuleId is null ? 0 : Property(ref writer, "moduleId", identity.ModuleId))
-            + Property(ref writer, "operationTimestamp", time.GetUtcNow().UtcDateTime.ToString("O", CultureInfo.InvariantCulture))
+            + Property(ref writer, "operationTimestamp", at.UtcDateTime.ToString("O", CultureInfo.InvariantCulture))
             + Property(ref writer, "opType", operation)
             + Property(ref writer, "iothub-message-schema", schema);
         writer.End(map, elements);

@@ -189,6 +189,7 @@ internal sealed class HubHost : IAsyncDisposable
         var clones = new CloneSuspicion(settings.Physical.Copies, quarantine, audit, time, logs.CreateLogger<CloneSuspicion>());
         connected.TakenOver += clones.TakenOver;
         var activity = parts.Add(new ActivityWriteBack(metadata, connected, time, logs.CreateLogger<ActivityWriteBack>()));
+        parts.Add(new Running(new ConnectionEvents(connected, events, names, time, logs.CreateLogger<ConnectionEvents>()).RunAsync));
         var twins = new DeviceTwins(metadata, connected, activity, names, line, tags, audit, quotas, time);
         _ = new TagLimitedLinks(tags, connected, authorities, metadata);
         var ingest = new Ingest(events, line, new TamperRule(quarantine, settings.Physical.TamperProperties));
