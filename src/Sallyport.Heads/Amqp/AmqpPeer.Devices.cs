@@ -7,6 +7,7 @@ using Sallyport.Protocol.Amqp.Endpoints;
 using Sallyport.Protocol.Amqp.Nodes;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
+using Sallyport.Protocol.Topics;
 
 namespace Sallyport.Heads.Amqp;
 
@@ -25,7 +26,10 @@ internal sealed partial class AmqpPeer
     private async ValueTask<AmqpError?> AttachDeviceAsync(AmqpLink link, NodeAddress address)
     {
         var identity = address.Identity;
-        var admission = await AdmitDeviceAsync(identity).ConfigureAwait(false);
+        if (TextOf(link.Attach, "com.microsoft:auth-chain"u8) is { Length: > MqttUserName.MaxAuthChainLength })
+            return Refused(HubErrors.ArgumentInvalid, address.Kind.ToString(), "the auth-chain is too long");
+
+        var admission = await AdmitDeviceAsync(identity, TextOf(link.Attach, "com.microsoft:auth-chain"u8)).ConfigureAwait(false);
         if (!admission.IsAdmitted)
             return RefusedDevice(identity, address, admission);
 
@@ -41,7 +45,7 @@ internal sealed partial class AmqpPeer
             if (await WaitForTurnAsync(identity, admission.Principal!).ConfigureAwait(false) is { } tooOften)
                 return tooOften;
 
-            device = new AmqpDevice(this, admission, identity, ModelIdOf(link.Attach));
+            device = new AmqpDevice(this, admission, identity, TextOf(link.Attach, "com.microsoft:model-id"u8));
             lock (Gate)
                 _devices[identity] = device;
             Head.Hub.Connected.Attach(device);
@@ -106,8 +110,8 @@ internal sealed partial class AmqpPeer
             Head.Hub.Connected.TellChanged(device);
     }
 
-    private ValueTask<Admission> AdmitDeviceAsync(Identity identity) =>
-        _tokens.AdmitDeviceAsync(identity, HostName, _surroundings.Certificate, Peer, _closed);
+    private ValueTask<Admission> AdmitDeviceAsync(Identity identity, string? authChain = null) =>
+        _tokens.AdmitDeviceAsync(identity, HostName, _surroundings.Certificate, Peer, _closed, authChain);
 
     private AmqpError RefusedDevice(Identity identity, NodeAddress address, Admission admission)
     {
@@ -252,8 +256,8 @@ internal sealed partial class AmqpPeer
         }
     }
 
-    private static string? ModelIdOf(Protocol.Amqp.Performatives.Attach attach) =>
-        attach.TryFindProperty("com.microsoft:model-id"u8, out var value) && value.IsText ? System.Text.Encoding.UTF8.GetString(value.Content) : null;
+    private static string? TextOf(Protocol.Amqp.Performatives.Attach attach, ReadOnlySpan<byte> property) =>
+        attach.TryFindProperty(property, out var value) && value.IsText ? System.Text.Encoding.UTF8.GetString(value.Content) : null;
 }
 
 /// <summary>One device or module on a connection. Thread-safe but for what is said to be under the connection's gate.</summary>
@@ -262,6 +266,7 @@ internal sealed partial class AmqpDevice : IDeviceLink
     private readonly AmqpPeer _connection;
     private volatile Principal _principal;
     private CancellationTokenRegistration _withdrawal;
+    private readonly string _cameAs; // Through whom, when it was a gateway.
     private bool _came;
 
     public AmqpDevice(AmqpPeer connection, Admission admission, Identity identity, string? modelId)
@@ -269,6 +274,7 @@ internal sealed partial class AmqpDevice : IDeviceLink
         _connection = connection;
         Identity = identity;
         _principal = admission.Principal!;
+        _cameAs = admission.Reason;
         Session = new DeviceSession(identity, _principal, admission.GenerationId, modelId, connection.Head.Hub.Ingest, connection.Head.Hub.Quotas.Of(identity), connection.Head.Hub.Promises);
         Session.MayFail(this);
         WatchWithdrawal();
@@ -297,7 +303,7 @@ internal sealed partial class AmqpDevice : IDeviceLink
     public void Came()
     {
         _came = true;
-        _connection.Head.Hub.Attempts.Note(new Attempt(Identity.ToString(), Peer, AttemptOutcome.Admitted, 0, "")
+        _connection.Head.Hub.Attempts.Note(new Attempt(Identity.ToString(), Peer, AttemptOutcome.Admitted, 0, _cameAs)
         {
             Fingerprint = _principal.CredentialFingerprint,
             AcceptedUntil = _principal.Expires == DateTimeOffset.MaxValue ? null : _principal.Expires,

@@ -62,6 +62,7 @@ internal sealed class DiagnosisRoutes(
 }
 
 /// <param name="Authentication">How it has to prove itself; null when it is not registered.</param>
+/// <param name="Through">The gateway that brought it (<c>edge/$edgeHub</c>); null when it came by itself.</param>
 /// <param name="Throttled">How often the hub's limits held it back since it was seen first.</param>
 /// <param name="ClockSkewSeconds">The latest estimate; negative: its clock is behind. Null: nothing gave it away.</param>
 internal sealed record DiagnosisJson(
@@ -75,6 +76,7 @@ internal sealed record DiagnosisJson(
     DateTime? ConnectedSince,
     string? Protocol,
     string? Peer,
+    string? Through,
     double? ClockSkewSeconds,
     List<DuelJson> Duels,
     long Throttled,
@@ -84,7 +86,7 @@ internal sealed record DiagnosisJson(
 {
     public static DiagnosisJson Of(DeviceDiagnosis diagnosis, string deviceId, string? moduleId) => new(
         deviceId, moduleId, diagnosis.Summary, diagnosis.IsRegistered, diagnosis.IsEnabled, AuthenticationJson.NameOf(diagnosis.Authentication),
-        diagnosis.Link is not null, diagnosis.ConnectedSince?.UtcDateTime, diagnosis.Link?.Peer.Protocol, diagnosis.Link?.Peer.Address?.ToString(),
+        diagnosis.Link is not null, diagnosis.ConnectedSince?.UtcDateTime, diagnosis.Link?.Peer.Protocol, diagnosis.Link?.Peer.Address?.ToString(), diagnosis.Through,
         diagnosis.ClockSkew?.TotalSeconds, [.. diagnosis.Duels.Select(DuelJson.Of)], diagnosis.Throttling.Throttled,
         diagnosis.Throttling.LastThrottled?.UtcDateTime, [.. diagnosis.Failing.Select(FailingJson.Of)], [.. diagnosis.Attempts.Select(AttemptJson.Of)]);
 }

@@ -45,6 +45,8 @@ public static class HttpHead
         services.AddSingleton<QueryRoutes>();
         services.AddSingleton<RegistryRoutes>();
         services.AddSingleton<BulkRoutes>();
+        services.TryAddSingleton<DeviceScopes>();
+        services.AddSingleton<ScopeRoutes>();
         services.AddSingleton<PolicyRoutes>();
         services.AddSingleton<OperatorRoutes>();
         services.AddSingleton<CertificateRoutes>();
@@ -102,6 +104,7 @@ public static class HttpHead
         routes.ServiceProvider.GetRequiredService<TwinRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<QueryRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<BulkRoutes>().Map(routes);
+        routes.ServiceProvider.GetRequiredService<ScopeRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<PolicyRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<OperatorRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<CertificateRoutes>().Map(routes);

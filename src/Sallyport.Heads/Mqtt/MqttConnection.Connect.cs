@@ -34,7 +34,7 @@ internal sealed partial class MqttConnection
         if (!MqttUserName.TryRead(connect.UserName, identity, out var userName, out var wrong))
             throw new MqttProtocolException(HubErrors.Unauthorized, wrong, MqttConnectCode.NotAuthorized);
 
-        var credential = new DeviceCredential(connect.Password, _certificate);
+        var credential = new DeviceCredential(connect.Password, _certificate) { AuthChain = userName.AuthChain };
         var admission = await AdmitAsync(identity, userName.HostName, credential).ConfigureAwait(false);
         if (connect.Will is { } will)
             CheckWill(will, new DeviceTopics(identity));

@@ -32,6 +32,9 @@ public sealed class ConnectionTokens(
     private int _characters;
     private bool _isDisposed;
 
+    // The hub of an edge device whose token was put last: a connection is one gateway's.
+    private Identity? _gateway;
+
     /// <summary>
     /// Raised within a put when a token took the place of an older one for the same resource, with the fingerprint of the older
     /// (<see cref="Principal.CredentialFingerprint"/>): links that it let in ask to be admitted again, and live as long as the new one.
@@ -110,17 +113,19 @@ public sealed class ConnectionTokens(
     }
 
     /// <summary>
-    /// Decides about a link of a device or module: by its own token, else by the one of a policy that covers it most closely, else by the certificate
-    /// of the connection.
+    /// Decides about a link of a device or module: by its own token, else by the one of a policy that covers it most closely, else by the one of a
+    /// gateway's hub, which may speak for it, else by the certificate of the connection.
     /// </summary>
     /// <inheritdoc cref="PutAsync" path="/param[@name='hostName']"/>
+    /// <param name="authChain">What a gateway says of who is below whom (<see cref="DeviceCredential.AuthChain"/>); null when it says nothing.</param>
     public async ValueTask<Admission> AdmitDeviceAsync(
-        Identity identity, string hostName, PresentedCertificate? certificate, Peer peer, CancellationToken cancel)
+        Identity identity, string hostName, PresentedCertificate? certificate, Peer peer, CancellationToken cancel, string? authChain = null)
     {
-        var token = _own.GetValueOrDefault(identity)?.Text ?? Closest(_ofPolicies, DevicePath.Of(identity)).Kept?.Text;
+        var token = _own.GetValueOrDefault(identity)?.Text ?? Closest(_ofPolicies, DevicePath.Of(identity)).Kept?.Text
+            ?? (_gateway is { } gateway ? _own.GetValueOrDefault(gateway)?.Text : null);
         return token is null && certificate is null
             ? Refuse(identity.ToString(), HubErrors.Unauthorized, "no token for this device was put on this connection", peer)
-            : await devices.AuthenticateAsync(identity, hostName, new DeviceCredential(token, certificate), peer, cancel).ConfigureAwait(false);
+            : await devices.AuthenticateAsync(identity, hostName, new DeviceCredential(token, certificate) { AuthChain = authChain }, peer, cancel).ConfigureAwait(false);
     }
 
     /// <summary>
@@ -177,7 +182,11 @@ public sealed class ConnectionTokens(
             admission = await devices.AuthenticateAsync(identity, hostName, new DeviceCredential(text, null), peer, cancel).ConfigureAwait(false);
         }
 
-        return admission.IsAdmitted ? Keep(_own, identity, Kept.Of(token, text), admission, identity.ToString(), peer) : admission;
+        if (!admission.IsAdmitted)
+            return admission;
+        if (identity.ModuleId == EdgeScope.HubModule)
+            _gateway = identity;
+        return Keep(_own, identity, Kept.Of(token, text), admission, identity.ToString(), peer);
     }
 
     // It is refused where every token is: for the one whom the client says it is for, so that its history says why.

@@ -17,7 +17,7 @@ namespace Sallyport.Hub.Access;
 /// An identity that is changed while it connects: a head that has attached its link asks once more, and closes when refused.
 /// The change is on disk before links are closed, so either this second answer or that close catches the link.
 /// </remarks>
-public sealed class DeviceAuthenticator(TokenCheck tokens, IdentityCache identities, Policies policies, CertificateAuthorities authorities, IAuditTrail audit, Attempts attempts, TimeProvider time) : IDeviceAuthentication
+public sealed partial class DeviceAuthenticator(TokenCheck tokens, IdentityCache identities, Policies policies, CertificateAuthorities authorities, IAuditTrail audit, Attempts attempts, TimeProvider time) : IDeviceAuthentication
 {
     /// <inheritdoc/>
     public ValueTask<Admission> AuthenticateAsync(Identity identity, string hostName, DeviceCredential credential, Peer peer, CancellationToken cancel)
@@ -26,7 +26,7 @@ public sealed class DeviceAuthenticator(TokenCheck tokens, IdentityCache identit
         SharedAccessSignature? token = null;
         var admission = string.IsNullOrEmpty(credential.Token)
             ? AuthenticateByCertificate(identity, hostName, credential.Certificate)
-            : Authenticate(identity, hostName, credential.Token, out token);
+            : Authenticate(identity, hostName, credential.Token, credential.AuthChain, out token);
 
         AccessMeter.Count(admission, "device");
         if (!admission.IsAdmitted)
@@ -43,12 +43,17 @@ public sealed class DeviceAuthenticator(TokenCheck tokens, IdentityCache identit
         return new ValueTask<Admission>(admission);
     }
 
-    private Admission Authenticate(Identity identity, string hostName, string text, out SharedAccessSignature? token)
+    private Admission Authenticate(Identity identity, string hostName, string text, string? authChain, out SharedAccessSignature? token)
     {
         if (tokens.Read(text, hostName, out token) is { } unreadable)
             return unreadable;
 
-        return token!.Value.NamesPolicy ? AuthenticateByPolicy(identity, token.Value) : AuthenticateByOwnKey(identity, token.Value);
+        if (token!.Value.NamesPolicy)
+            return AuthenticateByPolicy(identity, token.Value);
+
+        return GatewayOf(identity, token.Value) is { } gateway
+            ? AuthenticateThrough(gateway, identity, token.Value, authChain)
+            : AuthenticateByOwnKey(identity, token.Value);
     }
 
     private Admission AuthenticateByOwnKey(Identity identity, in SharedAccessSignature token)

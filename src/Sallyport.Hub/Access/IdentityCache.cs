@@ -1,4 +1,5 @@
 using Sallyport.Hub.Access.Certificates;
+using Sallyport.Hub.Registry;
 using Sallyport.Protocol.Identities;
 using Sallyport.Storage.Metadata;
 
@@ -68,6 +69,15 @@ public sealed class IdentityCache
 
         return device.Enabled ? module : module with { Enabled = false };
     }
+
+    /// <summary>The device and, upwards, the edge devices that are its parent, its parent's parent, …; empty when it does not exist. Reads the store.</summary>
+    internal IReadOnlyList<IdentityRecord> WithParents(string deviceId) => _metadata.Read(tx =>
+    {
+        var chain = new List<IdentityRecord>();
+        for (var at = _metadata.Identities.Find(tx, deviceId, null); at is not null && chain.Count <= ParentRules.MaxDepth + 1; at = ParentRules.FindParent(_metadata, tx, at))
+            chain.Add(at);
+        return chain;
+    });
 
     private IdentityCredentials? Find(Identity identity, string deviceGenerationId)
     {

@@ -29,6 +29,12 @@ public sealed record Principal(PrincipalKind Kind, string Name, Rights Rights, D
     /// </summary>
     public CancellationToken Withdrawn { get; init; }
 
+    /// <summary>
+    /// Let in for another: the edge devices through which, from the identity that connects up to the one whose module's credential it was. Empty for
+    /// whoever shows a credential of its own or a policy's. A change of one of them ends the link.
+    /// </summary>
+    public IReadOnlyList<string> Gateways { get; init; } = [];
+
     /// <summary>What its rights are limited to.</summary>
     public Scope Scope { get; init; } = Scope.Everything;
 
@@ -50,6 +56,12 @@ public readonly record struct Peer(IPEndPoint? Address, string Protocol)
 /// </summary>
 public readonly record struct DeviceCredential(string? Token, PresentedCertificate? Certificate)
 {
+    /// <summary>
+    /// Of a token that a gateway shows for another: who is below whom, as it says (<c>leaf;edge;top</c>). A claim, held against the registry; null
+    /// when it says nothing.
+    /// </summary>
+    public string? AuthChain { get; init; }
+
     public override string ToString() => Token is null ? Certificate is null ? "nothing" : "certificate" : "token";
 }
 

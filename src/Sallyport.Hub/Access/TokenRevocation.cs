@@ -92,6 +92,9 @@ public sealed class TokenRevocation
             actor, "token reset", identity.ToString(), tokens,
             new TokenResetRecord(identity.DeviceId, identity.ModuleId, Require(identity).GenerationId, reset.RefusedUntil, now), cancel);
         _connected.Close(identity, HubErrors.Unauthorized, "its tokens were reset (token reset)");
+        var gateway = identity.ToString();
+        _connected.CloseWhere(
+            link => link.Principal.Gateways.Count > 0 && link.Principal.Name == gateway, HubErrors.Unauthorized, $"the tokens of its gateway {gateway} were reset (token reset)");
         return reset;
     }
 

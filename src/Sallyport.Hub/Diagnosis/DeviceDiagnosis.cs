@@ -19,6 +19,9 @@ public sealed record DeviceDiagnosis(
     string Subject, bool IsRegistered, bool? IsEnabled, IdentityAuthentication? Authentication, IDeviceLink? Link, DateTimeOffset? ConnectedSince,
     TimeSpan? ClockSkew, IReadOnlyList<Duel> Duels, QuotaStanding Throttling, IReadOnlyList<FailingAddress> Failing, IReadOnlyList<Attempt> Attempts)
 {
+    /// <summary>The gateway whose credential let it in; null when it was its own or a policy's.</summary>
+    public string? Through => Link?.Principal is { Gateways.Count: > 0 } principal ? principal.Name : null;
+
     /// <summary>In one sentence, what stands in the way; or that nothing does.</summary>
     public string Summary
     {
@@ -29,7 +32,7 @@ public sealed record DeviceDiagnosis(
             if (IsRegistered && IsEnabled is false)
                 return "It is disabled.";
             if (Link is not null)
-                return $"It is connected since {ConnectedSince:u}.";
+                return $"It is connected since {ConnectedSince:u}{(Through is null ? "" : $", through {Through}")}.";
             if (Attempts.Count == 0)
                 return IsRegistered ? "Nobody has tried to connect under this name since the hub was started, or it was too long ago." : "There is no such identity, and nobody tried this name lately.";
 

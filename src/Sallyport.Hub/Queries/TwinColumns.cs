@@ -378,7 +378,8 @@ internal sealed class TwinColumn
     }
 
     private long BytesOf(in QueryValue value) =>
-        value.Kind is not QueryKind.Text || (_shared.TryGetValue(value.Text, out var shared) && ReferenceEquals(shared, value.Text)) ? 0 : BytesPerText + (2 * value.Text.Length);
+        value.Kind is QueryKind.Array ? BytesPerText + (2 * value.ArrayJson.Length)
+        : value.Kind is not QueryKind.Text || (_shared.TryGetValue(value.Text, out var shared) && ReferenceEquals(shared, value.Text)) ? 0 : BytesPerText + (2 * value.Text.Length);
 }
 
 /// <summary>The order of ids: devices, and behind each its modules.</summary>

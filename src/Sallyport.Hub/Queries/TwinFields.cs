@@ -90,7 +90,7 @@ internal sealed class TwinFields(ConnectedDevices connected, ActivityWriteBack a
             "capabilities" => QueryValue.Object,
             "capabilities.iotEdge" => QueryValue.Of(identity.IotEdge),
             "deviceScope" when identity.DeviceScope is { } scope => QueryValue.Of(scope),
-            "parentScopes" when identity.ParentScopes.Count > 0 => QueryValue.Array,
+            "parentScopes" when identity.ParentScopes.Count > 0 => QueryValue.ArrayOf(JsonSerializer.Serialize(identity.ParentScopes)),
             _ => QueryValue.Undefined,
         };
     }

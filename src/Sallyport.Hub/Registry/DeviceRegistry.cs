@@ -233,6 +233,7 @@ public sealed class DeviceRegistry
         }
 
         _authentication.Invalidate(identity);
+        EndBehalf(decision);
 
         if (decision.After is null && identity.IsModule)
             _connected.Close(identity, HubErrors.ModuleNotFound, "the module was deleted");
@@ -244,6 +245,18 @@ public sealed class DeviceRegistry
             EndEdge(identity);
         else if (decision.WithdrawsCredential)
             _connected.Close(identity, HubErrors.Unauthorized, "its credential was changed");
+    }
+
+    // What a gateway opened for others goes with what let it do so.
+    private void EndBehalf(IdentityDecision decision)
+    {
+        var (id, name) = (decision.Identity.DeviceId, decision.Identity.ToString());
+        if (decision.Identity.ModuleId == EdgeScope.HubModule && (decision.After is null || decision.WithdrawsCredential))
+            _connected.CloseWhere(link => link.Principal.Gateways.Count > 0 && link.Principal.Name == name, HubErrors.Unauthorized, $"the credential of its gateway {name} was changed");
+        else if (decision.EndsScope is not null || (decision.Disables && decision.Before!.IotEdge))
+            _connected.CloseWhere(link => link.Principal.Gateways.Contains(id), HubErrors.Unauthorized, $"its gateway {id} was deleted, disabled, or is no edge device any more");
+        else if (decision.Moves)
+            _connected.CloseWhere(link => link.Principal.Gateways.Contains(id) || (link.Identity.DeviceId == id && link.Principal.Gateways.Count > 0), HubErrors.Unauthorized, $"{id} has another parent");
     }
 
     private void EndEdge(Identity device)

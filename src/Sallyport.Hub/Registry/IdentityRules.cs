@@ -29,6 +29,12 @@ internal sealed record IdentityDecision(Identity Identity, IdentityRecord? Befor
     /// <summary>The modules of the edge runtime go with it.</summary>
     public bool LeavesEdge => Before is { IotEdge: true } && After is { IotEdge: false };
 
+    /// <summary>The scope of an edge device that is one no more; its children lose their parent. Else null.</summary>
+    public string? EndsScope => Before is { IotEdge: true, ModuleId: null } && After is not { IotEdge: true } ? Before.DeviceScope : null;
+
+    /// <summary>The device has another parent than before, or none any more.</summary>
+    public bool Moves => !Identity.IsModule && Before is not null && After is not null && ParentRules.IsMoved(Before, After);
+
     private static bool Withdrawn(string? before, string? primary, string? secondary) => before is not null && before != primary && before != secondary;
 }
 
@@ -39,12 +45,13 @@ internal sealed record IdentityDecision(Identity Identity, IdentityRecord? Befor
 internal sealed class IdentityRules(IMetadata metadata, LifecycleEvents events, RegistryOptions options, IKeyAttestation attestation, TimeProvider time)
 {
     private readonly IIdentityStore _identities = metadata.Identities;
+    private readonly ParentRules _parents = new(metadata);
 
     // Of a mark: the identity itself and whoever else has it; more than two only where sharing was allowed.
     private const int MaxSameMarks = 4;
 
     // The runtime of an edge device signs in as these two; IoT Hub makes them with the device.
-    public static readonly IReadOnlyList<string> EdgeModules = ["$edgeAgent", "$edgeHub"];
+    public static readonly IReadOnlyList<string> EdgeModules = ["$edgeAgent", EdgeScope.HubModule];
 
     /// <exception cref="HubException">404.</exception>
     public IdentityRecord Require(MetadataTransaction tx, Identity identity) => Require(_identities, tx, identity);
@@ -82,6 +89,8 @@ internal sealed class IdentityRules(IMetadata metadata, LifecycleEvents events, 
     {
         if (decision.After is not null && attestation.ObjectsTo(decision.After) is { } objection)
             throw new HubException(HubErrors.ArgumentInvalid, objection);
+        if (decision.After is { ModuleId: null } device)
+            _parents.Require(tx, decision.Before, device);
 
         return Unshared(tx, decision, draft);
     }
@@ -122,6 +131,8 @@ internal sealed class IdentityRules(IMetadata metadata, LifecycleEvents events, 
         Store(tx, decision, correlationId);
         if (!decision.Identity.IsModule && decision.After is not null && decision.After.IotEdge != (decision.Before?.IotEdge ?? false))
             ChangeEdgeModules(tx, decision, correlationId);
+        if (decision.EndsScope is { } scope)
+            _parents.Orphan(tx, scope);
         return decision;
     }
 
@@ -215,7 +226,7 @@ internal sealed class IdentityRules(IMetadata metadata, LifecycleEvents events, 
     // An edge device's scope is its own name for its children; only its parent can be given.
     private static IdentityRecord WithEdgeScope(IdentityRecord before, IdentityRecord after, IdentityDraft draft) => after with
     {
-        DeviceScope = $"ms-azure-iot-edge://{after.DeviceId}-{after.GenerationId}",
+        DeviceScope = EdgeScope.Of(after.DeviceId, after.GenerationId),
         ParentScopes = draft.ParentScopes.Or(before.ParentScopes) ?? [],
     };
 

@@ -67,6 +67,23 @@ public sealed class JsonPaths
         }
     }
 
+    /// <summary>Whether a primitive is among the members of an array.</summary>
+    /// <param name="array">JSON.</param>
+    internal static bool ArrayHas(string array, in QueryValue value)
+    {
+        var reader = new Utf8JsonReader(Encoding.UTF8.GetBytes(array));
+        reader.Read();
+        while (reader.Read() && reader.TokenType is not JsonTokenType.EndArray)
+        {
+            if (reader.TokenType is JsonTokenType.StartArray or JsonTokenType.StartObject)
+                reader.Skip();
+            else if (QueryValue.Compare(ValueOf(ref reader), value) is 0)
+                return true;
+        }
+
+        return false;
+    }
+
     private static QueryValue ValueOf(ref Utf8JsonReader reader)
     {
         switch (reader.TokenType)
@@ -86,7 +103,9 @@ public sealed class JsonPaths
             case JsonTokenType.True or JsonTokenType.False:
                 return QueryValue.Of(reader.GetBoolean());
             case JsonTokenType.StartArray:
-                return QueryValue.Array;
+                var array = reader;
+                using (var json = JsonDocument.ParseValue(ref array))
+                    return QueryValue.ArrayOf(json.RootElement.GetRawText());
             case JsonTokenType.StartObject:
                 return QueryValue.Object;
             default:

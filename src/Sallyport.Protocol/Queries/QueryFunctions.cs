@@ -12,7 +12,7 @@ internal static class QueryFunctions
     public const int MaxTextLength = 65_536;
 
     public const string Names =
-        "IS_DEFINED, IS_NULL, IS_BOOL, IS_NUMBER, IS_STRING, IS_ARRAY, IS_OBJECT, IS_PRIMITIVE, STARTS_WITH, ENDS_WITH, CONTAINS, INDEX_OF, SUBSTRING, LENGTH, LOWER, UPPER, CONCAT, " +
+        "IS_DEFINED, IS_NULL, IS_BOOL, IS_NUMBER, IS_STRING, IS_ARRAY, IS_OBJECT, IS_PRIMITIVE, STARTS_WITH, ENDS_WITH, CONTAINS, ARRAY_CONTAINS, INDEX_OF, SUBSTRING, LENGTH, LOWER, UPPER, CONCAT, " +
         "AS_NUMBER, ABS, CEILING, EXP, FLOOR, POWER, SIGN, SQRT or SQUARE";
 
     private static readonly Dictionary<string, QueryFunction> All = new(StringComparer.OrdinalIgnoreCase);
@@ -41,6 +41,7 @@ internal static class QueryFunctions
         Textual("STARTS_WITH", (text, part) => QueryValue.Of(text.StartsWith(part, StringComparison.Ordinal)));
         Textual("ENDS_WITH", (text, part) => QueryValue.Of(text.EndsWith(part, StringComparison.Ordinal)));
         Textual("CONTAINS", (text, part) => QueryValue.Of(text.Contains(part, StringComparison.Ordinal)));
+        Add("ARRAY_CONTAINS", 2, 2, given => given is [{ Kind: QueryKind.Array } array, { IsPrimitive: true } value] ? QueryValue.Of(JsonPaths.ArrayHas(array.ArrayJson, value)) : QueryValue.Undefined);
         Textual("INDEX_OF", (text, part) => QueryValue.Of(text.IndexOf(part, StringComparison.Ordinal)));
         foreach (var (spelled, name) in (ReadOnlySpan<(string, string)>)[("STARTSWITH", "STARTS_WITH"), ("ENDSWITH", "ENDS_WITH")])
             All.Add(spelled, All[name]);

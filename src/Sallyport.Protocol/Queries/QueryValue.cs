@@ -10,10 +10,10 @@ public enum QueryKind : byte
     Number,
     Text,
 
-    /// <summary>That it is an array; what is in it is of no use to a query.</summary>
+    /// <summary>That it is an array; what is in it is of use to <c>ARRAY_CONTAINS</c> only.</summary>
     Array,
 
-    /// <inheritdoc cref="Array"/>
+    /// <summary>That it is an object; what is in it is of no use to a query.</summary>
     Object,
 }
 
@@ -38,7 +38,8 @@ public readonly record struct QueryValue
 
     public static QueryValue True => Of(true);
 
-    public static QueryValue Array => new(QueryKind.Array);
+    /// <param name="json">All of it.</param>
+    public static QueryValue ArrayOf(string json) => new(QueryKind.Array, text: json);
 
     public static QueryValue Object => new(QueryKind.Object);
 
@@ -46,7 +47,10 @@ public readonly record struct QueryValue
     public double Number => Kind is QueryKind.Number ? _number : 0;
 
     /// <summary>Of a <see cref="QueryKind.Text"/>, else empty.</summary>
-    public string Text => _text ?? "";
+    public string Text => Kind is QueryKind.Text ? _text! : "";
+
+    /// <summary>Of a <see cref="QueryKind.Array"/>, else empty.</summary>
+    public string ArrayJson => Kind is QueryKind.Array ? _text! : "";
 
     /// <summary>A condition is fulfilled by this and by nothing else.</summary>
     public bool IsTrue => Kind is QueryKind.Boolean && _number != 0;

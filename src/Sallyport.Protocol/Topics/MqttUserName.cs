@@ -13,6 +13,12 @@ public readonly record struct MqttUserName(string HostName, string? ModelId)
     /// <summary>DTDL's bound on a model id, in characters.</summary>
     public const int MaxModelIdLength = 2048;
 
+    /// <summary>Seven identities of the greatest length, as a gateway names them.</summary>
+    public const int MaxAuthChainLength = 2048;
+
+    /// <summary>The <c>auth-chain</c> of a gateway that connects for another (<c>leaf;edge</c>), decoded; null when absent.</summary>
+    public string? AuthChain { get; init; }
+
     /// <summary>Reads a user name that must speak of the same identity as the client id.</summary>
     /// <param name="wrong">What is wrong, in words, when the answer is false.</param>
     public static bool TryRead(string userName, Identity identity, out MqttUserName read, out string wrong)
@@ -45,12 +51,14 @@ public readonly record struct MqttUserName(string HostName, string? ModelId)
             return false;
         }
 
-        string? modelId = null;
+        string? modelId = null, authChain = null;
         foreach (var range in query.Split('&'))
         {
             var pair = query[range];
             if (pair.StartsWith("model-id=", StringComparison.Ordinal))
                 modelId = Uri.UnescapeDataString(pair["model-id=".Length..]);
+            else if (pair.StartsWith("auth-chain=", StringComparison.Ordinal))
+                authChain = Uri.UnescapeDataString(pair["auth-chain=".Length..]);
         }
 
         if (modelId is { Length: > MaxModelIdLength })
@@ -59,7 +67,13 @@ public readonly record struct MqttUserName(string HostName, string? ModelId)
             return false;
         }
 
-        read = new MqttUserName(HostOnly(userName[..slash]), string.IsNullOrEmpty(modelId) ? null : modelId);
+        if (authChain is { Length: > MaxAuthChainLength })
+        {
+            wrong = $"the auth-chain is longer than {MaxAuthChainLength} characters";
+            return false;
+        }
+
+        read = new MqttUserName(HostOnly(userName[..slash]), string.IsNullOrEmpty(modelId) ? null : modelId) { AuthChain = string.IsNullOrEmpty(authChain) ? null : authChain };
         return true;
     }
 

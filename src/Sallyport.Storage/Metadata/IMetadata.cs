@@ -24,6 +24,8 @@ public interface IMetadata : IAsyncDisposable
     IRevocationStore Revocations { get; }
     ICommandStore Commands { get; }
     IFeedbackStore Feedback { get; }
+    IScopeStore Scopes { get; }
+    IRegistryJobStore RegistryJobs { get; }
 
     /// <summary>
     /// Runs <paramref name="act"/> on the writer and completes when it is on disk. What it throws comes back to the caller and

@@ -46,7 +46,7 @@ internal sealed class IdentityTable(SecretBox secrets) : IIdentityStore
             record.DeviceId, module, record.GenerationId, record.ETag, record.Enabled, record.StatusReason, record.StatusUpdatedTime?.UtcTicks,
             (int)record.Authentication, Seal(record, "primary_key", record.PrimaryKey), Seal(record, "secondary_key", record.SecondaryKey),
             record.PrimaryThumbprint, record.SecondaryThumbprint, record.IotEdge, record.DeviceScope,
-            record.ParentScopes.Count == 0 ? null : JsonSerializer.Serialize(record.ParentScopes), record.ManagedBy,
+            ScopeTable.Stored(record.ParentScopes), record.ManagedBy,
             Mark(record.Primary), Mark(record.Secondary),
             record.PrimarySince?.UtcTicks, record.SecondarySince?.UtcTicks);
         session["DELETE FROM mqtt_session WHERE device_id = $1 AND module_id = $2 AND generation_id <> $3"].Execute(record.DeviceId, module, record.GenerationId);

@@ -33,6 +33,8 @@ public static class MetadataVerification
                 Try(() => metadata.Policies.Find(tx, name));
             foreach (var name in session["SELECT name FROM connection"].All(row => row.GetString(0)))
                 Try(() => metadata.Connections.Find(tx, name));
+            foreach (var id in session["SELECT id FROM registry_job"].All(row => row.GetString(0)))
+                Try(() => metadata.RegistryJobs.Find(tx, id));
         }
         catch (SqliteException exception)
         {

@@ -7,8 +7,8 @@ namespace Sallyport.Storage.Metadata;
 public sealed record UnreadableSecrets(long Count, IReadOnlyList<string> First);
 
 /// <summary>
-/// Seals every secret anew that an older key sealed: identities a page a transaction, so that other acts have their turn, then policies and
-/// connections; then makes the marks anew (<see cref="SecretBox.Mark"/>). What is sealed with the newest key already is passed over, so a run that was killed is done by running again.
+/// Seals every secret anew that an older key sealed: identities a page a transaction, so that other acts have their turn, then policies,
+/// connections and jobs; then makes the marks anew (<see cref="SecretBox.Mark"/>). What is sealed with the newest key already is passed over, so a run that was killed is done by running again.
 /// </summary>
 public static class SecretRewrite
 {
@@ -18,7 +18,7 @@ public static class SecretRewrite
 
     /// <summary>How many secrets each key seals, by the id in their envelopes. Reads every row, without opening any.</summary>
     public static IReadOnlyDictionary<string, long> CountByKey(SqliteMetadata metadata) => metadata.Read(tx =>
-        ((string[])["primary_key FROM identity", "secondary_key FROM identity", "primary_key FROM policy", "secondary_key FROM policy", "secret FROM connection"])
+        ((string[])["primary_key FROM identity", "secondary_key FROM identity", "primary_key FROM policy", "secondary_key FROM policy", "secret FROM connection", "secret FROM registry_job"])
             .SelectMany(source =>
             {
                 var (column, table) = (source.Split(' ')[0], source.Split(' ')[2]);
@@ -42,7 +42,7 @@ public static class SecretRewrite
         }
 
         await afterCommit(await metadata.WriteAsync(tx => Policies(SqliteSession.Of(tx), metadata.Secrets, unreadable), cancel).ConfigureAwait(false)).ConfigureAwait(false);
-        await afterCommit(await metadata.WriteAsync(tx => Connections(SqliteSession.Of(tx), metadata.Secrets, unreadable), cancel).ConfigureAwait(false)).ConfigureAwait(false);
+        await afterCommit(await metadata.WriteAsync(tx => Connections(SqliteSession.Of(tx), metadata.Secrets, unreadable) + RegistryJobs(SqliteSession.Of(tx), metadata.Secrets, unreadable), cancel).ConfigureAwait(false)).ConfigureAwait(false);
         await metadata.MarkIdentitiesAsync().ConfigureAwait(false);
         return new UnreadableSecrets(unreadable.Count, [.. unreadable.Take(MaxNamed)]);
     }
@@ -91,6 +91,18 @@ public static class SecretRewrite
         {
             session["UPDATE connection SET secret = coalesce($2, secret) WHERE name = $1"].Execute(
                 row.Name, Again(box, row.Secret, ConnectionTable.PlaceOf(row.Name, row.Created), unreadable, ref done));
+        }
+
+        return done;
+    }
+
+    private static long RegistryJobs(SqliteSession session, SecretBox box, List<string> unreadable)
+    {
+        var done = 0L;
+        foreach (var row in session["SELECT id, created_time, secret FROM registry_job WHERE secret IS NOT NULL"].All(row => (Id: row.GetString(0), Created: row.GetInt64(1), Secret: row.BytesOrNull(2))))
+        {
+            session["UPDATE registry_job SET secret = coalesce($2, secret) WHERE id = $1"].Execute(
+                row.Id, Again(box, row.Secret, RegistryJobTable.PlaceOf(row.Id, row.Created), unreadable, ref done));
         }
 
         return done;

@@ -25,6 +25,8 @@ public sealed class SqliteMetadata : IMetadata
     private SqliteMetadata(string path, SqliteConnection writing, SecretBox secrets, TimeProvider time, ILogger log)
     {
         _identities = new IdentityTable(secrets);
+        Scopes = new ScopeTable(_identities);
+        RegistryJobs = new RegistryJobTable(secrets);
         Secrets = secrets;
         Quarantine = new QuarantineTable();
         IpFilter = new IpFilterTable();
@@ -66,6 +68,10 @@ public sealed class SqliteMetadata : IMetadata
     public ICommandStore Commands { get; } = new CommandTable();
 
     public IFeedbackStore Feedback { get; } = new FeedbackTable();
+
+    public IScopeStore Scopes { get; }
+
+    public IRegistryJobStore RegistryJobs { get; }
 
     public IRevocationStore Revocations { get; } = new RevocationTable();
 

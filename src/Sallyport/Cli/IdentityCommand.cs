@@ -30,11 +30,17 @@ internal sealed class IdentityCommand
 
     public static Command Modules(HubVerbs verbs) => new IdentityCommand(verbs, isModule: true).Create("Modules of devices in the registry");
 
-    private Command Create(string description) => new($"{_noun}-identity", description)
+    private Command Create(string description)
     {
-        CreateVerb(), ShowVerb(), ListVerb(), UpdateVerb(), DeleteVerb(), RenewKeyVerb(),
-        new Command("connection-string", $"What a {_noun} connects with") { ConnectionStringVerb() },
-    };
+        var command = new Command($"{_noun}-identity", description)
+        {
+            CreateVerb(), ShowVerb(), ListVerb(), UpdateVerb(), DeleteVerb(), RenewKeyVerb(),
+            new Command("connection-string", $"What a {_noun} connects with") { ConnectionStringVerb() },
+        };
+        foreach (var more in _isModule ? [] : ParentCommands.Create(_verbs))
+            command.Add(more);
+        return command;
+    }
 
     private Option<string>[] Ids => _isModule ? [_deviceId, _moduleId] : [_deviceId];
 

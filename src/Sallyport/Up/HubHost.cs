@@ -245,6 +245,7 @@ internal sealed class HubHost : IAsyncDisposable
             .AddSingleton(connected)
             .AddSingleton<IKeyAttestation>(attestation)
             .AddSingleton(quarantine)
+            .AddSingleton(line)
             .AddSingleton(clones)
             .AddSingleton(sightings)
             .AddSingleton<Func<HubFacts>>(new RunningFacts(live, data, keys, sockets, certificate, connections, time).Now)

@@ -33,6 +33,10 @@ public sealed class PersistedNumbersTests
         ("None=0 Positive=1 Negative=2 Full=3", "Rejected=1 Expired=2 DeliveryCountExceeded=3", "Success=0 Expired=1 DeliveryCountExceeded=2 Rejected=3 Purged=4"),
         (Numbers<CommandAck>(), Numbers<DeadReason>(), Numbers<FeedbackStatus>()));
 
+    [Fact]
+    public void PersistedNumbers_OfRegistryJobs_AreFrozen() => Assert.Equal(
+        ("Export=0 Import=1", "Enqueued=0 Running=1 Completed=2 Failed=3 Cancelled=4"), (Numbers<RegistryJobKind>(), Numbers<RegistryJobStatus>()));
+
     private static string Numbers<T>()
         where T : struct, Enum =>
         string.Join(' ', Enum.GetValues<T>().Select(value => $"{value}={Convert.ToInt64(value)}"));

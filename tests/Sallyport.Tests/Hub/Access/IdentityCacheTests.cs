@@ -122,6 +122,8 @@ public sealed class IdentityCacheTests : IAsyncLifetime
         public IRevocationStore Revocations => inner.Revocations;
         public ICommandStore Commands => inner.Commands;
         public IFeedbackStore Feedback => inner.Feedback;
+        public IScopeStore Scopes => inner.Scopes;
+        public IRegistryJobStore RegistryJobs => inner.RegistryJobs;
 
         public ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, CancellationToken cancel = default) => inner.WriteAsync(act, cancel);
 

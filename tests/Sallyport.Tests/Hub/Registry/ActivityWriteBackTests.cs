@@ -129,6 +129,8 @@ public sealed class ActivityWriteBackTests : IAsyncLifetime
         public IRevocationStore Revocations => inner.Revocations;
         public ICommandStore Commands => inner.Commands;
         public IFeedbackStore Feedback => inner.Feedback;
+        public IScopeStore Scopes => inner.Scopes;
+        public IRegistryJobStore RegistryJobs => inner.RegistryJobs;
 
         public async ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, CancellationToken cancel = default)
         {

@@ -162,10 +162,11 @@ public sealed class DeviceRegistryTests : IAsyncLifetime
     [Fact]
     public async Task EdgeDevice_HasItsOwnScopeItsParentAndTheRuntimesModules()
     {
-        var device = await _hub.CreateAsync("edge", draft: new IdentityDraft { IotEdge = true, ParentScopes = new(true, ["ms-azure-iot-edge://top-1"]) });
+        var top = await _hub.CreateAsync("top", draft: new IdentityDraft { IotEdge = true });
+        var device = await _hub.CreateAsync("edge", draft: new IdentityDraft { IotEdge = true, ParentScopes = new(true, [top.DeviceScope!]) });
 
         Assert.Equal($"ms-azure-iot-edge://edge-{device.GenerationId}", device.DeviceScope);
-        Assert.Equal(["ms-azure-iot-edge://top-1"], device.ParentScopes);
+        Assert.Equal([top.DeviceScope!], device.ParentScopes);
         Assert.Equal(["$edgeAgent", "$edgeHub"], _hub.Registry.ListModules("edge").Select(module => module.Record.ModuleId));
         Assert.NotNull(_hub.Stored("edge", "$edgeHub")!.PrimaryKey);
     }

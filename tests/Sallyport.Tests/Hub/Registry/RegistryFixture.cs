@@ -100,7 +100,7 @@ internal sealed class TestLink(Identity identity, ConnectedDevices connected) : 
 
     public Peer Peer { get; } = new(new IPEndPoint(IPAddress.Loopback, 9), "mqtt");
 
-    public Principal Principal { get; } = new(PrincipalKind.Device, identity.ToString(), Rights.DeviceConnect, DateTimeOffset.MaxValue, "{}", "");
+    public Principal Principal { get; init; } = new(PrincipalKind.Device, identity.ToString(), Rights.DeviceConnect, DateTimeOffset.MaxValue, "{}", "");
 
     public HubError? ClosedWith { get; private set; }
 

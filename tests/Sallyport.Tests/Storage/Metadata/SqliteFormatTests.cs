@@ -146,6 +146,14 @@ public sealed class SqliteFormatTests : IDisposable
                 Assert.Equal(format >= 10 ? new DateTime(639029520000000000, DateTimeKind.Utc) : reported.Root.Stamp.Time, reported.Root.Stamp.Time);
                 Assert.NotNull(metadata.Twins.Find(tx, "d1", "m1"));
 
+                if (metadata.RegistryJobs.List(tx, 10) is [var job])
+                {
+                    Assert.Equal((RegistryJobKind.Import, RegistryJobStatus.Completed, "policy:iothubowner", 3L), (job.Kind, job.Status, job.Creator, job.SettledLines));
+                    Assert.Equal("""{"errorCode":409001}""", Assert.Single(metadata.RegistryJobs.ListErrors(tx, job.Id, 0, 10)).Text);
+                }
+
+                Assert.Equal("d2", Assert.Single(metadata.Scopes.ListChildren(tx, "ms-azure-iot-edge://p-1", null, 10)).DeviceId);
+
                 if (metadata.Commands.Find(tx, 7) is { } command)
                 {
                     Assert.Equal(("d1", "g1", "m", CommandAck.Full, 2), (command.DeviceId, command.GenerationId, command.MessageId, command.Ack, command.DeliveryCount));
@@ -163,7 +171,7 @@ public sealed class SqliteFormatTests : IDisposable
             });
         }
 
-        Assert.Equal(1, withCommands);
+        Assert.Equal(MetadataSchema.Steps.Count - 10, withCommands);
     }
 
     private void Execute(string sql)
