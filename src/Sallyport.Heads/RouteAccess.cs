@@ -23,6 +23,15 @@ public sealed record RequiredRights(Rights Rights, bool AsDevice = false, string
 /// <summary>The route is about many devices, and keeps by itself to those that its caller's scope covers.</summary>
 internal sealed record KeepsToScope;
 
+/// <summary>
+/// The route asks for a credential of its own (a signature in the URL) and tells the connection's lease what came of it. It needs
+/// <see cref="Rights.None"/>, and is open to nobody.
+/// </summary>
+internal sealed record OwnCredential
+{
+    public static readonly OwnCredential Instance = new();
+}
+
 /// <summary>How the caller of a request is let in; may be asked again.</summary>
 internal sealed record CallerCheck(Func<ValueTask<Admission>> AdmitAsync);
 

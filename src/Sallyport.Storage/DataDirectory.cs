@@ -58,6 +58,9 @@ public sealed class DataDirectory : IDisposable
 
     internal string RetiredKeysPath => System.IO.Path.Combine(Path, Secrets.RetiredKeys.FileName);
 
+    /// <summary>Files that devices uploaded.</summary>
+    public string BlobsPath => System.IO.Path.Combine(Path, "blobs");
+
     public string AuditPath => System.IO.Path.Combine(Path, "audit");
 
     /// <summary>Where a hub that accepts connections says how to reach it.</summary>
@@ -78,7 +81,7 @@ public sealed class DataDirectory : IDisposable
             Claim(path, mustExist);
             held = Lock(path);
             var directory = new DataDirectory(path, held, Describe(path, time, mustExist));
-            foreach (var part in (string[])[directory.LogPath, directory.TlsPath, directory.SinksPath, directory.AuditPath])
+            foreach (var part in (string[])[directory.LogPath, directory.TlsPath, directory.SinksPath, directory.AuditPath, directory.BlobsPath])
                 Directory.CreateDirectory(part, PrivateFile.DirectoryMode);
             Posix.SyncDirectory(path);
             held = null;

@@ -12,6 +12,7 @@ using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Limits;
 using Sallyport.Hub.Telemetry;
+using Sallyport.Hub.Uploads;
 using Sallyport.Protocol.Errors;
 using Sallyport.Storage.EventLog;
 
@@ -44,6 +45,9 @@ public sealed record AmqpServices(
 
     /// <summary>What they are told of them.</summary>
     public required Feedback Feedback { get; init; }
+
+    /// <summary>What they are told of file uploads.</summary>
+    public required FileNotifications FileNotifications { get; init; }
 }
 
 /// <summary>

@@ -163,7 +163,7 @@ internal sealed partial class AmqpPeer
         };
     }
 
-    // What services send and receive. File notifications are authorised; there are none yet.
+    // What services send and receive.
     private async ValueTask<AmqpError?> AttachServiceAsync(AmqpLink link, NodeKind kind)
     {
         var isSender = kind == NodeKind.ServiceCommands;
@@ -179,10 +179,10 @@ internal sealed partial class AmqpPeer
         var (grant, error) = await AdmitServiceAsync(resource, Rights.CommandSend, resource).ConfigureAwait(false);
         if (grant is null)
             return error;
-        if (kind == NodeKind.Feedback && grant.Principal.Scope.LimitsDevices)
+        if (!isSender && grant.Principal.Scope.LimitsDevices)
         {
             grant.Dispose();
-            return Refused(HubErrors.UnauthorizedAccess, resource, "limited to some devices, and feedback is about all of them");
+            return Refused(HubErrors.UnauthorizedAccess, resource, "limited to some devices, and this is about all of them");
         }
 
         lock (Gate)
@@ -197,13 +197,11 @@ internal sealed partial class AmqpPeer
             else
             {
                 link.Accept();
-                if (kind == NodeKind.Feedback)
-                {
-                    Head.Hub.Reads.Note(grant.Actor(Peer), "feedback read", "");
-                    var feedback = new FeedbackNode(this, (AmqpSender)link, Head.Hub.Feedback);
-                    link.Node = feedback;
-                    _sources.Add(feedback);
-                }
+                var isFeedback = kind == NodeKind.Feedback;
+                Head.Hub.Reads.Note(grant.Actor(Peer), isFeedback ? "feedback read" : "file-notification read", "");
+                ISource told = isFeedback ? new FeedbackNode(this, (AmqpSender)link, Head.Hub.Feedback) : new FileNotificationNode(this, (AmqpSender)link, Head.Hub.FileNotifications);
+                link.Node = told;
+                _sources.Add(told);
             }
         }
 

@@ -26,7 +26,7 @@ public static class HttpHead
     /// <summary>
     /// Registers the routes and bounds Kestrel. The composition gives the rest: <c>IMetadata</c>, <c>IEventLog</c>, <c>ConnectedDevices</c>,
     /// <c>IdentityCache</c>, <c>Policies</c>, <c>CertificateAuthorities</c>, <c>HubNames</c>, <c>IServiceAuthentication</c>, <c>IDeviceAuthentication</c>,
-    /// <c>IAuditTrail</c>, <c>AuditTrail</c>, <c>AuditReader</c>, <c>AuditKeys</c>, <see cref="ISettingsInForce"/>, <c>TimeProvider</c> and logging.
+    /// <c>BlobFiles</c>, <c>BlobSignature</c>, <c>IAuditTrail</c>, <c>AuditTrail</c>, <c>AuditReader</c>, <c>AuditKeys</c>, <see cref="ISettingsInForce"/>, <c>TimeProvider</c> and logging.
     /// </summary>
     public static IServiceCollection AddHttpHead(this IServiceCollection services)
     {
@@ -91,6 +91,7 @@ public static class HttpHead
         services.AddSingleton<DeadCommandRoutes>();
         services.AddSingleton<DeviceCommandRoutes>();
         services.AddSingleton<FeedbackRoutes>();
+        services.AddUploads();
         return services;
     }
 
@@ -121,6 +122,7 @@ public static class HttpHead
         routes.ServiceProvider.GetRequiredService<DeadCommandRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<DeviceCommandRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<FeedbackRoutes>().Map(routes);
+        routes.MapUploads();
         routes.ServiceProvider.GetRequiredService<EventRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<CheckpointRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<ConsumerGroupRoutes>().Map(routes);

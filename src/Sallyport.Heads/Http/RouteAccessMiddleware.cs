@@ -142,7 +142,7 @@ internal sealed class RouteAccessMiddleware
                 _attempts.Note(Attempt.Of(module, PeerOf(context), admission));
             context.Features.Set(new CallerCheck(() => AdmitAsync(context, route, required)));
         }
-        else
+        else if (route.Metadata.GetMetadata<OwnCredential>() is null)
         {
             context.Features.Get<PreAuthenticationLease>()?.Excuse();
         }

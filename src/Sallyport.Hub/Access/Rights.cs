@@ -31,6 +31,10 @@ public enum Rights : long
     AuditRead = 1L << 14,
     LakeRead = 1L << 15,
     ThreatRun = 1L << 16,
+
+    /// <summary>Files that devices uploaded: which there are, and what is in them.</summary>
+    FileRead = 1L << 17,
+    FileDelete = 1L << 18,
 }
 
 /// <summary>The four permissions of Azure IoT Hub's shared access policies as sets of <see cref="Rights"/>.</summary>
@@ -41,5 +45,5 @@ public static class AzureRights
     public const Rights ServiceConnect = Rights.TelemetryRead | Rights.CommandSend | Rights.MethodInvoke | Rights.TwinRead | Rights.TwinWrite
         | Rights.JobManage | Rights.ConfigurationManage;
     public const Rights DeviceConnect = Rights.DeviceConnect;
-    public const Rights All = (Rights)((1L << 17) - 1);
+    public const Rights All = (Rights)((1L << 19) - 1);
 }

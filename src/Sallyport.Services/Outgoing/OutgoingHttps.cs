@@ -19,6 +19,12 @@ public sealed class OutgoingHttps : IDisposable
     public OutgoingHttps(OutgoingOptions options, TimeProvider time)
     {
         _time = time;
+        _http = new HttpClient(Handler(options)) { Timeout = System.Threading.Timeout.InfiniteTimeSpan };
+    }
+
+    /// <summary>What connects by these rules, for a client that brings its own requests.</summary>
+    internal static SocketsHttpHandler Handler(OutgoingOptions options)
+    {
         var addresses = new OutgoingAddresses(options);
         var handler = new SocketsHttpHandler
         {
@@ -36,7 +42,7 @@ public sealed class OutgoingHttps : IDisposable
             handler.SslOptions = new SslClientAuthenticationOptions { CertificateChainPolicy = policy };
         }
 
-        _http = new HttpClient(handler) { Timeout = System.Threading.Timeout.InfiniteTimeSpan };
+        return handler;
     }
 
     /// <summary>The body of what the address answers.</summary>

@@ -26,6 +26,8 @@ public interface IMetadata : IAsyncDisposable
     IFeedbackStore Feedback { get; }
     IScopeStore Scopes { get; }
     IRegistryJobStore RegistryJobs { get; }
+    IUploadStore Uploads { get; }
+    IFileNotificationStore FileNotifications { get; }
 
     /// <summary>
     /// Runs <paramref name="act"/> on the writer and completes when it is on disk. What it throws comes back to the caller and

@@ -23,6 +23,13 @@ public static class MetadataVerification
                     findings.Add($"There are {counted} {(enabled == 1 ? "enabled" : "disabled")} devices, and the kept count says {kept}.");
             }
 
+            foreach (var (device, blobs, bytes) in session["SELECT device_id, blobs, bytes FROM blob_use"].All(row => (row.GetString(0), row.GetInt64(1), row.GetInt64(2))))
+            {
+                var counted = session["SELECT count(*), coalesce(sum(bytes), 0) FROM blob WHERE $1 IN (device_id, '')"].First(row => new Tuple<long, long>(row.GetInt64(0), row.GetInt64(1)), device)!;
+                if ((counted.Item1, counted.Item2) != (blobs, bytes))
+                    findings.Add($"There are {counted.Item1} uploaded files of {counted.Item2} bytes{(device.Length == 0 ? "" : $" of {device}")}, and the kept counts say {blobs} of {bytes}.");
+            }
+
             foreach (var (device, module) in session["SELECT device_id, module_id FROM identity"].All(row => (row.GetString(0), row.GetString(1))))
             {
                 cancel.ThrowIfCancellationRequested();

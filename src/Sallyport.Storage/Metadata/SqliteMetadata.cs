@@ -72,6 +72,9 @@ public sealed class SqliteMetadata : IMetadata
     public IScopeStore Scopes { get; }
 
     public IRegistryJobStore RegistryJobs { get; }
+    public IUploadStore Uploads { get; } = new UploadTable();
+
+    public IFileNotificationStore FileNotifications { get; } = new FileNotificationTable();
 
     public IRevocationStore Revocations { get; } = new RevocationTable();
 

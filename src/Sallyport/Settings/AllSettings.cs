@@ -154,6 +154,8 @@ internal static class AllSettings
         Setting.Whole("Commands:MaxDeadCommands", 50, 100000, "Cloud-to-device messages that are kept after they were given up, 50 of one device or module; at the bound the oldest go. Default: 5000.",
             (s, v) => s with { Commands = s.Commands with { MaxDead = (int)v } }, s => s.Commands.MaxDead),
 
+        .. UploadSettings.Table,
+
         Setting.Text("Audit:AnchorSyslog", "Host and port (collector.example.org:6514) of a syslog collector that takes the head of the audit trail over TLS. Default: none.",
             (s, v) => AuditSettings.HostAndPort(v) is not null ? s with { Audit = s.Audit with { AnchorSyslog = v } } : throw new SettingException("must be host:port"),
             s => s.Audit.AnchorSyslog),

@@ -3,6 +3,7 @@ using Microsoft.Extensions.Logging;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Commands;
 using Sallyport.Hub.Limits;
+using Sallyport.Hub.Uploads;
 using Sallyport.Storage.EventLog;
 
 namespace Sallyport.Settings;
@@ -30,6 +31,8 @@ internal sealed record HubSettings
     public OutgoingSettings Outgoing { get; init; } = new();
     public LimitSettings Limits { get; init; } = new();
     public CommandOptions Commands { get; init; } = new();
+    public UploadOptions Uploads { get; init; } = new();
+    public UploadAccountSettings UploadAccount { get; init; } = new();
     public AuditSettings Audit { get; init; } = new();
     public LogSettings Log { get; init; } = new();
 }

@@ -53,6 +53,7 @@ internal static class SettingsReader
         errors.AddRange(settings.Limits.Validate());
         errors.AddRange(settings.Listeners.Validate());
         errors.AddRange(settings.Commands.Validate().Select(wrong => $"Commands: {wrong}"));
+        errors.AddRange(settings.Uploads.Validate().Select(wrong => $"Uploads: {wrong}"));
         errors.AddRange((settings.EventLog with { Directory = settings.Hub.Data }).Validate());
         return new SettingsReading(settings, errors, path);
     }

@@ -31,13 +31,16 @@ using Sallyport.Hub.Registry;
 using Sallyport.Hub.Secrets;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Hub.Twins;
+using Sallyport.Hub.Uploads;
 using Sallyport.Services.Connections;
 using Sallyport.Services.Outgoing;
 using Sallyport.Settings;
 using Sallyport.Storage;
+using Sallyport.Storage.Blobs;
 using Sallyport.Storage.EventLog;
 using Sallyport.Storage.Metadata;
 using Sallyport.Storage.Secrets;
+using Sallyport.Uploads;
 
 namespace Sallyport.Up;
 
@@ -199,6 +202,14 @@ internal sealed class HubHost : IAsyncDisposable
         var feedback = new Feedback(metadata, settings.Commands, time);
         var commands = new CommandQueues(metadata, connected, line, feedback, settings.Commands, time);
         var commandUpkeep = parts.Add(new Running(cancel => commands.RunAsync(logs.CreateLogger<CommandQueues>(), cancel)));
+        var blobFiles = new BlobFiles(data.BlobsPath);
+        var blobSignature = new BlobSignature(() => keys.Ring, time);
+        var bodyTurns = parts.Add(new BodyTurns(settings.Uploads, time));
+        var blobs = new BuiltInBlobs(metadata, blobFiles, blobSignature, identities, line, bodyTurns, settings.Uploads, time);
+        var fileNotifications = new FileNotifications(metadata, settings.Uploads, time);
+        IBlobStore blobStore = UploadAccount.Open(settings, outgoing) is { } account ? parts.Add(account) : blobs;
+        var uploads = new FileUploads(metadata, blobStore, fileNotifications, line, quotas, settings.Uploads, time);
+        var uploadUpkeep = parts.Add(new Running(cancel => uploads.RunAsync(blobs, logs.CreateLogger<FileUploads>(), cancel)));
         var promises = new DevicePromises
         {
             Methods = methods, Twins = twins, Commands = commands,
@@ -208,7 +219,7 @@ internal sealed class HubHost : IAsyncDisposable
             devices, connected, ingest, events, new MqttSessions(metadata), limits, quotas, promises, audit, attempts, time, logs.CreateLogger<MqttHead>(), new MqttOptions()));
         var amqp = parts.Add(new AmqpHead(
             new AmqpServices(
-                devices, services, plainKeys, names, connected, ingest, events, groups, limits, quotas, revoked, reads, audit, attempts, time, logs.CreateLogger<AmqpHead>()) { Promises = promises, Commands = commands, Feedback = feedback },
+                devices, services, plainKeys, names, connected, ingest, events, groups, limits, quotas, revoked, reads, audit, attempts, time, logs.CreateLogger<AmqpHead>()) { Promises = promises, Commands = commands, Feedback = feedback, FileNotifications = fileNotifications },
             new AmqpHeadOptions(), (sockets.ServiceAmqps.Count > 0 ? sockets.ServiceAmqps : sockets.Amqps)[0].Port));
         var relay = parts.Add(new Running(new OutboxRelay(metadata, events, time, logs.CreateLogger<OutboxRelay>()).RunAsync));
         var connections = parts.Add(new ServiceConnections(
@@ -257,6 +268,11 @@ internal sealed class HubHost : IAsyncDisposable
             .AddSingleton(quotas)
             .AddSingleton(commands)
             .AddSingleton(feedback)
+            .AddSingleton(blobSignature)
+            .AddSingleton(blobs)
+            .AddSingleton(blobStore)
+            .AddSingleton(fileNotifications)
+            .AddSingleton(uploads)
             .AddSingleton(backoff)
             .AddSingleton(limits)
             .AddSingleton(filter)
@@ -295,7 +311,7 @@ internal sealed class HubHost : IAsyncDisposable
         parts.Add(new Undo(() => File.Delete(data.EndpointsPath)));
         endpoints.Write(data.Path);
         log.Listening(endpoints.HostName, sockets.Https[0].Port, sockets.Mqtts[0].Port, sockets.AmqpPorts, data.Path);
-        return new HubHost(parts, server, mqtt, amqp, certificate, endpoints, sockets.HttpsPortNotice, FirstFailure(events.Failure, metadata.Failure, relay.Failure, renewal.Failure, commandUpkeep.Failure));
+        return new HubHost(parts, server, mqtt, amqp, certificate, endpoints, sockets.HttpsPortNotice, FirstFailure(events.Failure, metadata.Failure, relay.Failure, renewal.Failure, commandUpkeep.Failure, uploadUpkeep.Failure));
     }
 
     private static ServerCertificate CertificateOf(HubSettings settings, DataDirectory data, TimeProvider time, ILoggerFactory logs)

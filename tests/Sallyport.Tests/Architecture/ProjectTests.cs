@@ -14,7 +14,7 @@ public sealed class ProjectTests
         new("Hub", ["Storage"], [], "what the hub promises, without knowing which protocol asks"),
         new("Heads", ["Hub"], [], "ASP.NET Core stops here"),
         new("Client", ["Protocol"], [], "a device takes it along: no third party"),
-        new("Services", ["Storage"], ["Npgsql", "Microsoft.Extensions.Logging.Abstractions"], "readers of the log see the log, never the hub: they act on devices only through a port"),
+        new("Services", ["Storage"], ["Azure.Storage.Blobs", "Npgsql", "Microsoft.Extensions.Logging.Abstractions"], "readers of the log see the log, never the hub: they act on devices only through a port"),
         new("", ["Client", "Heads", "Services"], ["CsvHelper", "OpenTelemetry.Exporter.Prometheus.AspNetCore", "OpenTelemetry.Extensions.Hosting", "Spectre.Console", "System.CommandLine"], "the executable composes all of them"),
     ];
 

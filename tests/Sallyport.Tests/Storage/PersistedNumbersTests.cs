@@ -10,7 +10,7 @@ public sealed class PersistedNumbersTests
     [Fact]
     public void PersistedNumbers_Rights_AreFrozen() => Assert.Equal(
         "None=0 DeviceConnect=1 TelemetryRead=2 CommandSend=4 MethodInvoke=8 TwinRead=16 TwinWrite=32 RegistryRead=64 RegistrySecrets=128 RegistryWrite=256 "
-        + "JobManage=512 ConfigurationManage=1024 ConnectionManage=2048 RouteManage=4096 AccessManage=8192 AuditRead=16384 LakeRead=32768 ThreatRun=65536",
+        + "JobManage=512 ConfigurationManage=1024 ConnectionManage=2048 RouteManage=4096 AccessManage=8192 AuditRead=16384 LakeRead=32768 ThreatRun=65536 FileRead=131072 FileDelete=262144",
         Numbers<Rights>());
 
     [Fact]
@@ -36,6 +36,9 @@ public sealed class PersistedNumbersTests
     [Fact]
     public void PersistedNumbers_OfRegistryJobs_AreFrozen() => Assert.Equal(
         ("Export=0 Import=1", "Enqueued=0 Running=1 Completed=2 Failed=3 Cancelled=4"), (Numbers<RegistryJobKind>(), Numbers<RegistryJobStatus>()));
+
+    [Fact]
+    public void PersistedNumbers_OfUploads_AreFrozen() => Assert.Equal("Open=0 Done=1 Failed=2", Numbers<UploadState>());
 
     private static string Numbers<T>()
         where T : struct, Enum =>

@@ -16,6 +16,7 @@ using Sallyport.Hub.Physical;
 using Sallyport.Hub.Registry;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Hub.Twins;
+using Sallyport.Hub.Uploads;
 using Sallyport.Protocol.Identities;
 using Sallyport.Storage.EventLog;
 using Sallyport.Tests.Heads.Mqtt;
@@ -57,6 +58,8 @@ internal sealed class AmqpTestHub : IAsyncDisposable
 
     public Feedback Feedback { get; private set; } = null!;
 
+    public FileNotifications FileNotifications { get; private set; } = null!;
+
     public CommandQueues Commands { get; private set; } = null!;
 
     /// <summary>Where the test asked for them.</summary>
@@ -84,6 +87,7 @@ internal sealed class AmqpTestHub : IAsyncDisposable
         var names = new HubNames([AccessFixture.Host]);
         var kept = commands ?? new CommandOptions();
         hub.Feedback = new Feedback(hub.Access.Metadata, kept, hub.Time);
+        hub.FileNotifications = new FileNotifications(hub.Access.Metadata, new UploadOptions(), hub.Time);
         hub.Commands = new CommandQueues(hub.Access.Metadata, hub.Access.Connected, hub.Line, hub.Feedback, kept, hub.Time);
         if (twins)
         {
@@ -107,6 +111,7 @@ internal sealed class AmqpTestHub : IAsyncDisposable
                 Promises = new DevicePromises { Commands = hub.Commands, Twins = hub.Twins, Faults = faults ? new FaultInjection(hub.Time, NullLogger<FaultInjection>.Instance) : null },
                 Commands = hub.Commands,
                 Feedback = hub.Feedback,
+                FileNotifications = hub.FileNotifications,
             },
             options ?? new AmqpHeadOptions(), 5671);
         return hub;

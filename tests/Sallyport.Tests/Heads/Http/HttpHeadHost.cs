@@ -19,7 +19,9 @@ using Sallyport.Hub.Commands;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Physical;
+using Sallyport.Hub.Uploads;
 using Sallyport.Protocol.Sas;
+using Sallyport.Storage.Blobs;
 using Sallyport.Storage.EventLog;
 using Sallyport.Storage.Metadata;
 using Sallyport.Storage.Secrets;
@@ -36,6 +38,7 @@ internal sealed class HttpHeadHost : IAsyncDisposable
     public const string HostName = "hub.test";
 
     private readonly SqliteFixture _files;
+    private readonly KeyRing _ring = new(MasterKey.Random());
     private readonly AuditKeys _keys = new("0123456789abcdef", new KeyRing(MasterKey.Random()));
     private readonly TemporaryDirectory _trail = new();
     private readonly WebApplication _server;
@@ -59,6 +62,8 @@ internal sealed class HttpHeadHost : IAsyncDisposable
             .AddSingleton(tags)
             .AddSingleton<IAuditTrail>(audit)
             .AddSingleton(_keys)
+            .AddSingleton(new BlobFiles(_trail["blobs"]))
+            .AddSingleton(new BlobSignature(() => _ring, time))
             .AddSingleton(new AuditReader(_trail["audit"]))
             .AddSingleton(AuditTrail.Open(_trail["audit"], _keys, new AuditTrailOptions(), time, NullLogger.Instance))
             .AddSingleton(new HubNames([HostName]))

@@ -70,12 +70,25 @@ public sealed class RoleMatrixTests : IAsyncLifetime
 
     [Fact]
     public void OpenRoutes_AreTheseAndNoOthers() =>
-        Assert.Equal(["/manage/v1/openapi.json"], RoutesToTry().Where(route => route.Required.Rights is Rights.None).Select(route => route.Path));
+        Assert.Equal(["/manage/v1/openapi.json"], RoutesToTry().Where(route => route.Required.Rights is Rights.None && !HasOwnCredential(route.Path)).Select(route => route.Path));
+
+    [Fact]
+    public async Task RoutesWithACredentialOfTheirOwn_AreThoseOfBlobs_AndAreClosedToEveryToken()
+    {
+        var routes = RoutesToTry().Where(route => HasOwnCredential(route.Path)).ToList();
+        Assert.All(routes, route => Assert.Equal("/uploads/{**blob}", route.Path));
+        Assert.NotEmpty(routes);
+        foreach (var (method, _, _) in routes)
+        {
+            foreach (var token in Roles.Select(role => _hub.TokenOf(role.Policy)).Append(null))
+                Assert.Equal(HttpStatusCode.Forbidden, (await _hub.KnockAsync(method, "/uploads/d1/a", token)).Status);
+        }
+    }
 
     [Fact]
     public void ManagementRights_AreHeldByTheOwnerOnly()
     {
-        const Rights Management = Rights.ConnectionManage | Rights.RouteManage | Rights.AccessManage | Rights.AuditRead | Rights.LakeRead | Rights.ThreatRun;
+        const Rights Management = Rights.ConnectionManage | Rights.RouteManage | Rights.AccessManage | Rights.AuditRead | Rights.LakeRead | Rights.ThreatRun | Rights.FileRead | Rights.FileDelete;
 
         Assert.All(Roles.Skip(1), role => Assert.Equal(Rights.None, role.Rights & Management));
     }
@@ -83,6 +96,8 @@ public sealed class RoleMatrixTests : IAsyncLifetime
     [Fact]
     public void EveryRoute_IsDescribed() =>
         Assert.Empty(_hub.Routes.Where(route => route.Metadata.GetMetadata<RouteDescription>() is null).Select(route => route.DisplayName));
+
+    private bool HasOwnCredential(string path) => _hub.Routes.Any(route => route.RoutePattern.RawText == path && route.Metadata.GetMetadata<OwnCredential>() is not null);
 
     // The names in the paths are nobody's, so that what is let in changes nothing.
     private List<(HttpMethod Method, string Path, RequiredRights Required)> RoutesToTry()

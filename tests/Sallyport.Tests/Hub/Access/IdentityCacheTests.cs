@@ -125,6 +125,10 @@ public sealed class IdentityCacheTests : IAsyncLifetime
         public IScopeStore Scopes => inner.Scopes;
         public IRegistryJobStore RegistryJobs => inner.RegistryJobs;
 
+        public IUploadStore Uploads => inner.Uploads;
+
+        public IFileNotificationStore FileNotifications => inner.FileNotifications;
+
         public ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, CancellationToken cancel = default) => inner.WriteAsync(act, cancel);
 
         public ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, Action<T> committed, CancellationToken cancel = default) =>

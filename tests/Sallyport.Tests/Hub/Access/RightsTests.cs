@@ -11,6 +11,7 @@ public sealed class RightsTests
         [
             "DeviceConnect", "TelemetryRead", "CommandSend", "MethodInvoke", "TwinRead", "TwinWrite", "RegistryRead", "RegistrySecrets",
             "RegistryWrite", "JobManage", "ConfigurationManage", "ConnectionManage", "RouteManage", "AccessManage", "AuditRead", "LakeRead", "ThreatRun",
+            "FileRead", "FileDelete",
         ];
 
         Assert.Equal(frozen, Enumerable.Range(0, frozen.Length).Select(bit => ((Rights)(1L << bit)).ToString()));
@@ -26,7 +27,7 @@ public sealed class RightsTests
     [InlineData(Rights.DeviceConnect, "DeviceConnect")]
     [InlineData(Rights.RegistryRead, "registry-read")]
     [InlineData(AzureRights.DeviceConnect | Rights.TelemetryRead, "DeviceConnect, telemetry-read")]
-    [InlineData(AzureRights.All, "RegistryRead, RegistryWrite, ServiceConnect, DeviceConnect, connection-manage, route-manage, access-manage, audit-read, lake-read, threat-run")]
+    [InlineData(AzureRights.All, "RegistryRead, RegistryWrite, ServiceConnect, DeviceConnect, connection-manage, route-manage, access-manage, audit-read, lake-read, threat-run, file-read, file-delete")]
     public void Format_ThenParse_IsTheSame(Rights rights, string text)
     {
         Assert.Equal(text, RightsText.Format(rights));

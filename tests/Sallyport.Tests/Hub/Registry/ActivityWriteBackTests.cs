@@ -132,6 +132,10 @@ public sealed class ActivityWriteBackTests : IAsyncLifetime
         public IScopeStore Scopes => inner.Scopes;
         public IRegistryJobStore RegistryJobs => inner.RegistryJobs;
 
+        public IUploadStore Uploads => inner.Uploads;
+
+        public IFileNotificationStore FileNotifications => inner.FileNotifications;
+
         public async ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, CancellationToken cancel = default)
         {
             var result = await inner.WriteAsync(act, cancel);

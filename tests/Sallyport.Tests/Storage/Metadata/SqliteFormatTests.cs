@@ -91,7 +91,7 @@ public sealed class SqliteFormatTests : IDisposable
     {
         var fixtures = Directory.GetFiles(Path.Combine(AppContext.BaseDirectory, "Storage", "Metadata", "Fixtures"), "metadata-*.sql");
         Assert.Equal(MetadataSchema.Steps.Count, fixtures.Length);
-        var withCommands = 0;
+        var (withCommands, withUploads) = (0, 0);
         foreach (var fixture in fixtures)
         {
             File.Delete(_fixture.Path);
@@ -165,13 +165,22 @@ public sealed class SqliteFormatTests : IDisposable
                     withCommands++;
                 }
 
+                if (metadata.Uploads.FindBlob(tx, "d1", "logs/a b.txt") is { } blob)
+                {
+                    Assert.Equal((4L, "m-00000002", 1234L, "text/plain"), (blob.Number, blob.Manifest, blob.Bytes, blob.ContentType));
+                    Assert.Equal(UploadState.Done, metadata.Uploads.Find(tx, blob.UploadId)!.State);
+                    Assert.Equal(((1L, 1234L), (1L, 1234L)), (metadata.Uploads.Use(tx, "d1"), metadata.Uploads.Use(tx, null)));
+                    Assert.Equal(("d1/logs/a b.txt", 2), (metadata.FileNotifications.Find(tx, 6)!.BlobName, metadata.FileNotifications.Find(tx, 6)!.DeliveryCount));
+                    withUploads++;
+                }
+
                 // Every hub had it before it had a row.
                 Assert.True(metadata.ConsumerGroups.Exists(tx, "$default"));
                 return true;
             });
         }
 
-        Assert.Equal(MetadataSchema.Steps.Count - 10, withCommands);
+        Assert.Equal((MetadataSchema.Steps.Count - 10, MetadataSchema.Steps.Count - 12), (withCommands, withUploads));
     }
 
     private void Execute(string sql)
