@@ -26,13 +26,6 @@ async function send(client) {
 }
 
 for (const [name, transport] of Object.entries(transports)) {
-  test(`Device_WithWrongKeyOver_${name}_IsUnauthorized`, async () => {
-    const { deviceId, hostName } = await hub.device('wrong-key');
-    const key = Buffer.alloc(32, 1).toString('base64');
-    await assert.rejects(send(Client.fromConnectionString(`HostName=${hostName};DeviceId=${deviceId};SharedAccessKey=${key}`, transport)), isUnauthorized);
-    assert.equal((await hub.events(deviceId)).length, 0);
-  });
-
   test(`Device_WithExpiredTokenOver_${name}_IsUnauthorized`, async () => {
     const { deviceId, hostName, key } = await hub.device('expired');
     const token = hub.sas(`${hostName}/devices/${deviceId}`, key, { seconds: -3600 });
@@ -46,12 +39,6 @@ for (const [name, transport] of Object.entries(transports)) {
     const token = hub.sas(`${victim.hostName}/devices/${victim.deviceId}`, thief.key);
     await assert.rejects(send(Client.fromSharedAccessSignature(token, transport)), isUnauthorized);
     assert.equal((await hub.events(victim.deviceId)).length, 0);
-  });
-
-  test(`Device_WithValidTokenOver_${name}_IsLetIn`, async () => {
-    const { deviceId, hostName, key } = await hub.device('valid');
-    await send(Client.fromSharedAccessSignature(hub.sas(`${hostName}/devices/${deviceId}`, key), transport));
-    assert.equal((await hub.events(deviceId)).length, 1);
   });
 }
 
@@ -81,17 +68,6 @@ test('Device_AfterRenewKey_OldKeyIsRefusedAndNewLetIn', async () => {
   await assert.rejects(send(Client.fromConnectionString(connectionString, iotMqtt.Mqtt)), isUnauthorized);
   const renewed = await hub.cliJson(['device-identity', 'connection-string', 'show', '-d', deviceId]);
   await send(Client.fromConnectionString(renewed.connectionString, iotMqtt.Mqtt));
-});
-
-test('Device_RenewsItsTokenWhileConnected_GoesOnSending', async () => {
-  const { deviceId, hostName, key } = await hub.device('renewing');
-  const client = Client.fromSharedAccessSignature(hub.sas(`${hostName}/devices/${deviceId}`, key, { seconds: 600 }), iotMqtt.Mqtt);
-  await client.open();
-  await client.sendEvent(new Message('{"n":0}'));
-  await client.updateSharedAccessSignature(hub.sas(`${hostName}/devices/${deviceId}`, key, { seconds: 1200 }));
-  await client.sendEvent(new Message('{"n":1}'));
-  await client.close();
-  assert.deepEqual((await hub.events(deviceId)).map(event => event.body.n), [0, 1]);
 });
 
 test('Device_ConnectsTwice_NewerWins', async () => {

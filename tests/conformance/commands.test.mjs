@@ -66,22 +66,6 @@ async function until(what, ask) {
 }
 
 for (const [name, transport] of Object.entries(transports)) {
-  for (const sender of Object.keys(services)) {
-    test(`Command_SentOver_${sender}_ReachesADeviceOver_${name}`, async () => {
-      const id = `c2d-${name}-${sender}`;
-      const { client, next } = await listening(await register(id), transport);
-      await senders[sender].send(id, message('hello', { properties: { 'key one': 'a/b=c&d' } }));
-      const command = await next();
-      assert.equal(command.getData().toString(), 'hello');
-      assert.equal(command.messageId, 'hello');
-      assert.match(command.to, new RegExp(`/devices/${id}/messages/devicebound`, 'i'));
-      await client.complete(command);
-      await until('the queue is empty', async () => (await waiting(id)).length === 0);
-      if (name !== 'https') assert.deepEqual(command.properties.propertyList.map(p => [p.key, p.value]), [['key one', 'a/b=c&d']]);
-      await client.close();
-    });
-  }
-
   test(`Command_WithEveryProperty_ReachesADeviceOver_${name}_AsItWasSent`, async () => {
     const id = `c2d-exact-${name}`;
     const { client, next } = await listening(await register(id), transport);
@@ -108,40 +92,24 @@ for (const [name, transport] of Object.entries(transports)) {
     await client.complete(command);
     await client.close();
   });
-
-  test(`Command_ToAnOfflineDevice_IsThereAtItsNextConnectionOver_${name}`, async () => {
-    const id = `c2d-offline-${name}`;
-    const connectionString = await register(id);
-    for (const body of ['one', 'two', 'three']) await senders.amqp.send(id, message(body));
-    const { client, next } = await listening(connectionString, transport);
-    for (const body of ['one', 'two', 'three']) {
-      const command = await next();
-      assert.equal(command.getData().toString(), body);
-      await client.complete(command);
-    }
-    await until('the queue is empty', async () => (await waiting(id)).length === 0);
-    await client.close();
-  });
-
-  if (!name.startsWith('mqtt')) {
-    test(`Command_AbandonedOver_${name}_ComesAgain_AndRejectedIsDead`, async () => {
-      const id = `c2d-settle-${name}`;
-      const { client, next } = await listening(await register(id), transport);
-      await senders.amqp.send(id, message('again'));
-      await client.abandon(await next());
-      const again = await next();
-      assert.equal(again.messageId, 'again');
-      await client.reject(again);
-      await until('it is dead', async () => (await hub.cliJson(['device', 'c2d-message', 'list-dead', '-d', id])).length === 1);
-      const [dead] = await hub.cliJson(['device', 'c2d-message', 'list-dead', '-d', id]);
-      assert.equal(dead.reason, 'rejected');
-      assert.equal(dead.deliveryCount, 1);
-      await hub.cliJson(['device', 'c2d-message', 'replay', '-d', id, '-n', `${dead.sequence}`]);
-      await client.complete(await next());
-      await client.close();
-    });
-  }
 }
+
+test('Command_Rejected_IsDead_AndMayBeSentAgain', async () => {
+  const id = 'c2d-settle';
+  const { client, next } = await listening(await register(id), Amqp);
+  await senders.amqp.send(id, message('again'));
+  await client.abandon(await next());
+  await client.reject(await next());
+  await until('it is dead', async () => (await hub.cliJson(['device', 'c2d-message', 'list-dead', '-d', id])).length === 1);
+  const [dead] = await hub.cliJson(['device', 'c2d-message', 'list-dead', '-d', id]);
+  assert.equal(dead.reason, 'rejected');
+  assert.equal(dead.deliveryCount, 1);
+  await hub.cliJson(['device', 'c2d-message', 'replay', '-d', id, '-n', `${dead.sequence}`]);
+  const again = await next();
+  assert.equal(again.messageId, 'again');
+  await client.complete(again);
+  await client.close();
+});
 
 test('Command_ToAModule_IsInItsQueue', async () => {
   await register('c2d-module');
@@ -224,22 +192,4 @@ test('Command_NotSettledWhenTheHubIsKilled_IsDeliveredAgain', async () => {
     senders[name] = iothub.Client.fromConnectionString(hub.endpoints().ownerConnectionString, services[name]);
     await senders[name].open();
   }
-});
-
-test('Feedback_OfCompletedAndRejectedCommands_ReachesItsReceiver', async () => {
-  const { client, next } = await listening(await register('c2d-feedback'), Amqp);
-  const told = new Map();
-  const receiver = await new Promise((resolve, reject) => senders.amqp.getFeedbackReceiver((error, made) => error ? reject(error) : resolve(made)));
-  receiver.on('message', batch => {
-    for (const record of JSON.parse(batch.data.toString())) told.set(record.originalMessageId, record);
-  });
-  await senders.amqp.send('c2d-feedback', message('fb-done', { ack: 'full' }));
-  await client.complete(await next());
-  await senders.amqp.send('c2d-feedback', message('fb-no', { ack: 'negative' }));
-  await client.reject(await next());
-  for (let turn = 0; turn < 600 && !(told.has('fb-done') && told.has('fb-no')); turn++) await new Promise(resolve => setTimeout(resolve, 50));
-  assert.equal(told.get('fb-done').statusCode, 'Success');
-  assert.equal(told.get('fb-no').statusCode, 'Rejected');
-  assert.equal(told.get('fb-done').deviceId, 'c2d-feedback');
-  await client.close();
 });

@@ -115,6 +115,13 @@ export async function events(deviceId) {
   return text.split('\n').filter(line => line !== '').map(line => JSON.parse(line)).filter(event => 'sequenceNumber' in event);
 }
 
+/** What the stream of changes holds of a device: twins, identities, connections. */
+export async function changes(deviceId) {
+  const { status, text } = await request('GET', `/manage/v1/changes?from=earliest&follow=false&deviceId=${encodeURIComponent(deviceId)}`);
+  if (status !== 200) throw new Error(`reading changes: ${status} ${text}`);
+  return text.split('\n').filter(line => line !== '').map(line => JSON.parse(line)).filter(event => 'sequenceNumber' in event);
+}
+
 let serial = 0;
 
 /** Registers a device with a name of its own, by one request; answers its connection string and keys. */

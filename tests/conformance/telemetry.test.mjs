@@ -6,7 +6,7 @@ import iotHttp from 'azure-iot-device-http';
 import iotMqtt from 'azure-iot-device-mqtt';
 import * as hub from './hub.mjs';
 
-const { Client, Message, ModuleClient } = iotDevice;
+const { Client, Message } = iotDevice;
 const transports = { mqtt: iotMqtt.Mqtt, 'mqtt-ws': iotMqtt.MqttWs, https: iotHttp.Http, amqp: iotAmqp.Amqp, 'amqp-ws': iotAmqp.AmqpWs };
 
 before(() => hub.start());
@@ -52,28 +52,6 @@ function withoutSpaces(message) {
   message.properties.add('sensor', 'a');
   return message;
 }
-
-test('Telemetry_BatchOverHttps_ArrivesAsSeparateMessages', async () => {
-  const { deviceId, connectionString } = await hub.device('batch');
-  const client = Client.fromConnectionString(connectionString, iotHttp.Http);
-  await client.sendEventBatch([0, 1, 2].map(n => withoutSpaces(reading(n))));
-  await client.close();
-  assert.deepEqual((await hub.events(deviceId)).map(event => event.body.n), [0, 1, 2]);
-});
-
-test('Telemetry_FromModuleOutput_CarriesModuleAndOutput', async () => {
-  const { deviceId, hostName } = await hub.device('with-module');
-  await hub.cliJson(['module-identity', 'create', '-d', deviceId, '-m', 'm1']);
-  const { connectionString } = await hub.cliJson(['module-identity', 'connection-string', 'show', '-d', deviceId, '-m', 'm1']);
-  const client = ModuleClient.fromConnectionString(connectionString, iotMqtt.Mqtt);
-  await client.open();
-  await client.sendOutputEvent('out1', reading(1));
-  await client.close();
-  const [event] = await hub.events(deviceId);
-  assert.equal(event.moduleId, 'm1');
-  assert.equal(event.properties['iothub-outputname'], 'out1');
-  assert.ok(hostName);
-});
 
 test('Telemetry_Of200InFlight_IsAllAcknowledgedAndInOrder', async () => {
   const { deviceId, connectionString } = await hub.device('window');
