@@ -3,14 +3,13 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Registry;
-using Sallyport.Hub.Twins;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
 
 namespace Sallyport.Heads.Http;
 
 /// <summary>Registry requests about up to 100 identities at once: each item is done or refused by itself, and the answer says which.</summary>
-internal sealed class BulkRoutes(DeviceRegistry registry, DeviceTwins twins)
+internal sealed class BulkRoutes(DeviceRegistry registry, BulkChanges changes)
 {
     /// <summary>Only with this header does the .NET service SDK read the body of a 400.</summary>
     private const string BulkErrorHeader = "IotHubErrorCode";
@@ -27,30 +26,10 @@ internal sealed class BulkRoutes(DeviceRegistry registry, DeviceTwins twins)
     {
         var items = await context.ReadJsonAsync(HttpJson.Wire.ListIdentityRequestJson);
         RequireItems(items);
-        var twinChanges = new List<(IdentityRequestJson Item, BulkTwinChange Twin)>();
-        var refusals = new List<(IdentityRequestJson Item, HubException Why)>();
-        var ofIdentities = new List<IdentityRequestJson>();
-        foreach (var item in items)
-        {
-            try
-            {
-                if (ReadTwin(context, item!) is { } twin)
-                    twinChanges.Add((item!, twin));
-                if (!ImportMode.IsOfTwin(item!))
-                    ofIdentities.Add(item!);
-            }
-            catch (HubException why)
-            {
-                refusals.Add((item!, why));
-            }
-        }
-
-        var identityRefusals = await AttemptAsync(context, ofIdentities, ImportMode.ToChange, (_, _) => { });
-        refusals.AddRange(identityRefusals);
-        twinChanges.RemoveAll(change => identityRefusals.Exists(refusal => ReferenceEquals(refusal.Item, change.Item)));
-        refusals.AddRange(await ChangeTwinsAsync(context, twinChanges));
-        var errors = refusals.Select(refusal => new BulkErrorJson(
-            refusal.Item.Id, refusal.Item.ModuleId, refusal.Why.Error.Name, refusal.Why.Message, refusal.Item.ImportMode ?? "")).ToList();
+        var ofIdentities = await changes.ChangeIdentitiesAsync(context.Actor(), items, alongside: null, context.RequestAborted);
+        var ofTwins = await changes.ChangeTwinsAsync(context.Actor(), items.Where(item => !ofIdentities.ContainsKey(item)), context.RequestAborted);
+        var errors = ofIdentities.Concat(ofTwins).Select(refusal => new BulkErrorJson(
+            refusal.Key.Id, refusal.Key.ModuleId, refusal.Value.Error.Name, refusal.Value.Message, refusal.Key.ImportMode ?? "")).ToList();
 
         if (errors.Count > 0)
         {
@@ -60,36 +39,6 @@ internal sealed class BulkRoutes(DeviceRegistry registry, DeviceTwins twins)
         }
 
         await context.WriteJsonAsync(new BulkResultJson(errors.Count == 0, errors, []), HttpJson.Wire.BulkResultJson);
-    }
-
-    // Twins are another right's.
-    private static BulkTwinChange? ReadTwin(HttpContext context, IdentityRequestJson item)
-    {
-        var twin = ImportMode.ToTwinChange(item);
-        return twin is null || context.Held().HasFlag(Rights.TwinWrite)
-            ? twin
-            : throw new HubException(HubErrors.UnauthorizedAccess, "tags and properties need the right twin-write");
-    }
-
-    // All at once, so that they share the disk's syncs; two of one twin are done one after the other.
-    private async Task<List<(IdentityRequestJson, HubException)>> ChangeTwinsAsync(HttpContext context, List<(IdentityRequestJson Item, BulkTwinChange Twin)> changes)
-    {
-        var refusals = new List<(IdentityRequestJson, HubException)>();
-        var actor = context.Actor();
-        var running = changes.ConvertAll(change => twins.ChangeAsync(actor, change.Twin.Identity, change.Twin.Change, change.Twin.Condition, context.RequestAborted).AsTask());
-        for (var i = 0; i < running.Count; i++)
-        {
-            try
-            {
-                await running[i];
-            }
-            catch (HubException why)
-            {
-                refusals.Add((changes[i].Item, why));
-            }
-        }
-
-        return refusals;
     }
 
     private async Task RenewKeysAsync(HttpContext context)

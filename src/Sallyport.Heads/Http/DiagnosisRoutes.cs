@@ -7,6 +7,7 @@ using Sallyport.Hub.Audit;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Limits;
+using Sallyport.Hub.Registry;
 using Sallyport.Protocol.Errors;
 
 namespace Sallyport.Heads.Http;

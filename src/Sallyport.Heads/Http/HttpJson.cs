@@ -6,6 +6,7 @@ using System.Text.Json.Serialization.Metadata;
 using Microsoft.AspNetCore.Http;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Diagnosis;
+using Sallyport.Hub.Registry;
 using Sallyport.Hub.Twins;
 using Sallyport.Protocol.Errors;
 
@@ -60,6 +61,9 @@ namespace Sallyport.Heads.Http;
 [JsonSerializable(typeof(List<JsonObject>))]
 [JsonSerializable(typeof(RevocationRequestJson))]
 [JsonSerializable(typeof(RotationJson))]
+[JsonSerializable(typeof(RegistryJobPropertiesJson))]
+[JsonSerializable(typeof(List<RegistryJobPropertiesJson>))]
+[JsonSerializable(typeof(RegistryJobRequestJson))]
 [JsonSerializable(typeof(ScopeResultJson))]
 [JsonSerializable(typeof(TargetScopeRequestJson))]
 [JsonSerializable(typeof(OnBehalfRequestJson))]

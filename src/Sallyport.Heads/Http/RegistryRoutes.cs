@@ -124,3 +124,7 @@ internal sealed class RegistryRoutes(DeviceRegistry registry, PrivilegedReads re
         return context.WriteJsonAsync([.. states.Select(state => IdentityJson.Of(state, held))], HttpJson.Wire.ListIdentityJson);
     }
 }
+
+internal sealed record RegistryStatisticsJson(long TotalDeviceCount, long EnabledDeviceCount, long DisabledDeviceCount);
+
+internal sealed record ServiceStatisticsJson(long ConnectedDeviceCount);

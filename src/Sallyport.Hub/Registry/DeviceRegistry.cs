@@ -139,16 +139,27 @@ public sealed class DeviceRegistry
         return outcome.Refusal is null ? outcome.State : throw outcome.Refusal;
     }
 
+    /// <inheritdoc cref="ChangeAsync(Actor, IReadOnlyList{IdentityChange}, Action{MetadataTransaction, IReadOnlyList{HubException}}, CancellationToken)"/>
+    public ValueTask<IReadOnlyList<IdentityOutcome>> ChangeAsync(Actor actor, IReadOnlyList<IdentityChange> changes, CancellationToken cancel)
+    {
+        if (changes.Count == 0)
+            throw TooManyItems();
+        return ChangeAsync(actor, changes, alongside: null, cancel);
+    }
+
     /// <summary>Does what may be done of <paramref name="changes"/>, in one transaction.</summary>
+    /// <param name="alongside">Done in the same transaction, told why each change was refused, or null; on the store's thread. With it there may be no changes at all.</param>
     /// <returns>Per change, in their order, how it ended.</returns>
     /// <exception cref="HubException">400: an identity is named twice, or there are more than <see cref="MaxBulkItems"/>; 503 when the audit trail is not durable.</exception>
-    public async ValueTask<IReadOnlyList<IdentityOutcome>> ChangeAsync(Actor actor, IReadOnlyList<IdentityChange> changes, CancellationToken cancel)
+    internal async ValueTask<IReadOnlyList<IdentityOutcome>> ChangeAsync(
+        Actor actor, IReadOnlyList<IdentityChange> changes, Action<MetadataTransaction, IReadOnlyList<HubException?>>? alongside, CancellationToken cancel)
     {
-        if (changes.Count is 0 or > MaxBulkItems)
-            throw new HubException(HubErrors.ArgumentInvalid, $"a bulk request has 1 to {MaxBulkItems} items");
+        if (changes.Count > MaxBulkItems)
+            throw TooManyItems();
         if (changes.GroupBy(change => change.Identity).FirstOrDefault(same => same.Count() > 1) is { } doubled)
             throw new HubException(HubErrors.DeviceDefinedMultipleTimes, $"{doubled.Key} is named more than once");
-        _quotas.TakeRegistryOperations(changes.Count == 1 ? changes[0].Identity.DeviceId : null, changes.Count);
+        if (changes.Count > 0)
+            _quotas.TakeRegistryOperations(changes.Count == 1 ? changes[0].Identity.DeviceId : null, changes.Count);
 
         // What cannot be done is found on a snapshot, so that the trail says "done" only of what is about to be; a change that
         // somebody else overtakes between here and the transaction gets a second entry that takes it back. What becomes of a module
@@ -158,7 +169,7 @@ public sealed class DeviceRegistry
         var foreseeable = attempts.Where(attempt => !attempt.Change.Identity.IsModule || !devices.Contains(attempt.Change.Identity.DeviceId)).ToList();
         _metadata.Read(tx => Each(foreseeable, change => _rules.Decide(tx, change)));
         await RecordAsync(actor, attempts.Where(attempt => attempt.Refusal is null), cancel);
-        await ApplyAsync(actor, attempts, cancel);
+        await ApplyAsync(actor, attempts, alongside, cancel);
 
         foreach (var attempt in attempts)
         {
@@ -171,6 +182,8 @@ public sealed class DeviceRegistry
         return [.. attempts.Select(attempt => new IdentityOutcome(
             attempt.Refusal is null && attempt.Decision!.After is { } after ? StateOf(after) : null, attempt.Refusal))];
     }
+
+    private static HubException TooManyItems() => new(HubErrors.ArgumentInvalid, $"a bulk request has 1 to {MaxBulkItems} items");
 
     private async ValueTask RecordAsync(Actor actor, IEnumerable<Attempt> attempts, CancellationToken cancel)
     {
@@ -191,11 +204,18 @@ public sealed class DeviceRegistry
         }
     }
 
-    private async ValueTask ApplyAsync(Actor actor, List<Attempt> attempts, CancellationToken cancel)
+    private async ValueTask ApplyAsync(Actor actor, List<Attempt> attempts, Action<MetadataTransaction, IReadOnlyList<HubException?>>? alongside, CancellationToken cancel)
     {
         try
         {
-            await _metadata.WriteAsync(tx => Each(attempts, change => _rules.Apply(tx, change, actor.CorrelationId)), cancel);
+            await _metadata.WriteAsync(
+                tx =>
+                {
+                    var count = Each(attempts, change => _rules.Apply(tx, change, actor.CorrelationId));
+                    alongside?.Invoke(tx, attempts.ConvertAll(attempt => attempt.Refusal));
+                    return count;
+                },
+                cancel);
         }
         catch (Exception e)
         {

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using System.Text.Json.Nodes;
+using Sallyport.Cli.Moving;
 
 namespace Sallyport.Cli;
 
@@ -37,7 +38,7 @@ internal sealed class IdentityCommand
             CreateVerb(), ShowVerb(), ListVerb(), UpdateVerb(), DeleteVerb(), RenewKeyVerb(),
             new Command("connection-string", $"What a {_noun} connects with") { ConnectionStringVerb() },
         };
-        foreach (var more in _isModule ? [] : ParentCommands.Create(_verbs))
+        foreach (var more in _isModule ? [] : ParentCommands.Create(_verbs).Concat(RegistryJobCommands.Create(_verbs)))
             command.Add(more);
         return command;
     }

@@ -25,6 +25,7 @@ using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Faults;
 using Sallyport.Hub.Limits;
 using Sallyport.Hub.Methods;
+using Sallyport.Hub.Moving;
 using Sallyport.Hub.Physical;
 using Sallyport.Hub.Posture;
 using Sallyport.Hub.Registry;
@@ -32,6 +33,7 @@ using Sallyport.Hub.Secrets;
 using Sallyport.Hub.Telemetry;
 using Sallyport.Hub.Twins;
 using Sallyport.Hub.Uploads;
+using Sallyport.Moving;
 using Sallyport.Services.Connections;
 using Sallyport.Services.Outgoing;
 using Sallyport.Settings;
@@ -257,6 +259,7 @@ internal sealed class HubHost : IAsyncDisposable
             .AddSingleton<IKeyAttestation>(attestation)
             .AddSingleton(quarantine)
             .AddSingleton(line)
+            .AddSingleton<IJobContainers>(parts.Add(new JobContainers(outgoing)))
             .AddSingleton(clones)
             .AddSingleton(sightings)
             .AddSingleton<Func<HubFacts>>(new RunningFacts(live, data, keys, sockets, certificate, connections, time).Now)
@@ -305,6 +308,7 @@ internal sealed class HubHost : IAsyncDisposable
         server.Services.GetRequiredService<SecretsRoutes>().Map(server);
         developmentRoot.Map(server);
         MonitoringRoutes.Map(server, isReady: () => !events.Failure.IsCompleted && !metadata.Failure.IsCompleted);
+        parts.Add(new Running(server.Services.GetRequiredService<RegistryJobs>().RunAsync));
         await server.StartAsync().ConfigureAwait(false);
 
         var endpoints = EndpointsOf(settings, data, sockets, policies);

@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Sallyport.Client.Service;
+using Sallyport.Hub.Moving;
 
 namespace Sallyport.Cli.Moving;
 
@@ -9,7 +10,6 @@ internal sealed class DevicesImport(ServiceClient client)
 {
     private const int MaxItems = 100; // of a bulk request
     private const int MaxRequestLength = 200_000;
-    private const string ScopePrefix = "ms-azure-iot-edge://";
 
     private readonly List<JsonObject> _outcomes = [];
     private readonly Dictionary<(string, string?), JsonObject> _byName = [];
@@ -26,7 +26,7 @@ internal sealed class DevicesImport(ServiceClient client)
 
     public async Task RunAsync(string path, CancellationToken cancel)
     {
-        foreach (var (_, line, problem) in DevicesFile.Read(path))
+        await foreach (var (line, problem) in DevicesFile.ReadAsync(path, cancel).ConfigureAwait(false))
         {
             if (line is null)
                 _outcomes.Add(new JsonObject { ["deviceId"] = null, ["moduleId"] = null, ["result"] = "cannot", ["why"] = problem });
@@ -40,7 +40,7 @@ internal sealed class DevicesImport(ServiceClient client)
 
     private async Task AddAsync(JsonObject line, CancellationToken cancel)
     {
-        var item = DevicesFile.ToBulkItem(line);
+        var item = DevicesLine.ToBulkItem(line);
         var name = NameOf(item);
         if (item["importMode"]!.ToString().EndsWith("IfMatchETag", StringComparison.OrdinalIgnoreCase))
         {
@@ -56,7 +56,7 @@ internal sealed class DevicesImport(ServiceClient client)
         _batchLength += length;
         var hasReported = line["properties"]?["reported"] is JsonObject reported && reported.Any(member => !member.Key.StartsWith('$'));
         Note(name, hasReported ? "differs" : "done", hasReported ? "reported properties are the device's: they come when it reports them" : null);
-        if (name.Module is null && ParentOf(line) is { } parent)
+        if (name.Module is null && DevicesLine.ParentOf(line, out _) is { } parent)
             _parents.Add((name.Id, parent));
     }
 
@@ -96,17 +96,6 @@ internal sealed class DevicesImport(ServiceClient client)
                 Note((id, null), "differs", $"without its parent {parent}: {refusal.Message}");
             }
         }
-    }
-
-    // A scope is that of an edge device itself, or that of its parent; parentScopes is always the parent's.
-    private static string? ParentOf(JsonObject line)
-    {
-        var isEdge = line["capabilities"]?["iotEdge"]?.GetValueKind() is System.Text.Json.JsonValueKind.True;
-        var scope = line["parentScopes"] is JsonArray { Count: > 0 } scopes ? scopes[0]?.ToString() : isEdge ? null : line["deviceScope"]?.ToString();
-        if (scope?.StartsWith(ScopePrefix, StringComparison.Ordinal) is not true)
-            return null;
-        var named = scope[ScopePrefix.Length..];
-        return named.LastIndexOf('-') is > 0 and var end ? named[..end] : null;
     }
 
     private static (string Id, string? Module) NameOf(JsonObject item) => (item["id"]!.ToString(), item["moduleId"]?.ToString());

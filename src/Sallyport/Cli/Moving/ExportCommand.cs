@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text;
 using System.Text.Json.Nodes;
+using Sallyport.Hub.Moving;
 
 namespace Sallyport.Cli.Moving;
 
@@ -60,7 +61,7 @@ internal static class ExportCommand
         {
             if ((string?)identity["authentication"]?["type"] == "sas" && identity["authentication"]!["symmetricKey"]?["primaryKey"] is null)
                 withoutKeys++;
-            return file.WriteLineAsync(DevicesFile.ToLine(identity, twin).ToJsonString().AsMemory(), call.Cancel);
+            return file.WriteLineAsync(DevicesLine.Of(identity, twin).ToJsonString().AsMemory(), call.Cancel);
         }
     }
 

@@ -6,7 +6,7 @@ public sealed class UsageTests
     public static readonly TheoryData<string> Verbs = new(
         "device-identity create -d d1", "device-identity show -d d1", "device-identity list", "device-identity update -d d1 --status disabled",
         "device-identity delete -d d1 -y", "device-identity renew-key -d d1 --kt both", "device-identity connection-string show -d d1",
-        "device-identity parent show -d d1", "device-identity parent set -d d1 --pd e1", "device-identity children add -d e1 --cl d1 d2", "device-identity children remove -d e1 -a", "device-identity children list -d e1",
+        "device-identity import --bcu -", "device-identity export --bcu -", "device-identity job list", "device-identity job show --job-id j", "device-identity job cancel --job-id j", "device-identity parent show -d d1", "device-identity parent set -d d1 --pd e1", "device-identity children add -d e1 --cl d1 d2", "device-identity children remove -d e1 -a", "device-identity children list -d e1",
         "module-identity create -d d1 -m m1", "module-identity show -d d1 -m m1", "module-identity list -d d1", "module-identity update -d d1 -m m1 --am x509_ca",
         "module-identity delete -d d1 -m m1 -y", "module-identity renew-key -d d1 -m m1 --kt swap", "module-identity connection-string show -d d1 -m m1",
         "policy list", "policy show -n p", "policy create -n p --permissions twin-read", "policy renew-key -n p --rk swap", "policy delete -n p -y", "policy update -n p --permissions twin-read", "policy advise",

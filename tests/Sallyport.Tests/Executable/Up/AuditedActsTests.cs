@@ -24,6 +24,7 @@ public sealed class AuditedActsTests
         ["DELETE /devices/{id}"] = ("devices/d1", null),
         ["PUT /devices/{id}/modules/{moduleId}"] = ("devices/d1/modules/new", """{"deviceId":"d1","moduleId":"new"}"""),
         ["DELETE /devices/{id}/modules/{moduleId}"] = ("devices/d1/modules/m1", null),
+        ["POST /jobs/create"] = ("jobs/create", """{"type":"export","outputBlobContainerUri":"http://127.0.0.1:9/c?sig=s"}"""),
         ["POST /devices"] = ("devices", """[{"id":"d1","importMode":"delete"},{"id":"new","importMode":"create"}]"""),
         ["POST /devices/keys/regenerate"] = ("devices/keys/regenerate", """{"policyKey":"primary","devices":[{"id":"d1"}]}"""),
         ["PATCH /twins/{id}"] = ("twins/d1", """{"tags":{"a":1}}"""),

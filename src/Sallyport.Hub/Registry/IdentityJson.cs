@@ -1,14 +1,12 @@
-using System.Text.Json;
 using System.Text.Json.Serialization;
 using Sallyport.Hub.Access;
-using Sallyport.Hub.Registry;
 using Sallyport.Protocol.Errors;
 using Sallyport.Storage.Metadata;
 
-namespace Sallyport.Heads.Http;
+namespace Sallyport.Hub.Registry;
 
 /// <summary>A device or module as REST shows it; what is null and not IoT Hub's to show is left out. Holds keys: never printed.</summary>
-internal sealed class IdentityJson
+public sealed class IdentityJson
 {
     public required string DeviceId { get; init; }
 
@@ -76,7 +74,7 @@ internal sealed class IdentityJson
     private static DateTime TimeOrNever(DateTimeOffset? time) => time?.UtcDateTime ?? DateTime.SpecifyKind(default, DateTimeKind.Utc);
 }
 
-internal sealed class AuthenticationJson
+public sealed class AuthenticationJson
 {
     public SymmetricKeyJson? SymmetricKey { get; init; }
     public ThumbprintJson? X509Thumbprint { get; init; }
@@ -125,83 +123,19 @@ internal sealed class AuthenticationJson
     };
 }
 
-internal sealed class SymmetricKeyJson
+public sealed class SymmetricKeyJson
 {
     public string? PrimaryKey { get; init; }
     public string? SecondaryKey { get; init; }
 }
 
-internal sealed class ThumbprintJson
+public sealed class ThumbprintJson
 {
     public string? PrimaryThumbprint { get; init; }
     public string? SecondaryThumbprint { get; init; }
 }
 
-internal sealed class CapabilitiesJson
+public sealed class CapabilitiesJson
 {
     public bool IotEdge { get; init; }
 }
-
-/// <summary>
-/// A device or module as a request gives it, also as an item of a bulk request (<c>id</c>, <c>eTag</c>, <c>importMode</c>).
-/// What the hub owns (generation, times, connection state) is not read. A field left out keeps what there is; null clears it.
-/// </summary>
-internal sealed class IdentityRequestJson
-{
-    public string? Id { get; init; }
-    public string? DeviceId { get; init; }
-    public string? ModuleId { get; init; }
-    public string? Etag { get; init; }
-    public string? ImportMode { get; init; }
-    public string? TwinEtag { get; init; }
-    public string? Status { get; init; }
-    public JsonElement StatusReason { get; init; }
-    public AuthenticationJson? Authentication { get; init; }
-    public CapabilitiesJson? Capabilities { get; init; }
-    public JsonElement DeviceScope { get; init; }
-    public JsonElement ParentScopes { get; init; }
-    public JsonElement ManagedBy { get; init; }
-    public JsonElement Tags { get; init; }
-    public JsonElement Properties { get; init; }
-
-    public IdentityDraft ToDraft() => new()
-    {
-        Enabled = Status?.ToUpperInvariant() switch
-        {
-            null => null,
-            "ENABLED" => true,
-            "DISABLED" => false,
-            _ => throw new HubException(HubErrors.ArgumentInvalid, "status: enabled or disabled"),
-        },
-        StatusReason = Text("statusReason", StatusReason),
-        Credential = Authentication?.ToDraft(),
-        IotEdge = Capabilities?.IotEdge,
-        DeviceScope = Text("deviceScope", DeviceScope),
-        ParentScopes = Texts("parentScopes", ParentScopes),
-        ManagedBy = Text("managedBy", ManagedBy),
-    };
-
-    private static Given<string> Text(string field, JsonElement value) => value.ValueKind switch
-    {
-        JsonValueKind.Undefined => default,
-        JsonValueKind.Null => new Given<string>(true, null),
-        JsonValueKind.String => value.GetString(),
-        _ => throw new HubException(HubErrors.ArgumentInvalid, $"{field}: text or null"),
-    };
-
-    private static Given<IReadOnlyList<string>> Texts(string field, JsonElement value)
-    {
-        if (value.ValueKind is JsonValueKind.Undefined)
-            return default;
-        if (value.ValueKind is JsonValueKind.Null)
-            return new Given<IReadOnlyList<string>>(true, []);
-        if (value.ValueKind is not JsonValueKind.Array || value.EnumerateArray().Any(item => item.ValueKind is not JsonValueKind.String))
-            throw new HubException(HubErrors.ArgumentInvalid, $"{field}: a list of texts");
-
-        return new Given<IReadOnlyList<string>>(true, [.. value.EnumerateArray().Select(item => item.GetString()!)]);
-    }
-}
-
-internal sealed record RegistryStatisticsJson(long TotalDeviceCount, long EnabledDeviceCount, long DisabledDeviceCount);
-
-internal sealed record ServiceStatisticsJson(long ConnectedDeviceCount);
