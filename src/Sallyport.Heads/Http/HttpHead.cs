@@ -6,6 +6,7 @@ using Sallyport.Hub.Access;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Commands;
 using Sallyport.Hub.Diagnosis;
+using Sallyport.Hub.Jobs;
 using Sallyport.Hub.Limits;
 using Sallyport.Hub.Methods;
 using Sallyport.Hub.Moving;
@@ -99,6 +100,9 @@ public static class HttpHead
         services.AddSingleton<DeviceCommandRoutes>();
         services.AddSingleton<FeedbackRoutes>();
         services.AddUploads();
+        services.TryAddSingleton(new JobOptions());
+        services.TryAddSingleton<ScheduledJobs>();
+        services.AddSingleton<JobRoutes>();
         return services;
     }
 
@@ -131,6 +135,7 @@ public static class HttpHead
         routes.ServiceProvider.GetRequiredService<DeviceCommandRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<FeedbackRoutes>().Map(routes);
         routes.MapUploads();
+        routes.ServiceProvider.GetRequiredService<JobRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<EventRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<CheckpointRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<ConsumerGroupRoutes>().Map(routes);

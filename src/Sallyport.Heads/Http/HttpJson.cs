@@ -6,6 +6,7 @@ using System.Text.Json.Serialization.Metadata;
 using Microsoft.AspNetCore.Http;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Diagnosis;
+using Sallyport.Hub.Jobs;
 using Sallyport.Hub.Registry;
 using Sallyport.Hub.Twins;
 using Sallyport.Protocol.Errors;
@@ -43,6 +44,9 @@ namespace Sallyport.Heads.Http;
 [JsonSerializable(typeof(BulkResultJson))]
 [JsonSerializable(typeof(KeyRenewalRequestJson))]
 [JsonSerializable(typeof(KeyRenewalResultJson))]
+[JsonSerializable(typeof(JobRequest))]
+[JsonSerializable(typeof(JobJson))]
+[JsonSerializable(typeof(List<JobJson>))]
 [JsonSerializable(typeof(JsonObject))]
 [JsonSerializable(typeof(MethodCallJson))]
 [JsonSerializable(typeof(MethodResultJson))]

@@ -11,11 +11,11 @@ namespace Sallyport.Heads.Http;
 /// <summary>Azure IoT Hub's query REST. Any <c>api-version</c>, or none, is taken.</summary>
 internal sealed class QueryRoutes(TwinQueries queries)
 {
-    private const string ContinuationHeader = "x-ms-continuation";
+    internal const string ContinuationHeader = "x-ms-continuation";
     private const string MaxItemCountHeader = "x-ms-max-item-count";
 
     /// <summary>SDKs read it case-sensitively, and the .NET one cannot do without it.</summary>
-    private const string ItemTypeHeader = "x-ms-item-type";
+    internal const string ItemTypeHeader = "x-ms-item-type";
 
     public void Map(IEndpointRouteBuilder routes) =>
         routes.MapPost("/devices/query", RunAsync).Requires(Rights.TwinRead, resource: "devices").KeepsToScope()
@@ -27,7 +27,7 @@ internal sealed class QueryRoutes(TwinQueries queries)
         var query = request.Query ?? throw new HubException(HubErrors.ArgumentNull, "query: is missing");
         var continuation = context.Request.Headers[ContinuationHeader].ToString();
         var page = await queries.RunAsync(
-            context.Caller().Principal!.Scope, query, MaxRowsOf(context), continuation.Length == 0 ? null : continuation, context.RequestAborted);
+            context.Held(), context.Caller().Principal!.Scope, query, MaxRowsOf(context), continuation.Length == 0 ? null : continuation, context.RequestAborted);
 
         context.Response.Headers[ItemTypeHeader] = page.Type.ToString();
         if (page.Continuation is not null)
@@ -36,7 +36,7 @@ internal sealed class QueryRoutes(TwinQueries queries)
         await context.Response.Body.WriteAsync(page.Json, context.RequestAborted);
     }
 
-    private static int? MaxRowsOf(HttpContext context)
+    internal static int? MaxRowsOf(HttpContext context)
     {
         var text = context.Request.Headers[MaxItemCountHeader].ToString();
         return text.Length == 0 ? null

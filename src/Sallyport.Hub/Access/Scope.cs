@@ -94,7 +94,8 @@ public sealed class Scope
     internal (string DevicePrefixes, string DeviceTags, string ConsumerGroups) Stored() =>
         (string.Join(' ', DevicePrefixes), _tagLimit.Text, string.Join(' ', ConsumerGroups));
 
-    private static Scope Of(string devicePrefixes, string deviceTags, string consumerGroups) =>
+    /// <summary>From what <see cref="Stored"/> gave.</summary>
+    internal static Scope Of(string devicePrefixes, string deviceTags, string consumerGroups) =>
         devicePrefixes.Length + deviceTags.Length + consumerGroups.Length == 0 ? Everything : new(Names(devicePrefixes), TagLimit.Of(deviceTags), Names(consumerGroups));
 
     private bool CoversPrefix(ReadOnlySpan<char> deviceId)

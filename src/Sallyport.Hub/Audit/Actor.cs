@@ -25,6 +25,12 @@ public sealed record Actor(string Principal, string CredentialFingerprint, Right
             IsShared = principal.Kind is PrincipalKind.Policy,
         };
 
+    /// <summary>Somebody in whose name the hub acts later, with what it holds then.</summary>
+    /// <param name="principal">As an actor has it.</param>
+    /// <param name="by">What acts in its name, in the place of an address: <c>job j1</c>.</param>
+    internal static Actor Later(string principal, string credentialFingerprint, Rights rights, Scope scope, string correlationId, string by) =>
+        new(principal, credentialFingerprint, rights, correlationId, by) { Scope = scope, IsShared = principal.StartsWith("policy:", StringComparison.Ordinal) };
+
     /// <summary>The entry of an act that is about to be done; it must be durable before the act takes effect.</summary>
     public AuditEntry Done(string action, string target) =>
         new(Principal, CredentialFingerprint, action, target, "done", IsShared ? SharedCredential : "", CorrelationId, Peer);

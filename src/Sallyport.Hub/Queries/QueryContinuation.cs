@@ -13,7 +13,7 @@ namespace Sallyport.Hub.Queries;
 /// (16 bits of length, UTF-8), and the first 8 bytes of SHA-256 over the query's text and what stands before. No secret: it only says from where on to look, among the rows
 /// that its bearer may see.
 /// </summary>
-/// <param name="After">A device's id; of groups the order of the last one.</param>
+/// <param name="After">A device's id; of groups the order of the last one; of the rows of jobs a job's number, a slash and a device's id.</param>
 /// <param name="ModuleId">Empty for devices and groups.</param>
 /// <param name="Left">Null: the query has no TOP.</param>
 internal sealed record QueryContinuation(string After, string ModuleId, long? Left)
@@ -42,7 +42,7 @@ internal sealed record QueryContinuation(string After, string ModuleId, long? Le
     }
 
     /// <exception cref="HubException">400: it is none, or was made for another query.</exception>
-    public static QueryContinuation Read(string token, string query, bool ofGroups)
+    public static QueryContinuation Read(string token, string query, bool ofTwins)
     {
         Span<byte> buffer = stackalloc byte[MaxLength];
         if (token.Length > MaxLength || Base64Url.DecodeFromChars(token, buffer, out _, out var length) is not OperationStatus.Done || length < 1 + sizeof(long) + DigestBytes)
@@ -56,7 +56,7 @@ internal sealed record QueryContinuation(string After, string ModuleId, long? Le
         var left = BinaryPrimitives.ReadInt64BigEndian(body[1..]);
         var rest = body[(1 + sizeof(long))..];
         var (after, module) = (Text(ref rest), Text(ref rest));
-        if (!rest.IsEmpty || left < -1 || (!ofGroups && !Identity.TryCreate(after, module.Length == 0 ? null : module, out _)))
+        if (!rest.IsEmpty || left < -1 || (ofTwins && !Identity.TryCreate(after, module.Length == 0 ? null : module, out _)))
             throw Wrong();
         return new QueryContinuation(after, module, left < 0 ? null : left);
     }

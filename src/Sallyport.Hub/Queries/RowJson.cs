@@ -6,8 +6,23 @@ using Sallyport.Storage.Metadata;
 
 namespace Sallyport.Hub.Queries;
 
+/// <summary>What becomes of the rows of a page. Owned by one request.</summary>
+internal interface IPageRows
+{
+    int Rows { get; }
+
+    /// <summary>What the answer takes so far.</summary>
+    int Bytes { get; }
+
+    /// <summary>Rows must come with their identities.</summary>
+    bool NeedsIdentity { get; }
+
+    /// <returns>True.</returns>
+    bool Add(in TwinRow row);
+}
+
 /// <summary>The rows of a page as JSON: whole twins, or the members of them that were named. Owned by one request.</summary>
-internal sealed class RowJson
+internal sealed class RowJson : IPageRows
 {
     private readonly ArrayBufferWriter<byte> _json = new(4096);
     private readonly IReadOnlyList<QueryColumn>? _columns;
@@ -27,10 +42,8 @@ internal sealed class RowJson
 
     public int Bytes => _json.WrittenCount;
 
-    /// <summary>Rows must come with their identities.</summary>
     public bool NeedsIdentity { get; }
 
-    /// <returns>True.</returns>
     public bool Add(in TwinRow row)
     {
         if (Rows++ > 0)

@@ -19,13 +19,14 @@ internal sealed class RowPage
     private readonly QueryClock _clock;
     private readonly RowValues _values;
     private readonly QueryValue[] _slots;
-    private readonly RowJson _json;
+    private readonly IPageRows _page;
     private readonly bool _ofModules;
     private int _rowsMax;
     private (string DeviceId, string ModuleId) _last;
     private bool _hasMore;
 
-    public RowPage(Query query, ITwinStore twins, TwinColumns columns, MetadataTransaction tx, TwinFields fields, Scope scope, QueryLimits limits, QueryClock clock)
+    /// <param name="page">Where the rows go.</param>
+    public RowPage(Query query, IPageRows page, ITwinStore twins, TwinColumns columns, MetadataTransaction tx, TwinFields fields, Scope scope, QueryLimits limits, QueryClock clock)
     {
         _query = query;
         _twins = twins;
@@ -36,15 +37,15 @@ internal sealed class RowPage
         _clock = clock;
         _values = new RowValues(query.Slots, fields);
         _slots = new QueryValue[query.Slots.Count];
-        _json = new RowJson(query.Columns, fields);
+        _page = page;
         _ofModules = query.Source is QuerySource.Modules;
     }
 
-    private bool IsFull => _json.Rows == _rowsMax || _json.Bytes >= _limits.MaxPageBytes;
+    private bool IsFull => _page.Rows == _rowsMax || _page.Bytes >= _limits.MaxPageBytes;
 
     /// <param name="from">Null: the first page.</param>
-    /// <returns>The rows, and where to go on; null when there are no more.</returns>
-    public (ReadOnlyMemory<byte> Json, QueryContinuation? Next) Read(QueryContinuation? from, int maxRows)
+    /// <returns>Where to go on; null when there are no more rows.</returns>
+    public QueryContinuation? Read(QueryContinuation? from, int maxRows)
     {
         var left = from is null ? _query.Top : from.Left;
         _rowsMax = (int)Math.Min(maxRows, left ?? maxRows);
@@ -56,8 +57,8 @@ internal sealed class RowPage
         else
             ReadAll();
 
-        var isLast = !_hasMore || _json.Rows == left;
-        return (_json.Ended(), isLast ? null : new QueryContinuation(_last.DeviceId, _last.ModuleId, left - _json.Rows));
+        var isLast = !_hasMore || _page.Rows == left;
+        return isLast ? null : new QueryContinuation(_last.DeviceId, _last.ModuleId, left - _page.Rows);
     }
 
     /// <summary>Those that the conditions name; null when they name none.</summary>
@@ -128,7 +129,7 @@ internal sealed class RowPage
     private void ReadOthers()
     {
         var others = new PriorityQueue<Identity, Identity>(IdentityOrder.LastFirst);
-        var wanted = _rowsMax - _json.Rows + 1;
+        var wanted = _rowsMax - _page.Rows + 1;
         var isOver = false;
         _twins.Scan(_tx, _values.Scan(_ofModules, inOrder: false), (in TwinRow row) =>
         {
@@ -191,10 +192,10 @@ internal sealed class RowPage
         }
 
         _last = IdOf(row);
-        if (isWhole || (!_json.NeedsIdentity && _values.NeedsTwin))
-            _json.Add(row);
+        if (isWhole || (!_page.NeedsIdentity && _values.NeedsTwin))
+            _page.Add(row);
         else
-            _twins.Visit(_tx, _last.DeviceId, _last.ModuleId, (in TwinRow whole) => _json.Add(whole));
+            _twins.Visit(_tx, _last.DeviceId, _last.ModuleId, (in TwinRow whole) => _page.Add(whole));
         return true;
     }
 

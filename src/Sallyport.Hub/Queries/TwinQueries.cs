@@ -27,14 +27,14 @@ public enum QueryItemType
 public sealed record QueryPage(QueryItemType Type, ReadOnlyMemory<byte> Json, string? Continuation);
 
 /// <summary>
-/// Queries over the twins of devices and modules (IoT Hub developer guide, "IoT Hub query language"). A query sees what is committed when its page is asked for: whatever
+/// Queries over the twins of devices and modules, and over what jobs did to them (IoT Hub developer guide, "IoT Hub query language"). A query sees what is committed when its page is asked for: whatever
 /// was answered as done before is in it.
 /// </summary>
 /// <remarks>
 /// Thread-safe. Refuses with <see cref="HubException"/>. Every page is a snapshot of its own, and begins behind the last row of the one before: what is written between two pages
 /// neither doubles nor hides a row that stays.
 /// </remarks>
-public sealed class TwinQueries : IDisposable
+public sealed partial class TwinQueries : IDisposable
 {
     private readonly IMetadata _metadata;
     private readonly Quotas _quotas;
@@ -58,29 +58,37 @@ public sealed class TwinQueries : IDisposable
 
     internal int Makings => _devices.Makings + _modules.Makings;
 
+    /// <summary>Answers a page to somebody who holds every right that a row may need.</summary>
+    /// <inheritdoc cref="RunAsync(Rights, Scope, string, int?, string?, CancellationToken)"/>
+    public ValueTask<QueryPage> RunAsync(Scope scope, string text, int? maxRows, string? continuation, CancellationToken cancel) =>
+        RunAsync(AzureRights.All, scope, text, maxRows, continuation, cancel);
+
     /// <summary>Answers a page.</summary>
+    /// <param name="held">Of who asks: rows of <c>devices.jobs</c> need <see cref="Rights.JobManage"/> beside what the caller of this has checked.</param>
     /// <param name="scope">Of who asks: rows of other devices are not there for them.</param>
     /// <param name="maxRows">Of the page; null for the default. More than <see cref="QueryLimits.MaxPageRows"/> are that many.</param>
     /// <param name="continuation">What the page before gave; null for the first.</param>
-    /// <exception cref="HubException">400: the query is none, costs more than it may, or the continuation is not its own; 429.</exception>
-    public async ValueTask<QueryPage> RunAsync(Scope scope, string text, int? maxRows, string? continuation, CancellationToken cancel)
+    /// <exception cref="HubException">400: the query is none, costs more than it may, or the continuation is not its own; 401: a right is missing; 429.</exception>
+    public async ValueTask<QueryPage> RunAsync(Rights held, Scope scope, string text, int? maxRows, string? continuation, CancellationToken cancel)
     {
         _quotas.TakeRegistryOperations(deviceId: null);
         if (maxRows < 1)
             throw new HubException(HubErrors.ArgumentInvalid, "x-ms-max-item-count: a number from 1");
 
         var query = QueryParser.Parse(text);
-        var from = continuation is null ? null : QueryContinuation.Read(continuation, text, query.IsAggregate);
-        if (query.Source is QuerySource.Jobs)
-            return new QueryPage(QueryItemType.DeviceJob, "[]"u8.ToArray(), null); // There are no jobs yet.
+        var isOfJobs = query.Source is QuerySource.Jobs;
+        if (isOfJobs && !held.HasFlag(Rights.JobManage))
+            throw new HubException(HubErrors.UnauthorizedAccess, "devices.jobs: this needs a right that you do not hold: job-manage");
 
+        var from = continuation is null ? null : QueryContinuation.Read(continuation, text, ofTwins: !query.IsAggregate && !isOfJobs);
         using var turn = await _turns.TakeAsync(cancel).ConfigureAwait(false);
         var rows = Math.Min(maxRows ?? _limits.DefaultPageRows, _limits.MaxPageRows);
         var clock = new QueryClock(_limits, _time, cancel);
-        var (json, next) = _metadata.Read(tx => query.IsAggregate
-            ? Groups(tx, query, scope, clock).Page(from?.After, from is null ? query.Top : from.Left, rows)
-            : new RowPage(query, _metadata.Twins, ColumnsOf(query), tx, _fields, scope, _limits, clock).Read(from, rows));
-        return new QueryPage(query.Columns is null ? QueryItemType.Twin : QueryItemType.Raw, json, next?.Encode(text));
+        var (json, next) = _metadata.Read(tx => isOfJobs ? new DeviceJobPage(query, _metadata.Jobs, tx, scope, _limits, clock).Read(from, rows)
+            : query.IsAggregate ? Groups(tx, query, scope, clock).Page(from?.After, from is null ? query.Top : from.Left, rows)
+            : Page(tx, query, scope, clock, from, rows));
+        var type = isOfJobs ? QueryItemType.DeviceJob : query.Columns is null ? QueryItemType.Twin : QueryItemType.Raw;
+        return new QueryPage(type, json, next?.Encode(text));
     }
 
     public void Dispose()
@@ -88,6 +96,13 @@ public sealed class TwinQueries : IDisposable
         _devices.Dispose();
         _modules.Dispose();
         _turns.Dispose();
+    }
+
+    private (ReadOnlyMemory<byte> Json, QueryContinuation? Next) Page(MetadataTransaction tx, Query query, Scope scope, QueryClock clock, QueryContinuation? from, int maxRows)
+    {
+        var rows = new RowJson(query.Columns, _fields);
+        var next = new RowPage(query, rows, _metadata.Twins, ColumnsOf(query), tx, _fields, scope, _limits, clock).Read(from, maxRows);
+        return (rows.Ended(), next);
     }
 
     private TwinColumns ColumnsOf(Query query) => query.Source is QuerySource.Modules ? _modules : _devices;

@@ -26,7 +26,7 @@ public sealed record DesiredChange(long Version, ReadOnlyMemory<byte> Json);
 /// Thread-safe. Refuses with <see cref="HubException"/>. Two changes of one twin are done one after the other; each merges into what the one before
 /// left. A device that is not connected is told nothing: it reads its twin when it comes back.
 /// </remarks>
-public sealed class DeviceTwins
+public sealed partial class DeviceTwins
 {
     private readonly IMetadata _metadata;
     private readonly ConnectedDevices _connected;
@@ -231,5 +231,6 @@ public sealed class DeviceTwins
             link.Offer(new DesiredChange(decision.After.Desired.Version, TwinJson.EncodeDesired(decision.Told, decision.After.Desired.Version)));
     }
 
-    private sealed record Decision(Identity Owner, IdentityRecord Identity, TwinChange Change, TwinRecord After, TwinSection? Desired, TwinNode? Told);
+    /// <summary>What a change comes to. Within this class, but for <see cref="Change"/> that hands it out and <see cref="Tell"/> that takes it back.</summary>
+    internal sealed record Decision(Identity Owner, IdentityRecord Identity, TwinChange Change, TwinRecord After, TwinSection? Desired, TwinNode? Told);
 }

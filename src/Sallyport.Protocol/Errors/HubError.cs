@@ -36,6 +36,7 @@ public static class HubErrors
     public static readonly HubError NotFound = new(404000, "NotFound", 404, "amqp:not-found", "connection closed", "There is no such resource.");
     public static readonly HubError MethodNotAllowed = new(405000, "MethodNotAllowed", 405, "amqp:not-allowed", "does not occur", "The resource does not know the HTTP method; the Allow header names those it knows.");
     public static readonly HubError DeviceAlreadyExists = new(409001, "DeviceAlreadyExists", 409, "com.microsoft:device-already-exists", "does not occur", "A device of that id is registered already; send If-Match to update it.");
+    public static readonly HubError JobAlreadyExists = new(409007, "JobAlreadyExists", 409, "com.microsoft:argument-error", "does not occur", "A job of that id exists already, or existed within the last 30 days.");
     public static readonly HubError ModuleAlreadyExists = new(409301, "ModuleAlreadyExistsOnDevice", 409, "com.microsoft:device-already-exists", "does not occur", "A module of that id is registered already; send If-Match to update it.");
     public static readonly HubError Conflict = new(409000, "Conflict", 409, "com.microsoft:argument-error", "does not occur", "A resource of that name exists already, or another identity has that key or thumbprint.");
     public static readonly HubError PreconditionFailed = new(412001, "PreconditionFailed", 412, "com.microsoft:precondition-failed", "does not occur", "The ETag in If-Match is not the current one; read again and retry.");
@@ -44,6 +45,7 @@ public static class HubErrors
     public static readonly HubError TooManyDevices = new(413002, "TooManyDevices", 413, "amqp:resource-limit-exceeded", "does not occur", "The hub holds as many devices as it may.");
     public static readonly HubError TooManyModules = new(413003, "TooManyModulesOnDevice", 413, "amqp:resource-limit-exceeded", "does not occur", "The device has as many modules as it may (50).");
     public static readonly HubError Throttled = new(429001, "ThrottlingException", 429, "com.microsoft:device-container-throttled", "reading stops; connection closed after 20 s", "More requests than the limit allows; retry later.");
+    public static readonly HubError MaxActiveJobCountExceeded = new(429004, "ThrottlingMaxActiveJobCountExceeded", 429, "com.microsoft:device-container-throttled", "does not occur", "As many jobs are scheduled, queued or running as may; wait until one ends, or cancel one.");
     public static readonly HubError ServerError = new(500001, "ServerError", 500, "amqp:internal-error", "connection closed", "The hub failed; its log has the correlation id.");
     public static readonly HubError NotImplemented = new(501000, "NotImplemented", 501, "amqp:not-implemented", "does not occur", "This hub does not have the feature yet.");
     public static readonly HubError BadDeviceResponse = new(502001, "BadDeviceResponse", 502, "amqp:internal-error", "does not occur", "The device answered a method with something that is no answer: a status that is no number, a payload that is not JSON or larger than 128 KB.");

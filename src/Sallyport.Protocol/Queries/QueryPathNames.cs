@@ -30,13 +30,18 @@ internal static class QueryPathNames
         ["configurations"] = [],
     };
 
+    private static readonly string[] JobFields =
+    [
+        "deviceId", "moduleId", "jobId", "jobType", "status", "startTimeUtc", "endTimeUtc", "createdDateTimeUtc", "createdTimeUtc", "lastUpdatedDateTimeUtc", "outcome", "error",
+    ];
+
     /// <param name="names">As written, with where each begins; at least one.</param>
     /// <exception cref="HubException">400: it leads nowhere; says where.</exception>
     public static QueryPath Resolve(string query, QuerySource source, IReadOnlyList<QueryToken> names)
     {
         names = WithoutCollection(query, source, names);
         if (source is QuerySource.Jobs)
-            return new QueryPath(QueryPart.Field, [.. names.Select(name => name.Value)]);
+            return OfJobs(query, names);
 
         var (first, rest) = (names[0], names.Skip(1).Select(name => name.Value).ToArray());
         if (Is(first, "tags"))
@@ -56,6 +61,15 @@ internal static class QueryPathNames
         if (path.Length > 1 && inner?.FirstOrDefault(name => name.Equals(path[1], StringComparison.OrdinalIgnoreCase)) is { } canonical)
             path[1] = canonical;
         return new QueryPath(QueryPart.Field, path);
+    }
+
+    private static QueryPath OfJobs(string query, IReadOnlyList<QueryToken> names)
+    {
+        var first = JobFields.FirstOrDefault(field => Is(names[0], field))
+            ?? throw QueryFault.At(query, names[0].Start, $"found {names[0].Printed}; expected a function with '(', or a path that begins with {string.Join(", ", JobFields)}");
+
+        // IoT Hub's examples call it so; its rows do not.
+        return new QueryPath(QueryPart.Field, [first == "createdTimeUtc" ? "createdDateTimeUtc" : first, .. names.Skip(1).Select(name => name.Value)]);
     }
 
     // devices.deviceId, devices.modules.moduleId, devices.jobs.status: the collection may stand before the path.

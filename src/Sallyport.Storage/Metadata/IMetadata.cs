@@ -28,6 +28,7 @@ public interface IMetadata : IAsyncDisposable
     IRegistryJobStore RegistryJobs { get; }
     IUploadStore Uploads { get; }
     IFileNotificationStore FileNotifications { get; }
+    IJobStore Jobs { get; }
 
     /// <summary>
     /// Runs <paramref name="act"/> on the writer and completes when it is on disk. What it throws comes back to the caller and

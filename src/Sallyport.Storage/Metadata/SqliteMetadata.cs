@@ -75,6 +75,7 @@ public sealed class SqliteMetadata : IMetadata
     public IUploadStore Uploads { get; } = new UploadTable();
 
     public IFileNotificationStore FileNotifications { get; } = new FileNotificationTable();
+    public IJobStore Jobs { get; } = new JobTable();
 
     public IRevocationStore Revocations { get; } = new RevocationTable();
 

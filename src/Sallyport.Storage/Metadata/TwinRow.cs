@@ -44,6 +44,9 @@ public readonly ref struct TwinRow
 
     public string? ModuleId => _row.GetString(1) is { Length: > 0 } module ? module : null;
 
+    /// <summary>Of the identity that it belongs to.</summary>
+    public string GenerationId => _row.GetString(2);
+
     public long ETag => _row.GetInt64(3);
 
     public long Version => _row.GetInt64(4);

@@ -85,6 +85,7 @@ internal static class CommandLine
         TwinCommand.Modules(verbs),
         DigitalTwinCommand.Create(verbs),
         QueryCommand.Create(verbs),
+        JobCommand.Create(verbs),
         DeviceCommand.Create(verbs),
         PolicyCommand.Create(verbs),
         OperatorCommand.Create(verbs),

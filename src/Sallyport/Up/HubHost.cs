@@ -23,11 +23,13 @@ using Sallyport.Hub.Commands;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Faults;
+using Sallyport.Hub.Jobs;
 using Sallyport.Hub.Limits;
 using Sallyport.Hub.Methods;
 using Sallyport.Hub.Moving;
 using Sallyport.Hub.Physical;
 using Sallyport.Hub.Posture;
+using Sallyport.Hub.Queries;
 using Sallyport.Hub.Registry;
 using Sallyport.Hub.Secrets;
 using Sallyport.Hub.Telemetry;
@@ -212,6 +214,9 @@ internal sealed class HubHost : IAsyncDisposable
         IBlobStore blobStore = UploadAccount.Open(settings, outgoing) is { } account ? parts.Add(account) : blobs;
         var uploads = new FileUploads(metadata, blobStore, fileNotifications, line, quotas, settings.Uploads, time);
         var uploadUpkeep = parts.Add(new Running(cancel => uploads.RunAsync(blobs, logs.CreateLogger<FileUploads>(), cancel)));
+        var queries = parts.Add(new TwinQueries(metadata, connected, activity, quotas, new QueryLimits(), time));
+        var jobs = new ScheduledJobs(metadata, policies, tags, queries, twins, methods, connected, audit, new JobOptions(), time, logs.CreateLogger<ScheduledJobs>());
+        var jobsRunning = parts.Add(new Running(jobs.RunAsync));
         var promises = new DevicePromises
         {
             Methods = methods, Twins = twins, Commands = commands,
@@ -276,6 +281,8 @@ internal sealed class HubHost : IAsyncDisposable
             .AddSingleton(blobStore)
             .AddSingleton(fileNotifications)
             .AddSingleton(uploads)
+            .AddSingleton(queries)
+            .AddSingleton(jobs)
             .AddSingleton(backoff)
             .AddSingleton(limits)
             .AddSingleton(filter)
@@ -315,7 +322,7 @@ internal sealed class HubHost : IAsyncDisposable
         parts.Add(new Undo(() => File.Delete(data.EndpointsPath)));
         endpoints.Write(data.Path);
         log.Listening(endpoints.HostName, sockets.Https[0].Port, sockets.Mqtts[0].Port, sockets.AmqpPorts, data.Path);
-        return new HubHost(parts, server, mqtt, amqp, certificate, endpoints, sockets.HttpsPortNotice, FirstFailure(events.Failure, metadata.Failure, relay.Failure, renewal.Failure, commandUpkeep.Failure, uploadUpkeep.Failure));
+        return new HubHost(parts, server, mqtt, amqp, certificate, endpoints, sockets.HttpsPortNotice, FirstFailure(events.Failure, metadata.Failure, relay.Failure, renewal.Failure, commandUpkeep.Failure, uploadUpkeep.Failure, jobsRunning.Failure));
     }
 
     private static ServerCertificate CertificateOf(HubSettings settings, DataDirectory data, TimeProvider time, ILoggerFactory logs)

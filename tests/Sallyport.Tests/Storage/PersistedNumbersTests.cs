@@ -40,6 +40,12 @@ public sealed class PersistedNumbersTests
     [Fact]
     public void PersistedNumbers_OfUploads_AreFrozen() => Assert.Equal("Open=0 Done=1 Failed=2", Numbers<UploadState>());
 
+    [Fact]
+    public void PersistedNumbers_OfJobs_AreFrozen() => Assert.Equal(
+        ("ScheduleUpdateTwin=0 ScheduleDeviceMethod=1", "Scheduled=0 Queued=1 Running=2 Completed=3 Failed=4 Cancelled=5", "None=0 TimeIsOver=1 Cancelled=2 Failed=3",
+            "Pending=0 Running=1 Completed=2 Failed=3 Canceled=4"),
+        (Numbers<JobType>(), Numbers<JobStatus>(), Numbers<JobEnding>(), Numbers<JobDeviceStatus>()));
+
     private static string Numbers<T>()
         where T : struct, Enum =>
         string.Join(' ', Enum.GetValues<T>().Select(value => $"{value}={Convert.ToInt64(value)}"));

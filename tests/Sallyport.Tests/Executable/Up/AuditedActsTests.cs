@@ -54,6 +54,8 @@ public sealed class AuditedActsTests
         ["POST /manage/v1/devices/{id}/commands"] = ("manage/v1/devices/d1/commands", "{}"),
         ["POST /manage/v1/devices/{id}/commands/receive"] = ("manage/v1/devices/d1/commands/receive", null),
         ["DELETE /devices/{id}/commands"] = ("devices/d1/commands", null),
+        ["PUT /jobs/v2/{jobId}"] = ("jobs/v2/new", """{"type":"scheduleUpdateTwin","queryCondition":"*","updateTwin":{"tags":{"a":1}}}"""),
+        ["POST /jobs/v2/{jobId}/cancel"] = ("jobs/v2/j1/cancel", null),
         ["DELETE /manage/v1/checkpoints/{consumerGroup}/{name}"] = ("manage/v1/checkpoints/$Default/reader", null),
     };
 
@@ -174,6 +176,7 @@ public sealed class AuditedActsTests
         await owner.PutConnectionAsync("c1", new JsonObject { ["kind"] = "sql", ["connectionString"] = "Data Source=c1.db" });
         await owner.PauseConnectionAsync("c1");
         await owner.CreateConsumerGroupAsync("g1");
+        await owner.CreateJobAsync("j1", JsonNode.Parse($$"""{"type":"scheduleUpdateTwin","queryCondition":"*","updateTwin":{"tags":{"a":1} },"startTime":"{{DateTime.UtcNow.AddDays(1):O}}"}""")!.AsObject());
         await owner.SendAsync(HttpMethod.Put, "manage/v1/operators/o1", new JsonObject { ["rights"] = "twin-read" });
         await owner.SendAsync(HttpMethod.Put, "manage/v1/checkpoints/$Default/reader", new JsonObject { ["positions"] = new JsonObject { ["0"] = 1 } });
     }

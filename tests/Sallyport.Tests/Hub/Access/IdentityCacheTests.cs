@@ -128,6 +128,7 @@ public sealed class IdentityCacheTests : IAsyncLifetime
         public IUploadStore Uploads => inner.Uploads;
 
         public IFileNotificationStore FileNotifications => inner.FileNotifications;
+        public IJobStore Jobs => inner.Jobs;
 
         public ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, CancellationToken cancel = default) => inner.WriteAsync(act, cancel);
 

@@ -135,6 +135,7 @@ public sealed class ActivityWriteBackTests : IAsyncLifetime
         public IUploadStore Uploads => inner.Uploads;
 
         public IFileNotificationStore FileNotifications => inner.FileNotifications;
+        public IJobStore Jobs => inner.Jobs;
 
         public async ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, CancellationToken cancel = default)
         {
