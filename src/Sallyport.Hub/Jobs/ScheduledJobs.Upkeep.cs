@@ -73,7 +73,8 @@ public sealed partial class ScheduledJobs
         {
             await Task.WhenAny(tasks.Values).ConfigureAwait(false);
             await EndedAsync(tasks).ConfigureAwait(false);
-            await StartDueAsync(tasks, cancel).ConfigureAwait(false);
+            if (!cancel.IsCancellationRequested)
+                await StartDueAsync(tasks, cancel).ConfigureAwait(false);
         }
     }
 
