@@ -5,6 +5,7 @@ using Microsoft.Extensions.DependencyInjection.Extensions;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Commands;
+using Sallyport.Hub.Configurations;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Jobs;
 using Sallyport.Hub.Limits;
@@ -45,6 +46,10 @@ public static class HttpHead
         services.TryAddSingleton(new QueryLimits());
         services.TryAddSingleton<TwinQueries>();
         services.AddSingleton<QueryRoutes>();
+        services.TryAddSingleton(new ConfigurationOptions());
+        services.TryAddSingleton<ConfigurationRollout>();
+        services.TryAddSingleton<AutomaticConfigurations>();
+        services.AddSingleton<ConfigurationRoutes>();
         services.AddSingleton<RegistryRoutes>();
         services.TryAddSingleton<BulkChanges>();
         services.AddSingleton<BulkRoutes>();
@@ -115,6 +120,7 @@ public static class HttpHead
         routes.ServiceProvider.GetRequiredService<RegistryRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<TwinRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<QueryRoutes>().Map(routes);
+        routes.ServiceProvider.GetRequiredService<ConfigurationRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<BulkRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<ScopeRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<RegistryJobRoutes>().Map(routes);

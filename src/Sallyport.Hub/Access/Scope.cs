@@ -82,6 +82,11 @@ public sealed class Scope
         return !LimitsDevices || (deviceId.Length <= text.Length && Ascii.IsValid(deviceId) && Encoding.ASCII.TryGetChars(deviceId, text, out var length) && CoversDevice(text[..length]));
     }
 
+    /// <summary>The same by the tags that are given, for whoever has just read them: what is remembered of a device follows behind a commit.</summary>
+    /// <param name="tags">Of the device: UTF-8 JSON, an object.</param>
+    internal bool CoversDevice(ReadOnlySpan<char> deviceId, ReadOnlySpan<byte> tags) =>
+        CoversPrefix(deviceId) && (_tagLimit.Tags.Count == 0 || _tagLimit.Allows(tags));
+
     public bool CoversGroup(string consumerGroup) => ConsumerGroups.Count == 0 || ConsumerGroups.Contains(consumerGroup, StringComparer.OrdinalIgnoreCase);
 
     /// <summary>Whether whoever is limited to this may give it: the other is no wider.</summary>

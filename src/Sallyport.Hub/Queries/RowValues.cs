@@ -8,7 +8,7 @@ namespace Sallyport.Hub.Queries;
 internal sealed class RowValues
 {
     private readonly TwinFields _fields;
-    private readonly JsonPaths _tags, _desired, _reported;
+    private readonly JsonPaths _tags, _desired, _reported, _configurations;
     private readonly (int Slot, string Field)[] _named;
     private readonly (int Slot, bool OfDesired)[] _versions;
 
@@ -22,7 +22,8 @@ internal sealed class RowValues
         _tags = Of(QueryPart.Tags);
         _desired = Of(QueryPart.Desired);
         _reported = Of(QueryPart.Reported);
-        _named = [.. paths.Where(one => one.Path.Part is QueryPart.Field).Select(one => (one.Slot, FieldOf(one.Path)))];
+        _configurations = new JsonPaths(paths.Where(one => IsOfConfigurations(one.Path)).Select(one => ((IReadOnlyList<string>)[.. one.Path.Names.Skip(1)], one.Slot)));
+        _named = [.. paths.Where(one => one.Path.Part is QueryPart.Field && !IsOfConfigurations(one.Path)).Select(one => (one.Slot, FieldOf(one.Path)))];
         _versions = [.. paths.Where(one => one.Kind is Kind.Version).Select(one => (one.Slot, one.Path.Part is QueryPart.Desired))];
         _written = new JsonPaths(paths.Where(one => one.Kind is Kind.Metadata).Select(one => ((IReadOnlyList<string>)[.. one.Path.FullNames], one.Slot)));
         NeedsIdentity = !_written.IsEmpty || _named.Any(one => TwinFields.NeedsIdentity(one.Field));
@@ -62,6 +63,8 @@ internal sealed class RowValues
             _desired.Read(row.Desired, values);
         if (!_reported.IsEmpty)
             _reported.Read(row.Reported, values);
+        if (!_configurations.IsEmpty && row.Configurations is { IsEmpty: false } configurations)
+            _configurations.Read(configurations, values);
         foreach (var (slot, ofDesired) in _versions)
             values[slot] = QueryValue.Of(ofDesired ? row.DesiredVersion : row.ReportedVersion);
         if (_named.Length > 0)
@@ -74,6 +77,8 @@ internal sealed class RowValues
         if (!_written.IsEmpty)
             _written.Read(TwinJson.Encode(_fields.StateOf(row)), values);
     }
+
+    private static bool IsOfConfigurations(QueryPath path) => path is { Part: QueryPart.Field, Names: ["configurations", ..] };
 
     private static Kind KindOf(QueryPath path) => path switch
     {

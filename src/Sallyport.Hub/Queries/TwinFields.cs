@@ -16,13 +16,16 @@ internal sealed class TwinFields(ConnectedDevices connected, ActivityWriteBack a
 {
     /// <summary>Those that are in a twin's own row, or in memory; for the others its identity is needed.</summary>
     public static bool NeedsIdentity(string field) =>
-        field is not ("deviceId" or "moduleId" or "etag" or "modelId" or "version" or "connectionState" or "properties" or "configurations" or "x509Thumbprint");
+        field is not ("deviceId" or "moduleId" or "etag" or "modelId" or "version" or "connectionState" or "properties" or "x509Thumbprint") && !IsOfConfigurations(field);
 
     /// <summary>Those that no identity has.</summary>
-    public static bool NeedsTwin(string field) => field is "etag" or "modelId" or "version";
+    public static bool NeedsTwin(string field) => field is "etag" or "modelId" or "version" || IsOfConfigurations(field);
+
+    /// <summary>What a twin shows of its configurations; <see cref="RowValues"/> reads it, as it reads tags.</summary>
+    public static bool IsOfConfigurations(string field) => field is "configurations" || field.StartsWith("configurations.", StringComparison.Ordinal);
 
     /// <summary>Those that are no objects and arrays.</summary>
-    public static bool IsPrimitive(string field) => field is not ("properties" or "x509Thumbprint" or "capabilities" or "parentScopes");
+    public static bool IsPrimitive(string field) => field is not ("properties" or "x509Thumbprint" or "capabilities" or "parentScopes") && !IsOfConfigurations(field);
 
     /// <summary>Those that change without a write to the store.</summary>
     public static bool IsVolatile(string field) => field is "connectionState" or "lastActivityTime" or "cloudToDeviceMessageCount";

@@ -46,7 +46,7 @@ public sealed record RegistryOptions
 /// before it takes effect, and ends the live link of an identity whose credential or permission it takes away.
 /// </summary>
 /// <remarks>Thread-safe. Refuses with <see cref="HubException"/>; each of its calls with 429 when there were more than <see cref="QuotaOptions"/> allow.</remarks>
-public sealed class DeviceRegistry
+public sealed partial class DeviceRegistry
 {
     public const int MaxDevices = 1_000_000;
     public const int MaxModulesPerDevice = 50;
@@ -243,7 +243,7 @@ public sealed class DeviceRegistry
         return attempts.Count;
     }
 
-    private void Announce(IdentityDecision decision)
+    internal void Announce(IdentityDecision decision)
     {
         var identity = decision.Identity;
         if (decision.Before is null || decision.After is null)

@@ -118,6 +118,12 @@ public static class TwinJson
         json.WriteEndObject();
         if (identity.ModuleId is null)
             WriteDevice(json, identity);
+        if (twin.Configurations is not null)
+        {
+            json.WritePropertyName("configurations");
+            json.WriteRawValue(twin.Configurations, skipInputValidation: true);
+        }
+
         json.WriteEndObject();
     }
 

@@ -6,22 +6,26 @@ namespace Sallyport.Protocol.Queries;
 public static partial class QueryParser
 {
     /// <summary>
-    /// Reads <c>*</c> (all devices), a condition over devices, or <c>FROM devices</c> or <c>FROM devices.modules</c> with a <c>WHERE</c> or without.
-    /// The answer is that query with <c>SELECT *</c>.
+    /// Reads <c>*</c> (all devices), a condition over devices, or <c>FROM devices</c> or <c>FROM devices.modules</c> with a <c>WHERE</c> and one of the two, or
+    /// without. The answer is that query with <c>SELECT *</c>.
     /// </summary>
+    /// <param name="objection">Of a path: what is expected instead of it; null when it may be in a condition. Without one all paths may.</param>
     /// <exception cref="HubException">400, as <see cref="Parse"/>; positions are those in <paramref name="target"/>.</exception>
-    public static Query ParseTarget(string target)
+    public static Query ParseTarget(string target, Func<QueryPath, string?>? objection = null)
     {
         if (target.Length > MaxLength)
             throw new HubException(HubErrors.ArgumentInvalid, $"the condition has {target.Length} characters; at most {MaxLength} are allowed");
 
-        return new Reading(target).Target();
+        return new Reading(target).Target(objection);
     }
 
     private sealed partial class Reading
     {
-        public Query Target()
+        private Func<QueryPath, string?>? _objection;
+
+        public Query Target(Func<QueryPath, string?>? objection)
         {
+            _objection = objection;
             IReadOnlyList<QueryExpression> conditions = [];
             if (Take("FROM"))
             {
@@ -30,7 +34,7 @@ public static partial class QueryParser
                 if (_source is QuerySource.Jobs)
                     throw QueryFault.At(_query, at, "found 'devices.jobs'; expected devices or devices.modules");
                 if (Take("WHERE"))
-                    conditions = Conditions();
+                    conditions = TakeSymbol("*") ? [] : Conditions();
                 else if (_token.Kind is not QueryTokenKind.End)
                     throw Wrong("WHERE or the end");
             }

@@ -226,6 +226,9 @@ public static partial class QueryParser
 
         private int Slot(QueryPath path, int at)
         {
+            if (_objection?.Invoke(path) is { } objection)
+                throw QueryFault.At(_query, at, $"found {QueryFault.Printed(path.ToString())}; expected {objection}");
+
             var slot = _slots.IndexOf(path);
             if (slot >= 0)
                 return slot;

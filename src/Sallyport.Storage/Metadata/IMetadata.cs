@@ -29,6 +29,7 @@ public interface IMetadata : IAsyncDisposable
     IUploadStore Uploads { get; }
     IFileNotificationStore FileNotifications { get; }
     IJobStore Jobs { get; }
+    IConfigurationStore Configurations { get; }
 
     /// <summary>
     /// Runs <paramref name="act"/> on the writer and completes when it is on disk. What it throws comes back to the caller and

@@ -57,6 +57,12 @@ public sealed record TwinRecord
     /// <summary>The model that the device named when it connected last; null for none.</summary>
     public string? ModelId { get; init; }
 
+    /// <summary>UTF-8 JSON: an object of what the twin shows of its automatic configurations; null for none.</summary>
+    public byte[]? Configurations { get; init; }
+
+    /// <summary>UTF-8 JSON: which of its desired properties automatic configurations have set (<c>docs/formats/metadata.md</c>); null for none.</summary>
+    public byte[]? Configured { get; init; }
+
     public override string ToString() => ModuleId is null ? DeviceId : $"{DeviceId}/{ModuleId}";
 }
 

@@ -77,6 +77,8 @@ public sealed class SqliteMetadata : IMetadata
     public IFileNotificationStore FileNotifications { get; } = new FileNotificationTable();
     public IJobStore Jobs { get; } = new JobTable();
 
+    public IConfigurationStore Configurations { get; } = new ConfigurationTable();
+
     public IRevocationStore Revocations { get; } = new RevocationTable();
 
     /// <summary>Completes, with the reason, when no more changes are taken.</summary>

@@ -66,6 +66,15 @@ public readonly ref struct TwinRow
 
     public string? ModelId => _row.TextOrNull(12);
 
+    /// <summary>UTF-8 JSON: an object; empty when it has none. See <see cref="TwinRecord.Configurations"/>.</summary>
+    public ReadOnlySpan<byte> Configurations => Bytes(13);
+
+    /// <summary>See <see cref="TwinRecord.Configured"/>; empty for none.</summary>
+    public ReadOnlySpan<byte> Configured => Bytes(14);
+
+    /// <summary>Only of a scan with identities.</summary>
+    public bool IsOfEdge => _hasIdentity ? _row.GetBoolean(22) : throw new InvalidOperationException("the scan goes without identities");
+
     public TwinRecord Twin() => TwinTable.Record(_row);
 
     /// <summary>The identity without its keys. Only of a scan with identities.</summary>
@@ -76,20 +85,20 @@ public readonly ref struct TwinRow
             DeviceId = DeviceId,
             ModuleId = ModuleId,
             GenerationId = _row.GetString(2),
-            ETag = _row.GetInt64(13),
-            Enabled = _row.GetBoolean(14),
-            StatusReason = _row.TextOrNull(15),
-            StatusUpdatedTime = _row.TimeOrNull(16),
-            Authentication = (IdentityAuthentication)_row.GetByte(17),
-            PrimaryThumbprint = _row.TextOrNull(18),
-            SecondaryThumbprint = _row.TextOrNull(19),
-            IotEdge = _row.GetBoolean(20),
-            DeviceScope = _row.TextOrNull(21),
-            ParentScopes = _row.TextOrNull(22) is { } scopes ? JsonSerializer.Deserialize<string[]>(scopes)! : [],
-            ManagedBy = _row.TextOrNull(23),
-            LastActivityTime = _row.TimeOrNull(24),
-            ConnectionStateUpdatedTime = _row.TimeOrNull(25),
-            CommandCount = _row.GetInt32(26),
+            ETag = _row.GetInt64(15),
+            Enabled = _row.GetBoolean(16),
+            StatusReason = _row.TextOrNull(17),
+            StatusUpdatedTime = _row.TimeOrNull(18),
+            Authentication = (IdentityAuthentication)_row.GetByte(19),
+            PrimaryThumbprint = _row.TextOrNull(20),
+            SecondaryThumbprint = _row.TextOrNull(21),
+            IotEdge = _row.GetBoolean(22),
+            DeviceScope = _row.TextOrNull(23),
+            ParentScopes = _row.TextOrNull(24) is { } scopes ? JsonSerializer.Deserialize<string[]>(scopes)! : [],
+            ManagedBy = _row.TextOrNull(25),
+            LastActivityTime = _row.TimeOrNull(26),
+            ConnectionStateUpdatedTime = _row.TimeOrNull(27),
+            CommandCount = _row.GetInt32(28),
         };
 
     // In place: a row that is read and passed over leaves nothing to collect.

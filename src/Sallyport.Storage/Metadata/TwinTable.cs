@@ -7,10 +7,10 @@ internal sealed class TwinTable : ITwinStore
 {
     private const string Columns = """
         SELECT twin.device_id, twin.module_id, twin.generation_id, twin.etag, version, tags, desired, desired_stamps, desired_version,
-               reported, reported_stamps, reported_version, model_id
+               reported, reported_stamps, reported_version, model_id, configurations, configured
         """;
 
-    private const string Select = Columns + " FROM twin";
+    internal const string Select = Columns + " FROM twin";
 
     private const string IdentityColumns = """
         , identity.etag, enabled, status_reason, status_updated_time, authentication, primary_thumbprint, secondary_thumbprint,
@@ -19,7 +19,7 @@ internal sealed class TwinTable : ITwinStore
         """;
 
     // Both tables lie in the order of the ids.
-    private const string SelectIdentity = "SELECT identity.device_id, identity.module_id, identity.generation_id, 0, 0, '', '', '', 0, '', '', 0, NULL" + IdentityColumns
+    private const string SelectIdentity = "SELECT identity.device_id, identity.module_id, identity.generation_id, 0, 0, '', '', '', 0, '', '', 0, NULL, NULL, NULL" + IdentityColumns
         + " FROM identity LEFT JOIN activity USING (device_id, module_id)";
 
     // CROSS: the twins are gone through, and each looks up its identity.
@@ -38,10 +38,10 @@ internal sealed class TwinTable : ITwinStore
     public void Put(MetadataTransaction tx, TwinRecord record)
     {
         SqliteSession.Of(tx).Changes.Add((record.DeviceId, record.ModuleId ?? ""));
-        SqliteSession.Of(tx)["INSERT OR REPLACE INTO twin VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"].Execute(
+        SqliteSession.Of(tx)["INSERT OR REPLACE INTO twin VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"].Execute(
             record.DeviceId, record.ModuleId ?? "", record.GenerationId, record.ETag, record.Version, record.Tags,
             record.Desired.Json, record.Desired.Stamps, record.Desired.Version,
-            record.Reported.Json, record.Reported.Stamps, record.Reported.Version, record.ModelId);
+            record.Reported.Json, record.Reported.Stamps, record.Reported.Version, record.ModelId, record.Configurations, record.Configured);
     }
 
     public void PutReported(MetadataTransaction tx, TwinRecord record)
@@ -108,5 +108,7 @@ internal sealed class TwinTable : ITwinStore
         Desired = new TwinPart(row.GetFieldValue<byte[]>(6), row.GetFieldValue<byte[]>(7), row.GetInt64(8)),
         Reported = new TwinPart(row.GetFieldValue<byte[]>(9), row.GetFieldValue<byte[]>(10), row.GetInt64(11)),
         ModelId = row.TextOrNull(12),
+        Configurations = row.BytesOrNull(13),
+        Configured = row.BytesOrNull(14),
     };
 }

@@ -137,6 +137,8 @@ internal static class AllSettings
         Setting.Whole("Limits:RegistryOperationsPerSecond", 0, 1L << 40, "Registry operations in all, per second, each item of a bulk request one; 0 is no limit. Default: 10000.",
             (s, v) => s with { Limits = s.Limits with { Quotas = s.Limits.Quotas with { RegistryOperationsPerSecond = v } } }, s => s.Limits.Quotas.RegistryOperationsPerSecond),
 
+        Setting.Whole("Configurations:MaxConfigurations", 1, 128, "Automatic configurations and edge deployments together; another one is refused with 403009. Default: 100, as Azure IoT Hub has of each.",
+            (s, v) => s with { Configurations = s.Configurations with { MaxConfigurations = (int)v } }, s => s.Configurations.MaxConfigurations),
         Setting.Whole("Commands:MaxQueueDepth", 1, 10000, "Cloud-to-device messages that may wait for one device or module; another one is refused with 403004. Default: 50, as Azure IoT Hub.",
             (s, v) => s with { Commands = s.Commands with { MaxQueueDepth = (int)v } }, s => s.Commands.MaxQueueDepth),
         Setting.Whole("Commands:LockSeconds", 5, 300, "Seconds that a cloud-to-device message is hidden from others after a device took it over AMQP or HTTPS. Default: 60, as Azure IoT Hub.",

@@ -2,6 +2,7 @@ using System.Net;
 using Microsoft.Extensions.Logging;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Commands;
+using Sallyport.Hub.Configurations;
 using Sallyport.Hub.Limits;
 using Sallyport.Hub.Uploads;
 using Sallyport.Storage.EventLog;
@@ -33,6 +34,7 @@ internal sealed record HubSettings
     public CommandOptions Commands { get; init; } = new();
     public UploadOptions Uploads { get; init; } = new();
     public UploadAccountSettings UploadAccount { get; init; } = new();
+    public ConfigurationOptions Configurations { get; init; } = new();
     public AuditSettings Audit { get; init; } = new();
     public LogSettings Log { get; init; } = new();
 }

@@ -52,6 +52,7 @@ internal static class SettingsReader
             errors.Add("Tls:KeyFile is set without Tls:CertificateFile; name the certificate that the key belongs to");
         errors.AddRange(settings.Limits.Validate());
         errors.AddRange(settings.Listeners.Validate());
+        errors.AddRange(settings.Configurations.Validate().Select(wrong => $"Configurations: {wrong}"));
         errors.AddRange(settings.Commands.Validate().Select(wrong => $"Commands: {wrong}"));
         errors.AddRange(settings.Uploads.Validate().Select(wrong => $"Uploads: {wrong}"));
         errors.AddRange((settings.EventLog with { Directory = settings.Hub.Data }).Validate());

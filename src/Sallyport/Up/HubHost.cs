@@ -20,6 +20,7 @@ using Sallyport.Hub.Access;
 using Sallyport.Hub.Access.Certificates;
 using Sallyport.Hub.Audit;
 using Sallyport.Hub.Commands;
+using Sallyport.Hub.Configurations;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Faults;
@@ -283,6 +284,7 @@ internal sealed class HubHost : IAsyncDisposable
             .AddSingleton(uploads)
             .AddSingleton(queries)
             .AddSingleton(jobs)
+            .AddSingleton(settings.Configurations)
             .AddSingleton(backoff)
             .AddSingleton(limits)
             .AddSingleton(filter)
@@ -316,13 +318,14 @@ internal sealed class HubHost : IAsyncDisposable
         developmentRoot.Map(server);
         MonitoringRoutes.Map(server, isReady: () => !events.Failure.IsCompleted && !metadata.Failure.IsCompleted);
         parts.Add(new Running(server.Services.GetRequiredService<RegistryJobs>().RunAsync));
+        var rollout = parts.Add(new Running(server.Services.GetRequiredService<ConfigurationRollout>().RunAsync));
         await server.StartAsync().ConfigureAwait(false);
 
         var endpoints = EndpointsOf(settings, data, sockets, policies);
         parts.Add(new Undo(() => File.Delete(data.EndpointsPath)));
         endpoints.Write(data.Path);
         log.Listening(endpoints.HostName, sockets.Https[0].Port, sockets.Mqtts[0].Port, sockets.AmqpPorts, data.Path);
-        return new HubHost(parts, server, mqtt, amqp, certificate, endpoints, sockets.HttpsPortNotice, FirstFailure(events.Failure, metadata.Failure, relay.Failure, renewal.Failure, commandUpkeep.Failure, uploadUpkeep.Failure, jobsRunning.Failure));
+        return new HubHost(parts, server, mqtt, amqp, certificate, endpoints, sockets.HttpsPortNotice, FirstFailure(events.Failure, metadata.Failure, relay.Failure, renewal.Failure, commandUpkeep.Failure, uploadUpkeep.Failure, jobsRunning.Failure, rollout.Failure));
     }
 
     private static ServerCertificate CertificateOf(HubSettings settings, DataDirectory data, TimeProvider time, ILoggerFactory logs)

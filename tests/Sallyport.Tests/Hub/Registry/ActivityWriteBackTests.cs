@@ -131,6 +131,7 @@ public sealed class ActivityWriteBackTests : IAsyncLifetime
         public IFeedbackStore Feedback => inner.Feedback;
         public IScopeStore Scopes => inner.Scopes;
         public IRegistryJobStore RegistryJobs => inner.RegistryJobs;
+        public IConfigurationStore Configurations => inner.Configurations;
 
         public IUploadStore Uploads => inner.Uploads;
 

@@ -81,3 +81,16 @@ public sealed class SqliteCommandTests : CommandContract
         return ValueTask.CompletedTask;
     }
 }
+
+public sealed class SqliteConfigurationTests : ConfigurationContract
+{
+    private readonly SqliteFixture _fixture = new();
+
+    protected override async Task<IMetadata> OpenAsync() => await _fixture.OpenAsync();
+
+    protected override ValueTask CleanUpAsync()
+    {
+        _fixture.Dispose();
+        return ValueTask.CompletedTask;
+    }
+}

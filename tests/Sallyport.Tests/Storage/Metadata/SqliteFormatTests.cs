@@ -91,7 +91,7 @@ public sealed class SqliteFormatTests : IDisposable
     {
         var fixtures = Directory.GetFiles(Path.Combine(AppContext.BaseDirectory, "Storage", "Metadata", "Fixtures"), "metadata-*.sql");
         Assert.Equal(MetadataSchema.Steps.Count, fixtures.Length);
-        var (withCommands, withUploads) = (0, 0);
+        var (withCommands, withUploads, withJobs, withConfigurations) = (0, 0, 0, 0);
         foreach (var fixture in fixtures)
         {
             File.Delete(_fixture.Path);
@@ -174,13 +174,26 @@ public sealed class SqliteFormatTests : IDisposable
                     withUploads++;
                 }
 
+                if (metadata.Jobs.Find(tx, "nightly") is { } scheduled)
+                {
+                    Assert.Equal((6L, JobStatus.Completed, "tags.site = 'a'", "policy:service", 1086L), (scheduled.Sequence, scheduled.Status, scheduled.QueryCondition, scheduled.Creator, scheduled.CreatorRights));
+                    withJobs++;
+                }
+
+                if (metadata.Configurations.Find(tx, "fast") is { } configuration)
+                {
+                    Assert.Equal((4L, 3L, "tags.site = 'a'", 10, "policy:service", 1086L), (configuration.Number, configuration.ETag, configuration.TargetCondition, configuration.Priority, configuration.Writer, configuration.WriterRights));
+                    Assert.Equal((1L, "[\"a.b\"]"), (Assert.Single(metadata.Configurations.CountTwins(tx)).Count, System.Text.Encoding.UTF8.GetString(twin.Configured!)));
+                    withConfigurations++;
+                }
+
                 // Every hub had it before it had a row.
                 Assert.True(metadata.ConsumerGroups.Exists(tx, "$default"));
                 return true;
             });
         }
 
-        Assert.Equal((MetadataSchema.Steps.Count - 10, MetadataSchema.Steps.Count - 12), (withCommands, withUploads));
+        Assert.Equal([10, 12, 13, 14], from count in new[] { withCommands, withUploads, withJobs, withConfigurations } select MetadataSchema.Steps.Count - count);
     }
 
     private void Execute(string sql)

@@ -1,4 +1,4 @@
--- A metadata database of format 12, as its version wrote it. Key: bytes 0 to 31.
+-- A metadata database of format 13, as its version wrote it. Key: bytes 0 to 31.
 PRAGMA application_id = 1397510228;
 PRAGMA user_version = 13;
 PRAGMA foreign_keys=OFF;
