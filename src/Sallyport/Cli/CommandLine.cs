@@ -86,6 +86,8 @@ internal static class CommandLine
         DigitalTwinCommand.Create(verbs),
         QueryCommand.Create(verbs),
         JobCommand.Create(verbs),
+        ConfigurationCommand.Configurations(verbs),
+        EdgeCommand.Create(verbs),
         DeviceCommand.Create(verbs),
         PolicyCommand.Create(verbs),
         OperatorCommand.Create(verbs),

@@ -83,7 +83,7 @@ public sealed partial class SourceTests
     [GeneratedRegex(@"Sallyport\.(Heads|Protocol)\.(Amqp|Http|Mqtt)\b")]
     private static partial Regex Head();
 
-    [GeneratedRegex("SqliteConnection|NpgsqlConnection|\"(SELECT(?! [*] FROM devices)|INSERT|UPDATE|DELETE|CREATE TABLE) ")]
+    [GeneratedRegex("SqliteConnection|NpgsqlConnection|\"(SELECT(?! ([*]|deviceId[^\"]*) FROM devices)|INSERT|UPDATE|DELETE|CREATE TABLE) ")]
     private static partial Regex SqlText();
 
     [GeneratedRegex(@"\bDateTime(Offset)?\.(UtcNow|Now|Today)\b|\bStopwatch\.(StartNew|GetTimestamp)\b|\bEnvironment\.TickCount|\bThread\.Sleep\b")]

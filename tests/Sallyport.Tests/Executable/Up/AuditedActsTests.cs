@@ -15,7 +15,7 @@ public sealed class AuditedActsTests
     // Not acts of management: what devices and readers do, and questions that are asked with a body.
     private static readonly string[] NoActs =
     [
-        "POST /devices/{id}/messages/events", "PUT /manage/v1/checkpoints/{consumerGroup}/{name}", "POST /manage/v1/audit/verify", "POST /manage/v1/tokens/explain", "POST /devices/query", "POST /manage/v1/token/explain",
+        "POST /devices/{id}/messages/events", "PUT /manage/v1/checkpoints/{consumerGroup}/{name}", "POST /manage/v1/audit/verify", "POST /manage/v1/tokens/explain", "POST /devices/query", "POST /configurations/testQueries", "POST /manage/v1/token/explain",
     ];
 
     private static readonly Dictionary<string, (string Path, string? Body)> Acts = new()
@@ -36,6 +36,9 @@ public sealed class AuditedActsTests
         ["PATCH /digitaltwins/{id}"] = ("digitaltwins/d1", """[{"op":"add","path":"/a","value":1}]"""),
         ["POST /digitaltwins/{id}/commands/{command}"] = ("digitaltwins/d1/commands/reboot", "{}"),
         ["POST /digitaltwins/{id}/components/{component}/commands/{command}"] = ("digitaltwins/d1/components/t1/commands/reboot", "{}"),
+        ["PUT /configurations/{name}"] = ("configurations/new", """{"content":{"deviceContent":{"properties.desired.a":1}},"targetCondition":"*"}"""),
+        ["DELETE /configurations/{name}"] = ("configurations/none", null),
+        ["POST /devices/{id}/applyConfigurationContent"] = ("devices/d1/applyConfigurationContent", """{"deviceContent":{"properties.desired.a":1}}"""),
         ["PUT /manage/v1/policies/{name}"] = ("manage/v1/policies/new", """{"rights":"twin-read"}"""),
         ["DELETE /manage/v1/policies/{name}"] = ("manage/v1/policies/device", null),
         ["POST /manage/v1/policies/{name}/renew-key"] = ("manage/v1/policies/device/renew-key", """{"key":"primary"}"""),
@@ -177,6 +180,7 @@ public sealed class AuditedActsTests
         await owner.PauseConnectionAsync("c1");
         await owner.CreateConsumerGroupAsync("g1");
         await owner.CreateJobAsync("j1", JsonNode.Parse($$"""{"type":"scheduleUpdateTwin","queryCondition":"*","updateTwin":{"tags":{"a":1} },"startTime":"{{DateTime.UtcNow.AddDays(1):O}}"}""")!.AsObject());
+        await owner.SendAsync(HttpMethod.Put, "configurations/none", JsonNode.Parse("""{"content":{"deviceContent":{"properties.desired.a":1}}}"""));
         await owner.SendAsync(HttpMethod.Put, "manage/v1/operators/o1", new JsonObject { ["rights"] = "twin-read" });
         await owner.SendAsync(HttpMethod.Put, "manage/v1/checkpoints/$Default/reader", new JsonObject { ["positions"] = new JsonObject { ["0"] = 1 } });
     }
