@@ -61,9 +61,11 @@ public sealed record ConfigurationDraft
         }
         catch (InvalidOperationException)
         {
-            throw new HubException(HubErrors.FormatError, "the body has a text with half a surrogate pair");
+            throw HalfAText();
         }
     }
+
+    private static HubException HalfAText() => new(HubErrors.FormatError, "the body has a text with half a surrogate pair");
 
     private static ConfigurationDraft Read(JsonElement root) => new()
     {
@@ -90,6 +92,10 @@ public sealed record ConfigurationDraft
         catch (JsonException e)
         {
             throw new HubException(HubErrors.FormatError, $"the body is not the JSON of {what}: line {e.LineNumber + 1 ?? 1}, byte {e.BytePositionInLine + 1 ?? 1}");
+        }
+        catch (InvalidOperationException)
+        {
+            throw HalfAText();
         }
 
         if (document.RootElement.ValueKind is JsonValueKind.Object)
