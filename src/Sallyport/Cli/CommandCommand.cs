@@ -151,14 +151,8 @@ internal static class CommandCommand
             return null;
 
         var properties = new JsonObject();
-        foreach (var pair in text.Split(';', StringSplitOptions.RemoveEmptyEntries))
-        {
-            var split = pair.IndexOf('=', StringComparison.Ordinal);
-            if (split <= 0 || properties.ContainsKey(pair[..split]))
-                throw new WrongUsageException("--properties: NAME=VALUE, several separated by semicolons, no name twice.");
-            properties[pair[..split]] = pair[(split + 1)..];
-        }
-
+        foreach (var (name, value) in MessageProperties.Read(text))
+            properties[name] = value;
         return properties;
     }
 }

@@ -57,7 +57,8 @@ internal static class CommandLine
         }
     }
 
-    private static RootCommand Commands(Terminal terminal, TimeProvider time, Signals signals)
+    /// <summary>Every command there is.</summary>
+    internal static RootCommand Commands(Terminal terminal, TimeProvider time, Signals signals)
     {
         var root = new RootCommand("Sallyport: a self-hosted IoT hub that speaks Azure IoT Hub's protocols.")
         {
@@ -102,6 +103,7 @@ internal static class CommandLine
         AuditCommand.Create(verbs, terminal),
         ConsumerGroupCommand.Create(verbs),
         MonitorEventsCommand.Create(verbs),
+        MonitorFeedbackCommand.Create(verbs),
         SimulateCommand.Create(verbs),
         ImportCommand.Create(verbs),
         ExportCommand.Create(verbs),

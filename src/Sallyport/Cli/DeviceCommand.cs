@@ -9,12 +9,13 @@ internal static class DeviceCommand
     private static readonly Printing Quarantine = Printing.Table(
         new("DeviceId", "deviceId"), new("InQuarantine", "inQuarantine"), new("Since", "since"), new("PlacedBy", "placedBy"), new("Reason", "reason"));
 
-    public static Command Create(HubVerbs verbs) => new("device", "Devices as the hub sees them: quarantine, diagnosis, messages to them")
+    public static Command Create(HubVerbs verbs) => new("device", "Devices as the hub sees them: quarantine, diagnosis, messages to and from them")
     {
         QuarantineVerb(verbs),
         ReleaseVerb(verbs),
         ListQuarantinedVerb(verbs),
         DiagnoseVerb(verbs),
+        SendTelemetryCommand.Create(verbs),
         CommandCommand.Create(verbs),
     };
 

@@ -77,12 +77,12 @@ export function print(outcomes, serviceOutcomes) {
   const width = Math.max(...[...features, ...serviceFeatures].map(({ name }) => name.length)) + 2;
   const shorts = Object.values(transports).map(({ short }) => short.padEnd(3));
   const blocks = shorts.join('').length + 2;
-  const lines = ['', ''.padEnd(width) + all.map(kind => kind.slice(0, blocks - 1).padEnd(blocks)).join(''), ''.padEnd(width) + all.map(() => shorts.join('').padEnd(blocks)).join('')];
+  const lines = ['The matrix', ''.padEnd(width) + all.map(kind => kind.slice(0, blocks - 1).padEnd(blocks)).join(''), ''.padEnd(width) + all.map(() => shorts.join('').padEnd(blocks)).join('')];
   for (const { name } of features)
     lines.push(name.padEnd(width) + all.map(kind => Object.keys(transports).map(transport => outcomes(name, kind, transport).padEnd(3)).join('').padEnd(blocks)).join(''));
-  lines.push('', ''.padEnd(width) + 'h  a  aw ');
+  lines.push(''.padEnd(width) + 'h  a  aw ');
   for (const { name } of serviceFeatures)
     lines.push(name.padEnd(width) + Object.keys(serviceTransports).map(transport => serviceOutcomes(name, transport).padEnd(3)).join(''));
-  lines.push('', 'm MQTT, mw over WebSocket, a AMQP, aw over WebSocket, h HTTPS; + works, – there is none, . not yet, X failed', '');
+  lines.push('m MQTT, mw over WebSocket, a AMQP, aw over WebSocket, h HTTPS; + works, – there is none, . not yet, X failed');
   console.log(lines.join('\n'));
 }

@@ -37,6 +37,33 @@ public sealed class DeviceCommandTests(CliHub hub) : IClassFixture<CliHub>
     }
 
     [Fact]
+    public async Task SendD2CMessage_OfADeviceAndAModule_ArrivesWithItsProperties()
+    {
+        await hub.JsonAsync("device-identity", "create", "-d", "d2c");
+        await hub.JsonAsync("module-identity", "create", "-d", "d2c", "-m", "m1");
+
+        Assert.Equal(new CliResult(0, "", ""), await hub.RunAsync("device", "send-d2c-message", "-d", "d2c", "--body", "{\"t\":21}", "-p", "$.mid=m-1;$.ct=application/json;$.ce=utf-8;größe ü=a/b=c"));
+        Assert.Equal(new CliResult(0, "", ""), await hub.RunAsync("device", "send-d2c-message", "-d", "d2c", "-m", "m1"));
+        var events = (await hub.RunAsync("monitor-events", "-d", "d2c", "--et", "0", "--message-count", "2", "--properties", "all")).Out.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+
+        var first = JsonNode.Parse(events[0])!["event"]!;
+        Assert.Equal((21, "m-1", "a/b=c"), ((int)first["payload"]!["t"]!, (string?)first["properties"]!["system"]!["message_id"], (string?)first["properties"]!["application"]!["größe ü"]));
+        Assert.Equal(("m1", "Ping from Sallyport"), ((string?)JsonNode.Parse(events[1])!["event"]!["module"], (string?)JsonNode.Parse(events[1])!["event"]!["payload"]));
+    }
+
+    [Theory]
+    [InlineData("$.to=x", "$.to is no system property")]
+    [InlineData("a", "NAME=VALUE")]
+    [InlineData("a=1;a=2", "no name twice")]
+    public async Task SendD2CMessage_WithPropertiesThatAreNone_IsWrongUsage(string properties, string said)
+    {
+        var result = await hub.RunAsync("device", "send-d2c-message", "-d", "d2c", "-p", properties);
+
+        Assert.Equal(2, result.Exit);
+        Assert.Contains(said, result.Error);
+    }
+
+    [Fact]
     public async Task Quarantine_UnknownDevice_SaysSo()
     {
         Assert.Contains("(DeviceNotFound)", (await hub.RunAsync("device", "quarantine", "nobody")).Error);

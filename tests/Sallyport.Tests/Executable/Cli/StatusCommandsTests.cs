@@ -14,6 +14,18 @@ public sealed class StatusCommandsTests(CliHub hub) : IClassFixture<CliHub>
     }
 
     [Fact]
+    public async Task Stats_OfAHub_CountItsDevices()
+    {
+        await hub.JsonAsync("device-identity", "create", "-d", "counted");
+        await hub.JsonAsync("device-identity", "create", "-d", "counted-out", "--status", "disabled");
+
+        var stats = await hub.JsonAsync("show-stats");
+
+        Assert.Equal((2, 1, 1, 0), ((int)stats["totalDeviceCount"]!, (int)stats["enabledDeviceCount"]!, (int)stats["disabledDeviceCount"]!, (int)stats["connectedDeviceCount"]!));
+        Assert.Contains("Connected", (await hub.RunAsync("show-stats", "-o", "table")).Out);
+    }
+
+    [Fact]
     public async Task Config_OfAHub_IsWhatIsInForce()
     {
         var config = await hub.JsonAsync("config", "show");

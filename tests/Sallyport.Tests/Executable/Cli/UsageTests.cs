@@ -14,7 +14,16 @@ public sealed class UsageTests
         "generate-sas-token", "connection create sql -n c --connection-string - --table t", "connection show -n c", "connection list",
         "connection pause -n c", "connection resume -n c", "connection test -n c", "connection delete -n c -y",
         "consumer-group list", "consumer-group show -n g", "consumer-group create -n g", "consumer-group delete -n g -y", "device quarantine d1", "device release d1", "device list-quarantined", "device c2d-message send -d d1 --body hello", "device c2d-message list -d d1", "device c2d-message receive -d d1", "device c2d-message complete -d d1 --etag e", "device c2d-message abandon -d d1 --etag e", "device c2d-message reject -d d1 --etag e", "device c2d-message purge -d d1", "device c2d-message list-dead", "device c2d-message replay -d d1 -n 1", "security posture", "audit list", "audit export", "audit verify", "audit anchor", "limits show", "ip-filter list", "ip-filter add -n r --network ::/0 --action deny", "ip-filter delete -n r", "ip-filter move -n r --position 1",
-        "ip-filter set --rules @missing.json", "invoke-device-method -d d1 --method-name m", "invoke-module-method -d d1 -m m1 --mn m --mp 1", "query -q q", "job create --job-id j -q * --mn m", "job show --job-id j", "job list", "job cancel --job-id j", "job devices --job-id j", "configuration create -c c --content {}", "configuration show -c c", "configuration list", "configuration update -c c --pri 1", "configuration delete -c c -y", "configuration show-metric -c c -m m", "edge deployment create -d c --content {}", "edge deployment show -d c", "edge deployment list", "edge deployment update -d c --tc *", "edge deployment delete -d c -y", "edge deployment show-metric -d c -m m", "edge set-modules -d e1 --content {}", "edge export-modules -d e1", "device-twin history -d d1", "module-twin history -d d1 -m m1", "import azure --devices f", "export azure --devices f", "digital-twin show -d d1", "digital-twin update -d d1 --patch []", "digital-twin invoke-command -d d1 --cn c --component-path t", "monitor-events", "simulate", "status", "config show");
+        "ip-filter set --rules @missing.json", "invoke-device-method -d d1 --method-name m",
+        "invoke-module-method -d d1 -m m1 --mn m --mp 1", "query -q q",
+        "job create --job-id j -q * --mn m", "job show --job-id j", "job list", "job cancel --job-id j", "job devices --job-id j",
+        "configuration create -c c --content {}", "configuration show -c c", "configuration list", "configuration update -c c --pri 1", "configuration delete -c c -y",
+        "configuration show-metric -c c -m m", "edge deployment create -d c --content {}", "edge deployment show -d c", "edge deployment list", "edge deployment update -d c --tc *",
+        "edge deployment delete -d c -y", "edge deployment show-metric -d c -m m", "edge set-modules -d e1 --content {}", "edge export-modules -d e1",
+        "device-twin history -d d1", "module-twin history -d d1 -m m1",
+        "import azure --devices f", "export azure --devices f", "digital-twin show -d d1", "digital-twin update -d d1 --patch []", "digital-twin invoke-command -d d1 --cn c --component-path t",
+        "monitor-events", "monitor-feedback", "device send-d2c-message -d d1",
+        "simulate", "status", "show-stats", "config show");
 
     [Theory]
     [MemberData(nameof(Verbs))]
