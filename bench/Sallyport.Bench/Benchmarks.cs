@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Sallyport.Bench.Amqp;
+using Sallyport.Bench.Twins;
 
 namespace Sallyport.Bench;
 
@@ -19,6 +20,8 @@ internal static class Benchmarks
         yield return TokensCommand();
         yield return QueriesCommand();
         yield return AmqpBench.Command(Program, InScratchDirectory);
+        foreach (var command in TwinBench.Commands(Program, InScratchDirectory))
+            yield return command;
     }
 
     private static Command CompareCommand()

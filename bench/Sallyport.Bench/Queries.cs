@@ -1,15 +1,14 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Text;
 using System.Text.Json.Nodes;
 using Microsoft.Extensions.Logging.Abstractions;
+using Sallyport.Bench.Twins;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
 using Sallyport.Hub.Limits;
 using Sallyport.Hub.Queries;
 using Sallyport.Hub.Registry;
-using Sallyport.Protocol.Twins;
 using Sallyport.Storage.Metadata;
 using Sallyport.Storage.Secrets;
 
@@ -18,8 +17,6 @@ namespace Sallyport.Bench;
 /// <summary>Queries over many twins of 1 KB with 30 paths, in a store on disk, without a socket: what a page or a count takes.</summary>
 internal static class Queries
 {
-    private const int Values = 100; // One of so many: 1 % selectivity.
-
     private static readonly (string Name, string Query)[] Shapes =
     [
         ("count of all", "SELECT COUNT() AS n FROM devices"),
@@ -44,8 +41,8 @@ internal static class Queries
         using var secrets = new SecretBox(new KeyRing(MasterKey.Random()));
         await using var metadata = await SqliteMetadata.OpenAsync(Path.Combine(directory, "metadata.db"), secrets, TimeProvider.System, NullLogger.Instance);
         var filled = Stopwatch.StartNew();
-        await FillAsync(metadata, devices);
-        output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{devices:#,0} twins of {Json(0).Bytes} B of JSON in {filled.Elapsed.TotalSeconds:0.0} s; the database has {new FileInfo(Path.Combine(directory, "metadata.db")).Length / 1e6:0} MB"));
+        await TwinStore.FillAsync(metadata, devices, place => $"device-{place:0000000}");
+        output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{devices:#,0} twins in {filled.Elapsed.TotalSeconds:0.0} s; the database has {new FileInfo(Path.Combine(directory, "metadata.db")).Length / 1e6:0} MB"));
 
         var connected = new ConnectedDevices(new Attempts(_ => true, TimeProvider.System), TimeProvider.System);
         await using var activity = new ActivityWriteBack(metadata, connected, TimeProvider.System, NullLogger<ActivityWriteBack>.Instance);
@@ -69,44 +66,5 @@ internal static class Queries
         }
 
         output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"RSS {Environment.WorkingSet / 1e6:0} MB, managed {GC.GetTotalMemory(true) / 1e6:0} MB"));
-    }
-
-    private static async Task FillAsync(SqliteMetadata metadata, int devices)
-    {
-        const int perAct = 1000;
-        for (var from = 0; from < devices; from += perAct)
-        {
-            var start = from;
-            await metadata.WriteAsync(tx =>
-            {
-                for (var i = start; i < Math.Min(start + perAct, devices); i++)
-                {
-                    // Not in the order of their ids: as in a hub that has lived.
-                    var place = (int)(i * 7919L % devices);
-                    var id = $"device-{place:0000000}";
-                    metadata.Identities.Put(tx, new IdentityRecord { DeviceId = id, GenerationId = "1", ETag = 1, Enabled = place % Values != 7, PrimaryKey = "a2V5", SecondaryKey = "a2V5" });
-                    var (tags, desired, reported, _) = Json(place);
-                    metadata.Twins.Put(tx, new TwinRecord { DeviceId = id, GenerationId = "1", ETag = 1, Version = 2, Tags = Encoding.UTF8.GetBytes(tags), Desired = Part(desired, TwinLimits.Desired), Reported = Part(reported, TwinLimits.Reported) });
-                }
-
-                return 0;
-            });
-        }
-    }
-
-    private static TwinPart Part(string json, TwinLimits limits)
-    {
-        var section = TwinSection.New(DateTime.UnixEpoch).Patched(TwinReader.Read(Encoding.UTF8.GetBytes(json), limits), limits, DateTime.UnixEpoch);
-        return new TwinPart(section.EncodeJson(), section.EncodeStamps(), section.Version);
-    }
-
-    // 3 tags, 5 desired and 22 reported values.
-    private static (string Tags, string Desired, string Reported, int Bytes) Json(int place)
-    {
-        var value = place % Values;
-        var tags = $$"""{"site":"site-{{value}}","floor":{{value % 10}},"kind":"pump of the old series"}""";
-        var desired = $$"""{"interval":{{value}},"firmware":{"version":"1.{{value}}.0","url":"https://firmware.example.org/pump/1.{{value}}.0.bin"},"enabled":true,"threshold":{{value}}.5}""";
-        var reported = "{" + string.Join(',', Enumerable.Range(0, 21).Select(i => i % 3 == 0 ? $"\"r{i:00}\":\"a text of some length {value}\"" : $"\"r{i:00}\":{value}")) + ",\"network\":{\"kind\":\"cellular\"}}";
-        return (tags, desired, reported, tags.Length + desired.Length + reported.Length);
     }
 }
