@@ -101,49 +101,18 @@ public sealed class IdentityCacheTests : IAsyncLifetime
         });
 
     /// <summary>The real store, with its reads counted and a moment after each to step in.</summary>
-    private sealed class WatchedMetadata(IMetadata inner) : IMetadata
+    private sealed class WatchedMetadata(IMetadata inner) : MetadataDecorator(inner)
     {
         public int Reads { get; private set; }
 
         public Action? AfterRead { get; set; }
 
-        public string HubId => inner.HubId;
-        public IIdentityStore Identities => inner.Identities;
-        public ITwinStore Twins => inner.Twins;
-        public IQuarantineStore Quarantine => inner.Quarantine;
-        public IIpFilterStore IpFilter => inner.IpFilter;
-        public IPolicyStore Policies => inner.Policies;
-        public ISubscriptionStore Subscriptions => inner.Subscriptions;
-        public ICheckpointStore Checkpoints => inner.Checkpoints;
-        public IConsumerGroupStore ConsumerGroups => inner.ConsumerGroups;
-        public IConnectionStore Connections => inner.Connections;
-        public IOutboxStore Outbox => inner.Outbox;
-        public ICertificateAuthorityStore CertificateAuthorities => inner.CertificateAuthorities;
-        public IRevocationStore Revocations => inner.Revocations;
-        public ICommandStore Commands => inner.Commands;
-        public IFeedbackStore Feedback => inner.Feedback;
-        public IScopeStore Scopes => inner.Scopes;
-        public IRegistryJobStore RegistryJobs => inner.RegistryJobs;
-        public IConfigurationStore Configurations => inner.Configurations;
-
-        public IUploadStore Uploads => inner.Uploads;
-
-        public IFileNotificationStore FileNotifications => inner.FileNotifications;
-        public IJobStore Jobs => inner.Jobs;
-
-        public ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, CancellationToken cancel = default) => inner.WriteAsync(act, cancel);
-
-        public ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, Action<T> committed, CancellationToken cancel = default) =>
-            inner.WriteAsync(act, committed, cancel);
-
-        public T Read<T>(Func<MetadataTransaction, T> look)
+        public override T Read<T>(Func<MetadataTransaction, T> look)
         {
             Reads++;
-            var seen = inner.Read(look);
+            var seen = base.Read(look);
             AfterRead?.Invoke();
             return seen;
         }
-
-        public ValueTask DisposeAsync() => inner.DisposeAsync();
     }
 }

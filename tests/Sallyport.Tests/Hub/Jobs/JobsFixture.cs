@@ -203,44 +203,23 @@ internal sealed class JobsFixture : IAsyncDisposable
         await _store.DisposeAsync();
     }
 
-    private sealed class WatchedMetadata(IMetadata inner, Func<Task> between) : IMetadata
+    private sealed class WatchedMetadata(IMetadata inner, Func<Task> between) : MetadataDecorator(inner)
     {
-        public string HubId => inner.HubId;
-        public IIdentityStore Identities => inner.Identities;
-        public ITwinStore Twins => inner.Twins;
-        public IQuarantineStore Quarantine => inner.Quarantine;
-        public IIpFilterStore IpFilter => inner.IpFilter;
-        public IPolicyStore Policies => inner.Policies;
-        public ISubscriptionStore Subscriptions => inner.Subscriptions;
-        public ICheckpointStore Checkpoints => inner.Checkpoints;
-        public IConsumerGroupStore ConsumerGroups => inner.ConsumerGroups;
-        public IConnectionStore Connections => inner.Connections;
-        public IOutboxStore Outbox => inner.Outbox;
-        public ICertificateAuthorityStore CertificateAuthorities => inner.CertificateAuthorities;
-        public IRevocationStore Revocations => inner.Revocations;
-        public ICommandStore Commands => inner.Commands;
-        public IFeedbackStore Feedback => inner.Feedback;
-        public IJobStore Jobs => inner.Jobs;
-
-        public async ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, CancellationToken cancel = default)
+        public override async ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, CancellationToken cancel = default)
         {
             await between();
-            var result = await inner.WriteAsync(act, cancel);
+            var result = await base.WriteAsync(act, cancel);
             await between();
             return result;
         }
 
-        public async ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, Action<T> committed, CancellationToken cancel = default)
+        public override async ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, Action<T> committed, CancellationToken cancel = default)
         {
             await between();
-            var result = await inner.WriteAsync(act, committed, cancel);
+            var result = await base.WriteAsync(act, committed, cancel);
             await between();
             return result;
         }
-
-        public T Read<T>(Func<MetadataTransaction, T> look) => inner.Read(look);
-
-        public ValueTask DisposeAsync() => ValueTask.CompletedTask;
     }
 }
 

@@ -2,6 +2,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Sallyport.Hub.Registry;
 using Sallyport.Protocol.Identities;
 using Sallyport.Storage.Metadata;
+using Sallyport.Tests.Storage.Metadata;
 
 namespace Sallyport.Tests.Hub.Registry;
 
@@ -108,48 +109,17 @@ public sealed class ActivityWriteBackTests : IAsyncLifetime
     }
 
     /// <summary>Tells when a change is on disk.</summary>
-    private sealed class WatchedMetadata(IMetadata inner) : IMetadata
+    private sealed class WatchedMetadata(IMetadata inner) : MetadataDecorator(inner)
     {
         private readonly TaskCompletionSource _written = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
         public Task Written => _written.Task;
 
-        public string HubId => inner.HubId;
-        public IIdentityStore Identities => inner.Identities;
-        public ITwinStore Twins => inner.Twins;
-        public IQuarantineStore Quarantine => inner.Quarantine;
-        public IIpFilterStore IpFilter => inner.IpFilter;
-        public IPolicyStore Policies => inner.Policies;
-        public ISubscriptionStore Subscriptions => inner.Subscriptions;
-        public ICheckpointStore Checkpoints => inner.Checkpoints;
-        public IConsumerGroupStore ConsumerGroups => inner.ConsumerGroups;
-        public IConnectionStore Connections => inner.Connections;
-        public IOutboxStore Outbox => inner.Outbox;
-        public ICertificateAuthorityStore CertificateAuthorities => inner.CertificateAuthorities;
-        public IRevocationStore Revocations => inner.Revocations;
-        public ICommandStore Commands => inner.Commands;
-        public IFeedbackStore Feedback => inner.Feedback;
-        public IScopeStore Scopes => inner.Scopes;
-        public IRegistryJobStore RegistryJobs => inner.RegistryJobs;
-        public IConfigurationStore Configurations => inner.Configurations;
-
-        public IUploadStore Uploads => inner.Uploads;
-
-        public IFileNotificationStore FileNotifications => inner.FileNotifications;
-        public IJobStore Jobs => inner.Jobs;
-
-        public async ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, CancellationToken cancel = default)
+        public override async ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, CancellationToken cancel = default)
         {
-            var result = await inner.WriteAsync(act, cancel);
+            var result = await base.WriteAsync(act, cancel);
             _written.TrySetResult();
             return result;
         }
-
-        public ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, Action<T> committed, CancellationToken cancel = default) =>
-            inner.WriteAsync(act, committed, cancel);
-
-        public T Read<T>(Func<MetadataTransaction, T> look) => inner.Read(look);
-
-        public ValueTask DisposeAsync() => inner.DisposeAsync();
     }
 }
