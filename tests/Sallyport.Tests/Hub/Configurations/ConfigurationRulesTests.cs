@@ -86,7 +86,7 @@ public sealed class ConfigurationRulesTests : IAsyncLifetime
     [InlineData("tags.a = 1 OR connectionState = 'Connected'", "targetCondition, line 1, column 15: found connectionState; expected a path")]
     [InlineData("configurations.[[x]].status = 'Applied'", "targetCondition, line 1, column 1: found configurations.x.status; expected a path")]
     [InlineData("version > 3", "targetCondition, line 1, column 1: found version")]
-    [InlineData("FROM devices.jobs", "targetCondition, line 1, column 6: found devices.jobs; expected devices or devices.modules")]
+    [InlineData("FROM devices.jobs", "targetCondition, line 1, column 6: found 'devices.jobs'; expected devices or devices.modules")]
     [InlineData("FROM devices.modules WHERE tags.a = 1", "targetCondition, line 1, column 1: found FROM devices.modules; expected a condition over devices")]
     [InlineData("* AND tags.a = 1", "targetCondition, line 1, column 3: found 'AND'; expected the end")]
     [InlineData("SELECT * FROM devices", "targetCondition, line 1, column 1: found 'SELECT'; expected")]
