@@ -19,6 +19,7 @@ internal static class Benchmarks
         yield return StormCommand();
         yield return TokensCommand();
         yield return QueriesCommand();
+        yield return JobsCommand();
         yield return AmqpBench.Command(Program, InScratchDirectory);
         foreach (var command in TwinBench.Commands(Program, InScratchDirectory))
             yield return command;
@@ -51,6 +52,20 @@ internal static class Benchmarks
         {
             using var directory = new ScratchDirectory();
             await Queries.Run(directory.Path, parsed.GetRequiredValue(devices), parsed.GetRequiredValue(rounds), Console.Out);
+            return 0;
+        });
+        return command;
+    }
+
+    private static Command JobsCommand()
+    {
+        var devices = new Option<int>("--devices") { DefaultValueFactory = _ => 100_000 };
+        var rate = new Option<long>("--devices-per-second") { Description = "what jobs may do; 0: no limit", DefaultValueFactory = _ => 0 };
+        var command = new Command("jobs", "A job that changes the twins of many devices, without a socket.") { devices, rate };
+        command.SetAction(async parsed =>
+        {
+            using var directory = new ScratchDirectory();
+            await Jobs.Run(directory.Path, parsed.GetRequiredValue(devices), parsed.GetRequiredValue(rate), Console.Out);
             return 0;
         });
         return command;

@@ -12,7 +12,7 @@ public sealed record JobOptions
     /// <summary>Jobs that are scheduled, queued or running; another one is refused with 429004. Default 100 (IoT Hub's S3 unit runs 10).</summary>
     public int MaxOpen { get; init; } = 100;
 
-    /// <summary>Jobs that run at once; the others wait in the order in which they were made. Default 10: IoT Hub's S3 unit.</summary>
+    /// <summary>Jobs that run at once, but for those that only wait for devices to come; the others wait in the order in which they were made. Default 10: IoT Hub's S3 unit.</summary>
     public int MaxRunning { get; init; } = 10;
 
     /// <summary>Devices and modules of one job; one that is for more fails. Default 1,000,000: as many as a hub of IoT Hub has.</summary>

@@ -8,7 +8,7 @@ namespace Sallyport.Hub.Jobs;
 /// Carries out one job: begins it, chooses its devices, acts on each, and closes what is not done when its window is over or somebody cancelled it.
 /// Where it is, is on disk and nowhere else: it may be dropped between any two steps, and another one goes on.
 /// </summary>
-/// <remarks>Used by one task; only <see cref="End"/> is for others.</remarks>
+/// <remarks>Used by one task; only <see cref="End"/> and <see cref="IsWaiting"/> are for others.</remarks>
 internal sealed class JobRun : IDisposable
 {
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
@@ -16,12 +16,16 @@ internal sealed class JobRun : IDisposable
     private readonly JobParts _parts;
     private readonly long _sequence;
     private readonly CancellationTokenSource _ended = new();
+    private volatile bool _isWaiting;
 
     public JobRun(JobParts parts, long sequence)
     {
         _parts = parts;
         _sequence = sequence;
     }
+
+    /// <summary>It does nothing but wait for devices to come.</summary>
+    public bool IsWaiting => _isWaiting;
 
     private IJobStore Jobs => _parts.Metadata.Jobs;
 
@@ -135,7 +139,7 @@ internal sealed class JobRun : IDisposable
 
     private Task<bool> ActOnEachAsync(JobRecord job, CancellationToken cancel) => job.Type is JobType.ScheduleUpdateTwin
         ? new TwinActs(_parts, job).RunAsync(cancel)
-        : new MethodActs(_parts, job).RunAsync(cancel);
+        : new MethodActs(_parts, job, waits => _isWaiting = waits).RunAsync(cancel);
 
     // First all of them are chosen, a page a write: what the job changes, or who comes later, makes no difference to whom it is for.
     // False: the job has ended.

@@ -12,7 +12,8 @@ namespace Sallyport.Hub.Jobs;
 /// between calls it again.
 /// </summary>
 /// <remarks>Run by one task; calls are tasks of their own, of which each writes its own row.</remarks>
-internal sealed class MethodActs(JobParts parts, JobRecord job)
+/// <param name="waits">Told whether it does nothing but wait for devices to come.</param>
+internal sealed class MethodActs(JobParts parts, JobRecord job, Action<bool> waits)
 {
     private const int PageRows = 256;
 
@@ -60,11 +61,14 @@ internal sealed class MethodActs(JobParts parts, JobRecord job)
                 if (now is { Pending: 0, Running: 0 })
                     return true;
 
+                waits(now.Running == 0);
                 await WaitAsync(news, giveUp.Token).ConfigureAwait(false);
+                waits(false);
             }
         }
         finally
         {
+            waits(false);
             parts.Connected.LinkChanged -= OnLinkChanged;
             await giveUp.CancelAsync().ConfigureAwait(false);
             await Task.WhenAll(Calls()).ConfigureAwait(false);

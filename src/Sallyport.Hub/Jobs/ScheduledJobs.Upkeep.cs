@@ -136,9 +136,11 @@ public sealed partial class ScheduledJobs
             if (tasks.ContainsKey(job.Sequence) || (job.StartTime > now && job.Status is JobStatus.Scheduled))
                 continue;
 
-            if (tasks.Count < Options.MaxRunning)
+            // Who only waits for devices keeps nobody from running.
+            if (_runs.Values.Count(run => !run.IsWaiting) < Options.MaxRunning)
             {
-                var run = _runs[job.Sequence] = new JobRun(_parts, job.Sequence);
+                var run = new JobRun(_parts, job.Sequence);
+                _runs[job.Sequence] = run;
                 tasks.Add(job.Sequence, Task.Run(() => run.RunAsync(cancel), CancellationToken.None));
             }
             else if (job.Status is JobStatus.Scheduled)

@@ -18,6 +18,7 @@ using Sallyport.Hub.Audit;
 using Sallyport.Hub.Commands;
 using Sallyport.Hub.Devices;
 using Sallyport.Hub.Diagnosis;
+using Sallyport.Hub.Jobs;
 using Sallyport.Hub.Physical;
 using Sallyport.Hub.Uploads;
 using Sallyport.Protocol.Sas;
@@ -95,6 +96,8 @@ internal sealed class HttpHeadHost : IAsyncDisposable
     public IEnumerable<RouteEndpoint> Routes => _server.Services.GetRequiredService<EndpointDataSource>().Endpoints.OfType<RouteEndpoint>();
 
     public CommandQueues Commands => _server.Services.GetRequiredService<CommandQueues>();
+
+    public ScheduledJobs Jobs => _server.Services.GetRequiredService<ScheduledJobs>();
 
     public QuarantineLine Line => _server.Services.GetRequiredService<QuarantineLine>();
 

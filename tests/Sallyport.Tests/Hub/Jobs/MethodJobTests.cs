@@ -182,6 +182,33 @@ public sealed class MethodJobTests
     }
 
     [Fact]
+    public async Task MethodJob_ThatOnlyWaits_KeepsNoOtherJobFromRunning()
+    {
+        await using var hub = await JobsFixture.OpenAsync(new JobOptions { MaxRunning = 1 });
+        await hub.FillAsync(1);
+        await hub.MethodJobAsync("j1");
+        await hub.TwinJobAsync("j2");
+        var ended = new TaskCompletionSource();
+        hub.BetweenWrites = () =>
+        {
+            if (hub.Job("j2").Status is JobStatus.Completed)
+                ended.TrySetResult();
+            return Task.CompletedTask;
+        };
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(Cancel);
+        hub.Time.ForgetWaits();
+        var loop = hub.Jobs.RunAsync(stop.Token);
+        await WaitingAsync(hub);
+
+        hub.Time.Advance(ScheduledJobs.UpkeepInterval);
+        await ended.Task.WaitAsync(Cancel);
+
+        Assert.Equal((JobStatus.Running, 1), (hub.Job("j1").Status, hub.Job("j1").Pending));
+        await stop.CancelAsync();
+        await loop;
+    }
+
+    [Fact]
     public async Task Answer_LargerThanIsKept_IsCountedAndNotKept()
     {
         await using var hub = await JobsFixture.OpenAsync(new JobOptions { MaxPayloadBytes = 10 });

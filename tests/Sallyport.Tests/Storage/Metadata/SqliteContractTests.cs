@@ -94,3 +94,16 @@ public sealed class SqliteConfigurationTests : ConfigurationContract
         return ValueTask.CompletedTask;
     }
 }
+
+public sealed class SqliteJobTests : JobContract
+{
+    private readonly SqliteFixture _fixture = new();
+
+    protected override async Task<IMetadata> OpenAsync() => await _fixture.OpenAsync();
+
+    protected override ValueTask CleanUpAsync()
+    {
+        _fixture.Dispose();
+        return ValueTask.CompletedTask;
+    }
+}

@@ -174,9 +174,11 @@ public sealed class SqliteFormatTests : IDisposable
                     withUploads++;
                 }
 
-                if (metadata.Jobs.Find(tx, "nightly") is { } scheduled)
+                if (metadata.Jobs.Find(tx, "winter") is { } scheduled)
                 {
-                    Assert.Equal((6L, JobStatus.Completed, "tags.site = 'a'", "policy:service", 1086L), (scheduled.Sequence, scheduled.Status, scheduled.QueryCondition, scheduled.Creator, scheduled.CreatorRights));
+                    Assert.Equal((4L, JobType.ScheduleDeviceMethod, JobStatus.Running, 2, 1, 1, "d1", "m1"), (scheduled.Sequence, scheduled.Type, scheduled.Status, scheduled.Devices, scheduled.Succeeded, scheduled.Pending, scheduled.ChosenDeviceId, scheduled.ChosenModuleId));
+                    Assert.Equal(("g1", 200, "1"), (metadata.Jobs.FindDevice(tx, 4, "d1", "")!.GenerationId, metadata.Jobs.FindDevice(tx, 4, "d1", "")!.ResponseStatus, System.Text.Encoding.UTF8.GetString(metadata.Jobs.FindDevice(tx, 4, "d1", "")!.ResponsePayload!)));
+                    Assert.Equal("m1", Assert.Single(metadata.Jobs.ListDevices(tx, 4, JobDeviceStatus.Pending, ("", ""), 10)).ModuleId);
                     withJobs++;
                 }
 

@@ -210,7 +210,7 @@ CREATE TABLE job (
     canceled         INTEGER NOT NULL,
     outcomes         INTEGER NOT NULL
 ) STRICT;
-INSERT INTO "job" VALUES(6,'nightly',0,3,'tags.site = ''a''',X'7B2274616773223A7B2261223A317D7D','policy:service',1086,'','','0123456789abcdef','c0ffee',639029510000000000,639029510000000000,3600,639029530000000000,NULL,0,'d1','',1,1,0,0,1,0,0,1);
+INSERT INTO "job" VALUES(4,'winter',1,2,'*',X'7B226D6574686F644E616D65223A226D227D','policy:service',512,'plant-','','f','c',639029520000000000,639029520000000000,60,NULL,NULL,0,'d1','m1',0,2,1,0,1,0,0,2);
 CREATE TABLE job_device (
     job               INTEGER NOT NULL,
     device_id         TEXT    NOT NULL,
@@ -227,7 +227,8 @@ CREATE TABLE job_device (
     error_description TEXT,
     PRIMARY KEY (job, device_id, module_id)
 ) STRICT, WITHOUT ROWID;
-INSERT INTO "job_device" VALUES(6,'d1','','g1',2,639029510000000000,639029520000000000,639029510000000000,639029520000000000,NULL,NULL,NULL,NULL);
+INSERT INTO "job_device" VALUES(4,'d1','','g1',2,639029520000000000,639029520000000001,639029520000000000,639029520000000001,200,X'31',NULL,NULL);
+INSERT INTO "job_device" VALUES(4,'d1','m1','g1',0,639029520000000000,639029520000000000,NULL,NULL,NULL,NULL,NULL,NULL);
 CREATE TABLE mark_key (key_id TEXT NOT NULL PRIMARY KEY, complete INTEGER NOT NULL CHECK (complete IN (0, 1))) STRICT, WITHOUT ROWID;
 INSERT INTO "mark_key" VALUES('5b07d17f860b3bff',1);
 CREATE TABLE mqtt_session (
@@ -374,8 +375,6 @@ CREATE INDEX feedback_identity ON feedback (device_id, module_id);
 CREATE INDEX feedback_by_batch ON feedback (batch);
 CREATE TRIGGER feedback_insert AFTER INSERT ON feedback BEGIN UPDATE feedback_count SET records = records + 1; END;
 CREATE TRIGGER feedback_delete AFTER DELETE ON feedback BEGIN UPDATE feedback_count SET records = records - 1; END;
-CREATE INDEX job_open ON job (sequence) WHERE status <= 2 OR ending > 0;
-CREATE INDEX job_device_identity ON job_device (device_id);
 CREATE INDEX identity_parent ON identity (parent_scopes, device_id) WHERE parent_scopes IS NOT NULL;
 CREATE INDEX registry_job_by_age ON registry_job (created_time);
 CREATE INDEX upload_device ON upload (device_id);
@@ -390,6 +389,8 @@ CREATE TRIGGER blob_delete AFTER DELETE ON blob BEGIN
     DELETE FROM blob_use WHERE device_id = OLD.device_id AND blobs = 0;
 END;
 CREATE INDEX file_notification_expires ON file_notification (expires);
+CREATE INDEX job_open ON job (sequence) WHERE status <= 2 OR ending > 0;
+CREATE INDEX job_device_identity ON job_device (device_id);
 DELETE FROM "sqlite_sequence";
 INSERT INTO "sqlite_sequence" VALUES('outbox',1);
 INSERT INTO "sqlite_sequence" VALUES('command',7);
@@ -398,5 +399,5 @@ INSERT INTO "sqlite_sequence" VALUES('feedback_batch',3);
 INSERT INTO "sqlite_sequence" VALUES('feedback',10);
 INSERT INTO "sqlite_sequence" VALUES('blob',4);
 INSERT INTO "sqlite_sequence" VALUES('file_notification',6);
-INSERT INTO "sqlite_sequence" VALUES('job',6);
+INSERT INTO "sqlite_sequence" VALUES('job',4);
 COMMIT;
