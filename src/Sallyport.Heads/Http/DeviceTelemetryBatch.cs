@@ -50,6 +50,10 @@ internal ref struct DeviceTelemetryBatch
         {
             throw Malformed(batch.Count, "the JSON is not valid");
         }
+        catch (InvalidOperationException)
+        {
+            throw Malformed(batch.Count, "a name holds what is no character"); // Of a text it is said where it is read.
+        }
         finally
         {
             ArrayPool<byte>.Shared.Return(text);

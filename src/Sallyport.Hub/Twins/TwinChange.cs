@@ -67,6 +67,10 @@ public sealed record TwinChange(bool Replaces, TwinNode? Tags, TwinNode? Desired
         {
             throw new HubException(HubErrors.FormatError, $"the body is not the JSON of a twin: line {e.LineNumber + 1 ?? 1}, byte {e.BytePositionInLine + 1 ?? 1}");
         }
+        catch (InvalidOperationException)
+        {
+            throw new HubException(HubErrors.FormatError, "the body: a name with half a surrogate pair");
+        }
     }
 
     private static void Begin(ref Utf8JsonReader reader, string what)
