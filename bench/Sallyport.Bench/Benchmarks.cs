@@ -20,6 +20,7 @@ internal static class Benchmarks
         yield return TokensCommand();
         yield return QueriesCommand();
         yield return JobsCommand();
+        yield return ConfigurationsCommand();
         yield return AmqpBench.Command(Program, InScratchDirectory);
         foreach (var command in TwinBench.Commands(Program, InScratchDirectory))
             yield return command;
@@ -38,6 +39,20 @@ internal static class Benchmarks
             using var directory = new ScratchDirectory();
             await Compare.Run(parsed.GetRequiredValue(program), directory.Path, [.. Shape.All.Where(one => names.Length == 0 || names.Contains(one.Name))],
                 parsed.GetRequiredValue(rounds), TimeSpan.FromSeconds(parsed.GetRequiredValue(seconds)), Console.Out);
+            return 0;
+        });
+        return command;
+    }
+
+    private static Command ConfigurationsCommand()
+    {
+        var devices = new Option<int>("--devices") { DefaultValueFactory = _ => 100_000 };
+        var rounds = new Option<int>("--rounds") { DefaultValueFactory = _ => 500 };
+        var command = new Command("configurations", "Automatic configurations over twins of 1 KB, without a socket.") { devices, rounds };
+        command.SetAction(async parsed =>
+        {
+            using var directory = new ScratchDirectory();
+            await Rollouts.Run(directory.Path, parsed.GetRequiredValue(devices), parsed.GetRequiredValue(rounds), Console.Out);
             return 0;
         });
         return command;

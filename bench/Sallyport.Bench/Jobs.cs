@@ -28,7 +28,7 @@ internal static class Jobs
         using var secrets = new SecretBox(keys);
         await using var metadata = await SqliteMetadata.OpenAsync(Path.Combine(directory, "metadata.db"), secrets, time, NullLogger.Instance);
         await using var audit = AuditTrail.Open(Path.Combine(directory, "audit"), new AuditKeys("0123456789abcdef", keys), new AuditTrailOptions(), time, NullLogger.Instance);
-        await Queries.FillAsync(metadata, devices);
+        await TwinStore.FillAsync(metadata, devices, place => $"device-{place:0000000}");
 
         var tags = new KnownTags(metadata);
         using var policies = await Policies.OpenAsync(metadata, tags, audit, time, CancellationToken.None);
