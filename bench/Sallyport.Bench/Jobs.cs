@@ -13,6 +13,7 @@ using Sallyport.Hub.Physical;
 using Sallyport.Hub.Queries;
 using Sallyport.Hub.Registry;
 using Sallyport.Hub.Twins;
+using Sallyport.Bench.Twins;
 using Sallyport.Storage.Metadata;
 using Sallyport.Storage.Secrets;
 

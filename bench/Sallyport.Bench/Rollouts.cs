@@ -14,6 +14,7 @@ using Sallyport.Hub.Registry;
 using Sallyport.Hub.Twins;
 using Sallyport.Protocol.Identities;
 using Sallyport.Protocol.Twins;
+using Sallyport.Bench.Twins;
 using Sallyport.Storage.Metadata;
 using Sallyport.Storage.Secrets;
 
