@@ -17,20 +17,32 @@ public sealed partial class ServiceClient
     public async Task<JsonArray> ListDevicesAsync(int top = MaxPage, CancellationToken cancel = default)
     {
         var devices = new JsonArray();
+        await foreach (var device in EnumerateDevicesAsync(top, cancel).ConfigureAwait(false))
+            devices.Add(device.DeepClone());
+        return devices;
+    }
+
+    /// <summary>All devices in the order of their ids, a page a request, with their keys if the policy may see them.</summary>
+    /// <inheritdoc cref="SendAsync" path="/exception"/>
+    public IAsyncEnumerable<JsonObject> EnumerateDevicesAsync(CancellationToken cancel = default) => EnumerateDevicesAsync(int.MaxValue, cancel);
+
+    private async IAsyncEnumerable<JsonObject> EnumerateDevicesAsync(int top, [EnumeratorCancellation] CancellationToken cancel)
+    {
         string? after = null;
+        var left = top;
         do
         {
-            var path = string.Create(CultureInfo.InvariantCulture, $"devices?top={Math.Min(top - devices.Count, MaxPage)}");
+            var path = string.Create(CultureInfo.InvariantCulture, $"devices?top={Math.Min(left, MaxPage)}");
             var (answer, headers) = await ExchangeAsync(() => Page(path, after), _timeout, cancel).ConfigureAwait(false);
-            var page = Expect<JsonArray>(answer, path);
-            foreach (var device in page)
-                devices.Add(device?.DeepClone());
+            foreach (var device in Expect<JsonArray>(answer, path))
+            {
+                left--;
+                yield return device!.AsObject();
+            }
 
             after = Header(headers, ContinuationHeader); // Where the list goes on that was too long for one answer.
         }
-        while (after is not null && devices.Count < top);
-
-        return devices;
+        while (after is not null && left > 0);
     }
 
     /// <summary>Creates the device; with <paramref name="ifMatch"/> replaces it.</summary>

@@ -35,7 +35,7 @@ public sealed class BoundedLines(Stream file, int maxLineBytes)
             if (_isOver)
                 return _end > _start || isTooLong ? Take(_end, 0, isTooLong) : null;
 
-            if (_end - _start > maxLineBytes)
+            if (_end - _start > maxLineBytes + 1)
             {
                 isTooLong = true;
                 _start = _end;

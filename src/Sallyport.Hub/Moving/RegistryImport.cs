@@ -21,7 +21,7 @@ namespace Sallyport.Hub.Moving;
 public sealed class RegistryImport(IMetadata metadata, DeviceRegistry registry, BulkChanges bulk, IJobContainers containers, TimeProvider time, IMovedConfigurations? configurations = null)
 {
     /// <summary>Lines that could not be imported; at so many the job fails, because the file is not what it was taken for.</summary>
-    public const int MaxErrors = 100_000;
+    public int MaxErrors { get; init; } = 100_000;
 
     private const int IdentitiesPhase = 0;
     private const int ParentsPhase = 1;
@@ -104,6 +104,8 @@ public sealed class RegistryImport(IMetadata metadata, DeviceRegistry registry, 
                 errors[line.Number] = ImportErrorJson.Of(wrong);
         }
 
+        // Without twins it is settled with its identities.
+        var hasTwins = items.Keys.Any(BulkItem.HasTwin);
         if (batch.LastLine > batch.StoredLines)
         {
             await RegistryJobState.PersistAsync(
@@ -111,9 +113,11 @@ public sealed class RegistryImport(IMetadata metadata, DeviceRegistry registry, 
                 {
                     foreach (var (item, why) in refused)
                         errors[items[item].Number] = ImportErrorJson.Of(item.Id, item.ModuleId, why);
-                    AddErrors(tx, state, errors, IdentitiesPhase, row => row with { Lines = batch.LastLine });
+                    AddErrors(tx, state, errors, IdentitiesPhase, row => hasTwins ? row with { Lines = batch.LastLine } : Settled(row, batch.Percent / 2));
                 }, cancel),
                 time, cancel).ConfigureAwait(false);
+            if (!hasTwins)
+                return;
         }
         else
         {
@@ -124,7 +128,9 @@ public sealed class RegistryImport(IMetadata metadata, DeviceRegistry registry, 
         var changed = items.Where(one => !errors.ContainsKey(one.Value.Number)).Select(one => one.Key).ToList();
         var refusals = await TwinsAsync(actor, changed, cancel).ConfigureAwait(false);
         var more = refusals.ToDictionary(refusal => items[refusal.Key].Number, refusal => ImportErrorJson.Of(refusal.Key.Id, refusal.Key.ModuleId, refusal.Value));
-        await SettleAsync(state, batch, more, IdentitiesPhase, progressOf: percent => percent / 2, cancel).ConfigureAwait(false);
+        await SettleAsync(state, batch, more, IdentitiesPhase, batch.Percent / 2, cancel).ConfigureAwait(false);
+
+        RegistryJobRecord Settled(RegistryJobRecord row, int progress) => row with { Lines = batch.LastLine, SettledLines = batch.LastLine, Progress = progress };
     }
 
     // Those of the hub's own inability are tried again.
@@ -202,15 +208,15 @@ public sealed class RegistryImport(IMetadata metadata, DeviceRegistry registry, 
             }
         }
 
-        await SettleAsync(state, batch, errors, ConfigurationsPhase, _ => 99, cancel).ConfigureAwait(false);
+        await SettleAsync(state, batch, errors, ConfigurationsPhase, 99, cancel).ConfigureAwait(false);
     }
 
-    private async Task SettleAsync(RegistryJobState state, Batch batch, Dictionary<long, string> errors, int phase, Func<int, int> progressOf, CancellationToken cancel) =>
+    private async Task SettleAsync(RegistryJobState state, Batch batch, Dictionary<long, string> errors, int phase, int progress, CancellationToken cancel) =>
         await RegistryJobState.PersistAsync(
             () => metadata.WriteAsync(
                 tx =>
                 {
-                    AddErrors(tx, state, errors, phase, row => row with { Lines = batch.LastLine, SettledLines = batch.LastLine, Progress = progressOf(batch.Percent) });
+                    AddErrors(tx, state, errors, phase, row => row with { Lines = batch.LastLine, SettledLines = batch.LastLine, Progress = progress });
                     return true;
                 },
                 cancel),

@@ -20,6 +20,9 @@ public static class BulkItem
     /// <summary>The item deletes its identity.</summary>
     public static bool Deletes(IdentityRequestJson item) => item.ImportMode?.StartsWith("delete", StringComparison.OrdinalIgnoreCase) is true;
 
+    /// <summary>The item says something of its twin.</summary>
+    public static bool HasTwin(IdentityRequestJson item) => IsOfTwin(item) || HasContent(item.Tags) || HasContent(item.Properties);
+
     /// <exception cref="HubException">400: an id is not valid.</exception>
     public static Identity IdentityOf(IdentityRequestJson item) =>
         Identity.TryCreate(item.Id, item.ModuleId, out var identity) ? identity : throw new HubException(HubErrors.ArgumentInvalid, "id: is not a valid id");
@@ -29,7 +32,7 @@ public static class BulkItem
     public static BulkTwinChange? ToTwinChange(IdentityRequestJson item)
     {
         var isOfTwin = IsOfTwin(item);
-        if (!isOfTwin && (Deletes(item) || !(HasContent(item.Tags) || HasContent(item.Properties))))
+        if (Deletes(item) || !HasTwin(item))
             return null;
 
         var condition = EntityTagCondition.Any;

@@ -34,11 +34,25 @@ internal sealed class DevicesImport(ServiceClient client)
                 await AddAsync(line, cancel).ConfigureAwait(false);
         }
 
+        await FinishAsync(cancel).ConfigureAwait(false);
+    }
+
+    /// <summary>Does what is left: who is below whom comes last.</summary>
+    public async Task FinishAsync(CancellationToken cancel)
+    {
         await SendAsync(cancel).ConfigureAwait(false);
         await AttachParentsAsync(cancel).ConfigureAwait(false);
     }
 
-    private async Task AddAsync(JsonObject line, CancellationToken cancel)
+    /// <summary>The device is below an edge device.</summary>
+    public void SetParent(string id, string parent) => _parents.Add((id, parent));
+
+    /// <summary>What became of something that is no identity.</summary>
+    public void NoteItem(string item, string result, string? why) =>
+        _outcomes.Add(new JsonObject { ["deviceId"] = null, ["moduleId"] = null, ["item"] = item, ["result"] = result, ["why"] = why });
+
+    /// <summary>Takes a line as <see cref="DevicesLine"/> says.</summary>
+    public async Task AddAsync(JsonObject line, CancellationToken cancel)
     {
         var item = DevicesLine.ToBulkItem(line);
         var name = NameOf(item);
@@ -101,7 +115,7 @@ internal sealed class DevicesImport(ServiceClient client)
     private static (string Id, string? Module) NameOf(JsonObject item) => (item["id"]!.ToString(), item["moduleId"]?.ToString());
 
     // What an identity came to is said once; the worst of it.
-    private void Note((string Id, string? Module) name, string result, string? why)
+    public void Note((string Id, string? Module) name, string result, string? why)
     {
         if (!_byName.TryGetValue(name, out var outcome))
         {

@@ -21,7 +21,7 @@ public sealed class UsageTests
         "configuration show-metric -c c -m m", "edge deployment create -d c --content {}", "edge deployment show -d c", "edge deployment list", "edge deployment update -d c --tc *",
         "edge deployment delete -d c -y", "edge deployment show-metric -d c -m m", "edge set-modules -d e1 --content {}", "edge export-modules -d e1",
         "device-twin history -d d1", "module-twin history -d d1 -m m1",
-        "import azure --devices f", "export azure --devices f", "digital-twin show -d d1", "digital-twin update -d d1 --patch []", "digital-twin invoke-command -d d1 --cn c --component-path t",
+        "import azure --devices f", "export azure --devices f", "import azure --state f", "export azure --state f", "digital-twin show -d d1", "digital-twin update -d d1 --patch []", "digital-twin invoke-command -d d1 --cn c --component-path t",
         "monitor-events", "monitor-feedback", "device send-d2c-message -d d1",
         "simulate", "status", "show-stats", "config show");
 

@@ -72,6 +72,16 @@ internal sealed class RegistryFixture : IAsyncDisposable
     public async Task TagAsync(string deviceId, string json, Actor? actor = null) => await Twins.ChangeAsync(
         actor ?? Owner, Identity.Of(deviceId), TwinChange.Read(Encoding.UTF8.GetBytes($"{{\"tags\":{json}}}"), replaces: false), EntityTagCondition.Any, CancellationToken.None);
 
+    /// <summary>The store as a process finds it that starts after this one died now.</summary>
+    public Task<SqliteMetadata> AfterCrashAsync(int number)
+    {
+        var copy = $"{_files.Path}.crash-{number}";
+        File.Copy(_files.Path, copy);
+        if (File.Exists(_files.Path + "-wal"))
+            File.Copy(_files.Path + "-wal", copy + "-wal");
+        return _files.OpenAsync(copy);
+    }
+
     public IdentityRecord? Stored(string deviceId, string? moduleId = null) =>
         Metadata.Read(tx => Metadata.Identities.Find(tx, deviceId, moduleId));
 
