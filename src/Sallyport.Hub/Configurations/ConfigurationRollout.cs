@@ -170,11 +170,27 @@ public sealed class ConfigurationRollout : IDisposable
         if (identities.Count == 0)
             return;
 
-        var work = _metadata.Read(tx => identities.Where(identity => convergence.Look(tx, identity).HasWork).ToList());
+        ConfigurationMeter.LookedAt(identities.Count);
+        var work = _metadata.Read(tx => identities.Where(identity => HasWork(tx, convergence, identity)).ToList());
         foreach (var some in work.Chunk(_options.WritesAtOnce))
         {
             cancel.ThrowIfCancellationRequested();
             await Task.WhenAll(some.Select(identity => WriteAsync(convergence, identity))).ConfigureAwait(false);
+        }
+    }
+
+    // One twin that cannot be read keeps no other from what it is to be; it is looked at again when it changes.
+    private bool HasWork(MetadataTransaction tx, Convergence convergence, Identity identity)
+    {
+        try
+        {
+            return convergence.Look(tx, identity).HasWork;
+        }
+        catch (Exception broken) when (TwinSweep.IsOfTheTwin(broken))
+        {
+            ConfigurationMeter.Failed();
+            _log.TwinFailed(broken, identity);
+            return false;
         }
     }
 
@@ -184,10 +200,11 @@ public sealed class ConfigurationRollout : IDisposable
         {
             var done = await _metadata.WriteAsync(tx => Apply(tx, convergence, identity), done => _twins.Offer(done.Changed)).ConfigureAwait(false);
             done.Made.ForEach(_registry.Announce);
+            ConfigurationMeter.Changed(done.Changed.Count);
         }
-        catch (Exception broken) when (broken is not MetadataWriteException)
+        catch (Exception broken) when (TwinSweep.IsOfTheTwin(broken))
         {
-            // One twin that cannot be read keeps no other from what it is to be; it is looked at again when it changes.
+            ConfigurationMeter.Failed();
             _log.TwinFailed(broken, identity);
         }
     }

@@ -12,7 +12,7 @@ namespace Sallyport.Hub.Configurations;
 internal sealed class ConfigurationsInForce
 {
     // Of each kind; at the bound all are forgotten: what they are made of is at hand.
-    private const int MaxPlans = 1000;
+    internal const int MaxPlans = 1000;
 
     private readonly IReadOnlyList<ConfigurationInForce> _ofDevices, _ofModules;
     private readonly RowValues _deviceValues, _moduleValues;
@@ -36,6 +36,9 @@ internal sealed class ConfigurationsInForce
 
     /// <summary>Those of edge deployments.</summary>
     public UInt128 EdgeBits { get; }
+
+    /// <summary>Sets of which what they make is remembered; for tests.</summary>
+    internal int RememberedPlans => _devicePlans.Count;
 
     public bool AreOfModules => _ofModules.Count > 0;
 

@@ -35,7 +35,7 @@ internal sealed record TwinSweep
             _metadata.Twins.Scan(tx, (_ofModules ? _inForce.ModuleScan : ConfigurationsInForce.DeviceScan) with { After = _after }, (in TwinRow row) =>
             {
                 last = (row.DeviceId, row.ModuleId ?? "");
-                if ((_ofModules ? convergence.ModuleMayConcern(row) : convergence.MayConcern(row)) && Identity.TryCreate(row.DeviceId, row.ModuleId, out var identity))
+                if (MayConcern(convergence, row) && Identity.TryCreate(row.DeviceId, row.ModuleId, out var identity))
                     found.Add(identity);
                 return ++seen < rows;
             });
@@ -45,5 +45,21 @@ internal sealed record TwinSweep
         if (seen == rows)
             return (found, new TwinSweep(_metadata, _inForce, _ofModules, last));
         return (found, _ofModules ? null : new TwinSweep(_metadata, _inForce, ofModules: true, null));
+    }
+
+    /// <summary>What is stored of one twin is none: whoever goes through many goes on.</summary>
+    public static bool IsOfTheTwin(Exception broken) => broken is FormatException or System.Text.Json.JsonException or InvalidOperationException or KeyNotFoundException;
+
+    // One that cannot be read is looked at, and found to be so, by itself.
+    private bool MayConcern(Convergence convergence, in TwinRow row)
+    {
+        try
+        {
+            return _ofModules ? convergence.ModuleMayConcern(row) : convergence.MayConcern(row);
+        }
+        catch (Exception broken) when (IsOfTheTwin(broken))
+        {
+            return true;
+        }
     }
 }

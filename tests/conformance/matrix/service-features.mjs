@@ -164,8 +164,25 @@ export const features = [
     async act() { throw new Error('not written yet'); },
   },
   {
-    name: 'automatic configurations', absent: httpsOnly, pending: true,
-    async act() { throw new Error('not written yet'); },
+    name: 'automatic configurations', absent: httpsOnly,
+    act: ({ registry }) => withDevice(async ({ deviceId }, made) => {
+      // The device asks, as often as it takes.
+      const sees = async isRight => {
+        for (;;) {
+          const { properties: { desired } } = await promisify(made.getTwin.bind(made))();
+          if (isRight(desired)) return;
+          await new Promise(resolve => setTimeout(resolve, 20));
+        }
+      };
+      const id = unique('configured');
+      await registry.addConfiguration({ id, content: { deviceContent: { 'properties.desired.fan.speed': 7 } }, targetCondition: `deviceId = '${deviceId}'`, priority: 1 });
+      await sees(desired => desired.fan?.speed === 7);
+      assert.equal((await registry.getConfiguration(id)).responseBody.systemMetrics.results.appliedCount, 1);
+      await registry.removeConfiguration(id);
+      await sees(desired => desired.fan === undefined);
+      await registry.applyConfigurationContentOnDevice(deviceId, { deviceContent: { 'properties.desired.fan.speed': 8 } });
+      await sees(desired => desired.fan?.speed === 8);
+    }),
   },
   {
     name: 'import and export of the registry', absent: httpsOnly, pending: true,

@@ -274,6 +274,23 @@ public sealed class ConfigurationRolloutTests : IAsyncLifetime
         Assert.Contains("configurations/d1", last, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Twin_ThatCannotBeRead_KeepsNoOtherFromWhatItIsToBe()
+    {
+        foreach (var id in new[] { "d1", "d2", "d3" })
+            await _hub.CreateAsync(id);
+        await _hub.Metadata.WriteAsync(tx =>
+        {
+            var twin = _hub.Metadata.Twins.Find(tx, "d2", null)!;
+            _hub.Metadata.Twins.Put(tx, twin with { Tags = Encoding.UTF8.GetBytes("{\"site\":"), Desired = twin.Desired with { Stamps = [9] } });
+            return 0;
+        });
+        await _hub.PutDeviceAsync("fast", """{"properties.desired.a":1}""", "NOT IS_DEFINED(tags.site)");
+        await _hub.SettleAsync();
+
+        Assert.Equal(("""{"a":1}""", "{}", """{"a":1}"""), (_hub.Desired("d1"), _hub.Desired("d2"), _hub.Desired("d3")));
+    }
+
     private async Task<string> QueryAsync(string query) =>
         Encoding.UTF8.GetString((await _hub.Queries.RunAsync(Scope.Everything, query, null, null, CancellationToken.None)).Json.Span);
 }

@@ -2,6 +2,7 @@ using System.Text;
 using System.Text.Json.Nodes;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Configurations;
+using Sallyport.Hub.Queries;
 using Sallyport.Hub.Registry;
 using Sallyport.Protocol.Errors;
 
@@ -180,6 +181,32 @@ public sealed class ConfigurationRulesTests : IAsyncLifetime
         await ConfigurationsFixture.RefusedAsync(HubErrors.Conflict, () => _hub.PutAsync("theirs", Content, "*", actor: alice));
         var (mine, owners) = (await _hub.Configurations.GetAsync(alice, "hers", CancellationToken.None), await _hub.Configurations.GetAsync(ConfigurationsFixture.Owner, "hers", CancellationToken.None));
         Assert.Equal((1, 1, 1, 2), (mine.SystemResults["appliedCount"], mine.Results["all"], owners.SystemResults["appliedCount"], owners.Results["all"]));
+    }
+
+    [Fact]
+    public async Task Metrics_WhoseTimeIsOver_HaveNoResult()
+    {
+        var made = await _hub.PutAsync("c", Content, "*", rest: ",\"metrics\":{\"queries\":{\"all\":\"SELECT deviceId FROM devices\"}}");
+        var limits = new QueryLimits();
+        var metrics = new ConfigurationMetrics(_hub.Metadata, _hub.Queries, limits, _hub.Time);
+        var from = _hub.Time.GetTimestamp();
+        Assert.Equal(["all"], (await metrics.OwnAsync(made.Record, Scope.Everything, from, CancellationToken.None)).Keys);
+        _hub.Time.Advance(limits.MaxTime + TimeSpan.FromSeconds(1));
+        Assert.Empty(await metrics.OwnAsync(made.Record, Scope.Everything, from, CancellationToken.None));
+    }
+
+    [Fact]
+    public async Task Plans_BeyondTheirBound_AreMadeAnew()
+    {
+        var one = (await _hub.PutAsync("c", Content, "*")).Record;
+        var inForce = ConfigurationsInForce.Of(
+            [.. Enumerable.Range(0, 11).Select(i => one with { Id = $"c{i}", Number = i, Content = Encoding.UTF8.GetBytes("{\"deviceContent\":{\"properties.desired.p" + i + "\":1}}") })],
+            _ => (AzureRights.All, Scope.Everything), new TwinFields(_hub.Connected, null!));
+        for (var match = 0; match < 1 << 11; match++)
+        {
+            Assert.Equal(int.PopCount(match), inForce.PlanOfDevice((UInt128)match).Device.Settings.Count);
+            Assert.True(inForce.RememberedPlans <= ConfigurationsInForce.MaxPlans);
+        }
     }
 
     [Fact]
