@@ -139,40 +139,23 @@ internal sealed class FakeContainers : IJobContainers
 }
 
 /// <summary>A store whose hub dies at a write: before it was done, or after it and before anybody knows.</summary>
-internal sealed class DyingMetadata(IMetadata inner) : IMetadata
+internal sealed class DyingMetadata(IMetadata inner) : MetadataDecorator(inner)
 {
+    private readonly IMetadata _inner = inner;
     private int _writesLeft = int.MaxValue;
     private volatile bool _isDead;
     private bool _afterwards;
 
-    public string HubId => inner.HubId;
-    public IIdentityStore Identities => inner.Identities;
-    public ITwinStore Twins => inner.Twins;
-    public IQuarantineStore Quarantine => inner.Quarantine;
-    public IIpFilterStore IpFilter => inner.IpFilter;
-    public IPolicyStore Policies => inner.Policies;
-    public ISubscriptionStore Subscriptions => inner.Subscriptions;
-    public ICheckpointStore Checkpoints => inner.Checkpoints;
-    public IConsumerGroupStore ConsumerGroups => inner.ConsumerGroups;
-    public IConnectionStore Connections => inner.Connections;
-    public IOutboxStore Outbox => inner.Outbox;
-    public ICertificateAuthorityStore CertificateAuthorities => inner.CertificateAuthorities;
-    public IRevocationStore Revocations => inner.Revocations;
-    public ICommandStore Commands => inner.Commands;
-    public IFeedbackStore Feedback => inner.Feedback;
     public bool IsDead => _isDead;
-
-    public IScopeStore Scopes => inner.Scopes;
-    public IRegistryJobStore RegistryJobs => inner.RegistryJobs;
 
     /// <param name="writes">So many are done before.</param>
     public void DieAfter(int writes, bool afterwards) => (_writesLeft, _afterwards) = (writes, afterwards);
 
     public void Revive() => (_writesLeft, _isDead) = (int.MaxValue, false);
 
-    public ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, CancellationToken cancel = default) => WriteAsync(act, _ => { }, cancel);
+    public override ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, CancellationToken cancel = default) => WriteAsync(act, _ => { }, cancel);
 
-    public async ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, Action<T> committed, CancellationToken cancel = default)
+    public override async ValueTask<T> WriteAsync<T>(Func<MetadataTransaction, T> act, Action<T> committed, CancellationToken cancel = default)
     {
         var isLast = Interlocked.Decrement(ref _writesLeft) == 0;
         if (_isDead || (isLast && !_afterwards))
@@ -181,16 +164,13 @@ internal sealed class DyingMetadata(IMetadata inner) : IMetadata
             throw new DeadException();
         }
 
-        var result = await inner.WriteAsync(act, committed, cancel);
+        var result = await _inner.WriteAsync(act, committed, cancel);
         if (!isLast)
             return result;
         _isDead = true;
         throw new DeadException();
     }
 
-    public T Read<T>(Func<MetadataTransaction, T> look) => inner.Read(look);
-
-    public ValueTask DisposeAsync() => inner.DisposeAsync();
 }
 
 /// <summary>Nothing in the hub knows it: all of it unwinds, as if the process had ended.</summary>
