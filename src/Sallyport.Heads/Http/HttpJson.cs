@@ -47,6 +47,7 @@ namespace Sallyport.Heads.Http;
 [JsonSerializable(typeof(JobRequest))]
 [JsonSerializable(typeof(JobJson))]
 [JsonSerializable(typeof(List<JobJson>))]
+[JsonSerializable(typeof(OtherJobJson))]
 [JsonSerializable(typeof(JsonObject))]
 [JsonSerializable(typeof(MethodCallJson))]
 [JsonSerializable(typeof(MethodResultJson))]

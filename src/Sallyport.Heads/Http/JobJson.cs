@@ -44,3 +44,6 @@ internal sealed record JobJson(
 
 /// <param name="DeviceCount">Chosen so far; those that were cancelled are in none of the others.</param>
 internal sealed record JobStatisticsJson(int DeviceCount, int FailedCount, int SucceededCount, int RunningCount, int PendingCount);
+
+/// <summary>A job that is none of these, as IoT Hub says it.</summary>
+internal sealed record OtherJobJson(string JobId, string Type, string Status);

@@ -13,7 +13,7 @@ namespace Sallyport.Heads.Http;
 /// Azure IoT Hub's REST of scheduled jobs, <c>/jobs/v2</c>. Any <c>api-version</c>, or none, is taken. What became of each device is a query of
 /// <c>devices.jobs</c> (<see cref="QueryRoutes"/>).
 /// </summary>
-internal sealed class JobRoutes(ScheduledJobs jobs, TimeProvider time)
+internal sealed class JobRoutes(ScheduledJobs jobs, IMetadata metadata, TimeProvider time)
 {
     private const int DefaultRows = 100;
     private const int MaxRows = 1000;
@@ -39,7 +39,19 @@ internal sealed class JobRoutes(ScheduledJobs jobs, TimeProvider time)
         await AnswerAsync(context, job);
     }
 
-    private Task ShowAsync(HttpContext context) => AnswerAsync(context, jobs.Get(context.Caller().Principal!.Scope, context.RouteId("jobId")!));
+    private Task ShowAsync(HttpContext context)
+    {
+        var (scope, id) = (context.Caller().Principal!.Scope, context.RouteId("jobId")!);
+        try
+        {
+            return AnswerAsync(context, jobs.Get(scope, id));
+        }
+        catch (HubException none) when (none.Error == HubErrors.JobNotFound && !scope.LimitsDevices && metadata.Read(tx => metadata.RegistryJobs.Find(tx, id)) is not null)
+        {
+            // An import or export job: az asks here first, and by this word looks for it where those are.
+            return context.WriteJsonAsync(new OtherJobJson(id, "unknown", "unknown"), HttpJson.Wire.OtherJobJson);
+        }
+    }
 
     private async Task CancelAsync(HttpContext context) =>
         await AnswerAsync(context, await jobs.CancelAsync(context.Actor(), context.RouteId("jobId")!, context.RequestAborted));

@@ -12,4 +12,7 @@ internal static partial class JobEvents
 
     [LoggerMessage(2512, LogLevel.Warning, "Looking after jobs was not possible; it is tried again every {Interval}.")]
     public static partial void JobsDelayed(this ILogger logger, Exception exception, TimeSpan interval);
+
+    [LoggerMessage(2513, LogLevel.Error, "The job with the number {Sequence} ran into a mistake of the hub and fails.")]
+    public static partial void JobBroken(this ILogger logger, Exception exception, long sequence);
 }

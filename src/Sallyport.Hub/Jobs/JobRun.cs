@@ -67,9 +67,22 @@ internal sealed class JobRun : IDisposable
             await DoAsync(stop).ConfigureAwait(false);
             return true;
         }
-        catch (Exception delay) when (delay is MetadataWriteException { IsPermanent: false } or HubException)
+        catch (Exception delay) when (delay is MetadataWriteException { IsPermanent: false }
+            || (delay is HubException busy && (busy.Error == HubErrors.Throttled || busy.Error == HubErrors.ServiceUnavailable)))
         {
             _parts.Logger.JobDelayed(delay, Read().JobId, Pause);
+            return false;
+        }
+        catch (HubException refusal)
+        {
+            await FailAsync($"what it is to do cannot be done: {refusal.Message}").ConfigureAwait(false);
+            return false;
+        }
+        catch (Exception mistake) when (mistake is not (MetadataWriteException or OperationCanceledException))
+        {
+            // Ours. It must cost this job and not the hub, which would find it again at each start.
+            _parts.Logger.JobBroken(mistake, _sequence);
+            await FailAsync("the hub failed; its log says how").ConfigureAwait(false);
             return false;
         }
     }
@@ -213,7 +226,7 @@ internal sealed class JobRun : IDisposable
         while (true)
         {
             stop.ThrowIfCancellationRequested();
-            var (job, isLast) = await WriteAsync((rows, tx) =>
+            var (job, closed, isLast) = await WriteAsync((rows, tx) =>
             {
                 List<JobDeviceRecord> open = [];
                 foreach (var status in (ReadOnlySpan<JobDeviceStatus>)[JobDeviceStatus.Running, JobDeviceStatus.Pending])
@@ -223,11 +236,12 @@ internal sealed class JobRun : IDisposable
                 if (open.Count < _parts.Options.ChosenPerWrite)
                 {
                     rows.Job = rows.Job.Ending is JobEnding.TimeIsOver ? Ended(rows.Job) : rows.Job with { Ending = JobEnding.None };
-                    return (rows.Job, true);
+                    return (rows.Job, open.Count, true);
                 }
 
-                return (rows.Job, false);
+                return (rows.Job, open.Count, false);
             }).ConfigureAwait(false);
+            JobMeter.Done(job.Status is JobStatus.Cancelled ? JobDeviceStatus.Canceled : JobDeviceStatus.Failed, closed);
             if (!isLast)
                 continue;
 

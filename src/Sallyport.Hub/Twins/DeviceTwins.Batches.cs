@@ -13,19 +13,13 @@ public sealed partial class DeviceTwins
 {
     /// <summary>Whether a change could be made.</summary>
     /// <exception cref="HubException">As <see cref="ChangeAsync(Actor, Identity, TwinChange, Registry.EntityTagCondition, CancellationToken)"/>; 404 also when it is another identity of that name.</exception>
-    internal void Check(MetadataTransaction tx, Actor actor, Identity identity, string generationId, TwinChange change)
-    {
-        RequireGeneration(tx, identity, generationId);
-        Decide(tx, actor, identity, _ => change, Registry.EntityTagCondition.Any);
-    }
+    internal void Check(MetadataTransaction tx, Actor actor, Identity identity, string generationId, TwinChange change) =>
+        Decide(tx, actor, identity, twin => OfGeneration(twin, identity, generationId, change), Registry.EntityTagCondition.Any);
 
     /// <summary>Makes a change, with the event that tells of it.</summary>
     /// <inheritdoc cref="Check" path="/exception"/>
-    internal Decision Change(MetadataTransaction tx, Actor actor, Identity identity, string generationId, TwinChange change)
-    {
-        RequireGeneration(tx, identity, generationId);
-        return Apply(tx, actor, identity, _ => change, Registry.EntityTagCondition.Any);
-    }
+    internal Decision Change(MetadataTransaction tx, Actor actor, Identity identity, string generationId, TwinChange change) =>
+        Apply(tx, actor, identity, twin => OfGeneration(twin, identity, generationId, change), Registry.EntityTagCondition.Any);
 
     /// <summary>Tells connected devices of changes that are on disk. On the writer's thread, in the order of the writes: never blocks.</summary>
     internal void Tell(IReadOnlyList<Decision> changes)
@@ -44,9 +38,6 @@ public sealed partial class DeviceTwins
         }
     }
 
-    private void RequireGeneration(MetadataTransaction tx, Identity identity, string generationId)
-    {
-        if (_metadata.Twins.Find(tx, identity.DeviceId, identity.ModuleId) is not { } twin || twin.GenerationId != generationId)
-            throw Missing(identity);
-    }
+    private static TwinChange OfGeneration(TwinRecord twin, Identity identity, string generationId, TwinChange change) =>
+        twin.GenerationId == generationId ? change : throw Missing(identity);
 }

@@ -1,5 +1,6 @@
 using System.Net;
 using Sallyport.Hub.Jobs;
+using Sallyport.Storage.Metadata;
 
 namespace Sallyport.Tests.Heads.Http;
 
@@ -101,6 +102,22 @@ public sealed class JobRoutesTests : IAsyncLifetime
         Assert.Equal(HttpStatusCode.OK, (await _hub.OwnerAsync(HttpMethod.Put, $"/jobs/v2/{id}", Twin.Replace("j1", id, StringComparison.Ordinal))).Status);
         Assert.Equal(HttpStatusCode.NotFound, (await _hub.OwnerAsync(HttpMethod.Get, $"/jobs/v2/{id.ToLowerInvariant()}")).Status);
         Assert.Equal(HttpStatusCode.BadRequest, (await _hub.OwnerAsync(HttpMethod.Put, $"/jobs/v2/{id}b", Twin.Replace("j1", id + "b", StringComparison.Ordinal))).Status);
+    }
+
+    [Fact]
+    public async Task ImportJob_IsUnknownHere_AsAzLooksForIt()
+    {
+        await _hub.Metadata.WriteAsync(tx =>
+        {
+            _hub.Metadata.RegistryJobs.Put(tx, new RegistryJobRecord
+            {
+                Id = "imp", Kind = RegistryJobKind.Import, Status = RegistryJobStatus.Completed, Settings = "{}", Creator = "policy:p", CreatorRights = 0, CreatedTime = _hub.Time.GetUtcNow(),
+            });
+            return true;
+        });
+
+        Assert.Equal("""{"jobId":"imp","type":"unknown","status":"unknown"}""", (await _hub.OwnerAsync(HttpMethod.Get, "/jobs/v2/imp")).Body);
+        Assert.Equal("JobNotFound", (await _hub.OwnerAsync(HttpMethod.Get, "/jobs/v2/nobody")).ErrorCode);
     }
 
     [Fact]

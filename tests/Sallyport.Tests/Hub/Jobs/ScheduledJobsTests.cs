@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Jobs;
@@ -403,6 +404,28 @@ public sealed class ScheduledJobsTests
         Assert.Null(end);
         Assert.Equal(["t2", "t1", "t0"], hub.Jobs.List(Scope.Everything, null, JobStatus.Completed, null, 10, long.MaxValue).Jobs.Select(job => job.JobId));
         Assert.Equal(["t3"], hub.Jobs.List(Scope.Everything, null, null, null, 10, maxBytes: 1).Jobs.Select(job => job.JobId));
+    }
+
+    [Theory]
+    [InlineData(JobType.ScheduleUpdateTwin, "*", "{}", "what it is to do cannot be done: updateTwin: neither tags nor properties.desired are given")]
+    [InlineData(JobType.ScheduleUpdateTwin, "tags.a ==", "{}", "what it is to do cannot be done: queryCondition: query, line 1, column 9: found '='")]
+    [InlineData(JobType.ScheduleDeviceMethod, "*", "{", "the hub failed; its log says how")]
+    public async Task Job_ThatCannotBeRead_AsAfterAnotherVersion_FailsAlone(JobType type, string condition, string act, string reason)
+    {
+        await using var hub = await JobsFixture.OpenAsync();
+        await hub.FillAsync(1);
+        var good = await hub.TwinJobAsync("good");
+        await hub.Metadata.WriteAsync(tx => hub.Metadata.Jobs.Add(tx, good with { JobId = "bad", Type = type, QueryCondition = condition, Act = Encoding.UTF8.GetBytes(act) }));
+        hub.Time.ForgetWaits();
+
+        var running = hub.RunAsync();
+        await hub.Time.WaitBeganAsync(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(1));
+        hub.Time.Advance(TimeSpan.FromSeconds(1));
+        await running;
+
+        Assert.Equal(JobStatus.Failed, hub.Job("bad").Status);
+        Assert.StartsWith(reason, hub.Job("bad").FailureReason);
+        Assert.Equal(JobStatus.Completed, hub.Job("good").Status);
     }
 
     [Fact]
