@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Queries;
+using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Queries;
 using Sallyport.Storage.Metadata;
 
@@ -50,10 +51,10 @@ internal sealed class ConfigurationsInForce
         foreach (var record in records.OrderBy(record => record.Priority).ThenBy(record => record.Number))
         {
             var content = ConfigurationContent.Of(record.Content);
-            var target = TargetCondition.Read(record.TargetCondition, content.Kind);
+            var (target, isRead) = ReadStored(record.TargetCondition, content.Kind);
             var paths = content.Kind is ContentKind.Module ? modulePaths : devicePaths;
             int[] slots = [.. (target?.Slots ?? []).Select(path => SlotOf(paths, path))];
-            all.Add(new ConfigurationInForce(record, content, UInt128.One << all.Count, target, slots, ConfigurationInForce.ScopeOf(record, heldBy)));
+            all.Add(new ConfigurationInForce(record, content, UInt128.One << all.Count, target, slots, isRead ? ConfigurationInForce.ScopeOf(record, heldBy) : null));
         }
 
         return new ConfigurationsInForce(all, devicePaths, modulePaths, fields);
@@ -110,6 +111,19 @@ internal sealed class ConfigurationsInForce
         }
 
         return match;
+    }
+
+    // What was a condition when it was written, and is none for this version, keeps what it has, and reaches nothing more.
+    private static (Query? Target, bool IsRead) ReadStored(string condition, ContentKind kind)
+    {
+        try
+        {
+            return (TargetCondition.Read(condition, kind), true);
+        }
+        catch (HubException)
+        {
+            return (null, false);
+        }
     }
 
     private static int SlotOf(List<QueryPath> paths, QueryPath path)
