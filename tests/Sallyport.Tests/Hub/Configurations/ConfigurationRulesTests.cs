@@ -210,6 +210,31 @@ public sealed class ConfigurationRulesTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Moved_ToAnotherHub_SaysTheSame()
+    {
+        await _hub.PutAsync("a", Content, "tags.a = 1", 7, ",\"labels\":{\"x\":\"y\"},\"metrics\":{\"queries\":{\"m\":\"SELECT deviceId FROM devices\"}}");
+        await _hub.PutAsync("b", """{"modulesContent":{"$edgeAgent":{"properties.desired":{}}}}""", "");
+        List<string> lines = [.. new MovedConfigurations(_hub.Configurations, _hub.Metadata).Export()];
+        await using var other = await ConfigurationsFixture.OpenAsync();
+        var moved = new MovedConfigurations(other.Configurations, other.Metadata);
+        foreach (var line in lines.Concat(lines))
+            await moved.ImportAsync(ConfigurationsFixture.Owner, line, CancellationToken.None);
+
+        Assert.Equal(lines.Select(Told), moved.Export().Select(Told));
+        await ConfigurationsFixture.RefusedAsync(HubErrors.ArgumentInvalid, async () => await moved.ImportAsync(ConfigurationsFixture.Owner, lines[0].Replace("desired.a\":1", "desired.a\":2", StringComparison.Ordinal), CancellationToken.None));
+        await ConfigurationsFixture.RefusedAsync(HubErrors.UnauthorizedAccess, async () => await moved.ImportAsync(ConfigurationsFixture.Owner with { Rights = Rights.ConfigurationManage }, lines[0], CancellationToken.None));
+        await ConfigurationsFixture.RefusedAsync(HubErrors.ArgumentNull, async () => await moved.ImportAsync(ConfigurationsFixture.Owner, "{}", CancellationToken.None));
+
+        static string Told(string line)
+        {
+            var one = JsonNode.Parse(line)!.AsObject();
+            foreach (var own in new[] { "etag", "createdTimeUtc", "lastUpdatedTimeUtc" })
+                one.Remove(own);
+            return one.ToJsonString();
+        }
+    }
+
+    [Fact]
     public void Test_SaysWhatIsWrong()
     {
         Assert.Equal("""{"targetConditionError":null,"customMetricQueryErrors":{}}""", Test("""{"targetCondition":"FROM devices.modules WHERE tags.a = 1","customMetricQueries":{"a":"SELECT * FROM devices"}}"""));
