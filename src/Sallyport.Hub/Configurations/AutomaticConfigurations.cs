@@ -21,6 +21,7 @@ namespace Sallyport.Hub.Configurations;
 public sealed partial class AutomaticConfigurations
 {
     private static readonly byte[] NoMembers = "{}"u8.ToArray();
+    private static readonly IReadOnlyDictionary<string, long> NoResults = new Dictionary<string, long>();
 
     private readonly IMetadata _metadata;
     private readonly DeviceTwins _twins;
@@ -84,20 +85,29 @@ public sealed partial class AutomaticConfigurations
         if (draft.Id is not null && draft.Id != id)
             throw new HubException(HubErrors.ArgumentInvalid, "id: is not the one in the path");
 
-        var record = await DoAsync(actor, condition is null ? "configuration create" : "configuration update", id, tx => condition is { } match ? Changed(tx, actor, id, draft, match) : Made(tx, actor, id, draft),
-            (tx, made) => condition is null ? made with { Number = _metadata.Configurations.Add(tx, made) } : Update(tx, made), cancel).ConfigureAwait(false);
+        var record = condition is { } match
+            ? await DoAsync(actor, "configuration update", id, tx => Changed(tx, actor, id, draft, match), Update, cancel).ConfigureAwait(false)
+            : await DoAsync(actor, "configuration create", id, tx => Made(tx, actor, id, draft), (tx, made) => made with { Number = _metadata.Configurations.Add(tx, made) }, cancel).ConfigureAwait(false);
         return (await StatesOf(actor, [record], cancel).ConfigureAwait(false))[0];
     }
 
     /// <summary>Deletes a configuration; what it has set in twins goes, and what the next one says is set.</summary>
     /// <exception cref="HubException">404; 412; 429; 503.</exception>
     public async ValueTask DeleteAsync(Actor actor, string id, EntityTagCondition condition, CancellationToken cancel) =>
-        await DoAsync(actor, "configuration delete", id, tx =>
-        {
-            var record = Require(tx, actor, id);
-            condition.Require(record.ETag);
-            return record;
-        }, (tx, record) => _metadata.Configurations.Delete(tx, id) ? record : record, cancel).ConfigureAwait(false);
+        await DoAsync(
+            actor, "configuration delete", id,
+            tx =>
+            {
+                var record = Require(tx, actor, id);
+                condition.Require(record.ETag);
+                return record;
+            },
+            (tx, record) =>
+            {
+                _metadata.Configurations.Delete(tx, id);
+                return record;
+            },
+            cancel).ConfigureAwait(false);
 
     /// <summary>What is wrong with a target condition and with queries of metrics, without making anything.</summary>
     /// <param name="body">IoT Hub's: <c>targetCondition</c>, <c>customMetricQueries</c>.</param>
@@ -234,8 +244,6 @@ public sealed partial class AutomaticConfigurations
 
         return states;
     }
-
-    private static readonly IReadOnlyDictionary<string, long> NoResults = new Dictionary<string, long>();
 
     // What cannot be done is found on a snapshot, so that the trail says "done" only of what is about to be.
     private async ValueTask<ConfigurationRecord> DoAsync(

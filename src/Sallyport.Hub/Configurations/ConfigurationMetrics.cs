@@ -2,6 +2,7 @@ using System.Text.Json;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Queries;
 using Sallyport.Protocol.Errors;
+using Sallyport.Protocol.Queries;
 using Sallyport.Storage.Metadata;
 
 namespace Sallyport.Hub.Configurations;
@@ -12,6 +13,8 @@ namespace Sallyport.Hub.Configurations;
 /// </summary>
 internal sealed class ConfigurationMetrics(IMetadata metadata, TwinQueries queries, QueryLimits limits, TimeProvider time)
 {
+    private static readonly JsonPaths Reported = new([(["lastDesiredVersion"], 0), (["lastDesiredStatus", "code"], 1)]);
+
     /// <summary>Of all configurations, by id and by the metric's name.</summary>
     /// <param name="scope">Twins of other devices are not counted.</param>
     public IReadOnlyDictionary<string, IReadOnlyDictionary<string, long>> System(IReadOnlyList<ConfigurationRecord> records, Scope scope) => metadata.Read(tx =>
@@ -96,11 +99,9 @@ internal sealed class ConfigurationMetrics(IMetadata metadata, TwinQueries queri
 
     private static string? ReportOf(in TwinRow row)
     {
-        Span<Protocol.Queries.QueryValue> values = new Protocol.Queries.QueryValue[2];
+        Span<QueryValue> values = new QueryValue[2];
         Reported.Read(row.Reported, values);
-        return values[0].Kind is not Protocol.Queries.QueryKind.Number || values[0].Number != row.DesiredVersion || values[1].Kind is not Protocol.Queries.QueryKind.Number ? null
+        return values[0].Kind is not QueryKind.Number || values[0].Number != row.DesiredVersion || values[1].Kind is not QueryKind.Number ? null
             : values[1].Number == 200 ? SystemMetrics.Successful : SystemMetrics.Failed;
     }
-
-    private static readonly Protocol.Queries.JsonPaths Reported = new([(["lastDesiredVersion"], 0), (["lastDesiredStatus", "code"], 1)]);
 }

@@ -30,7 +30,7 @@ public sealed record ConfigurationOptions
     /// <summary>Twins that are looked at in a turn; the queue of what has changed has its turn between two. Default 1,000. Ours.</summary>
     public int TwinsPerTurn { get; init; } = 1_000;
 
-    /// <summary>Twins that are written at once: others wait for that many at most. Default 64: some 10 ms. Ours.</summary>
+    /// <summary>Twins that are written at once: others wait for that many at most. Default 64: some 20 ms (measured: <c>docs/benchmarks.md</c>). Ours.</summary>
     public int WritesAtOnce { get; init; } = 64;
 
     /// <summary>Every value that is out of its range, in a sentence each.</summary>

@@ -4,6 +4,7 @@ using Sallyport.Hub.Devices;
 using Sallyport.Hub.Queries;
 using Sallyport.Hub.Registry;
 using Sallyport.Hub.Twins;
+using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
 using Sallyport.Storage.Metadata;
 
@@ -222,7 +223,7 @@ public sealed class ConfigurationRollout : IDisposable
                 {
                     made.Add(_registry.MakeModule(tx, module, CorrelationOf(identity)));
                 }
-                catch (Protocol.Errors.HubException refusal)
+                catch (HubException refusal)
                 {
                     problem = $"{module}: {refusal.Message}";
                 }
@@ -235,7 +236,7 @@ public sealed class ConfigurationRollout : IDisposable
             _twins.Configure(tx, intent.Identity, intent.Before, intent.Patch, intent.Configurations, intent.Configured, CorrelationOf(identity)))], made);
     }
 
-    // Which configurations, the twin says.
+    // The twin says which of them.
     private static string CorrelationOf(Identity identity) => $"configurations/{identity.DeviceId}";
 
     // On the writer's thread, behind each commit.

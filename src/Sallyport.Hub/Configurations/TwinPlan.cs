@@ -1,3 +1,5 @@
+using Sallyport.Protocol.Twins;
+
 namespace Sallyport.Hub.Configurations;
 
 /// <summary>What a twin shows of a configuration that reaches it.</summary>
@@ -95,7 +97,7 @@ internal sealed class SettingsOverlay
             }
 
             var (holder, owners) = _entries[at];
-            var value = Protocol.Twins.TwinPaths.With(holder.Value, setting.Names.AsSpan(holder.Names.Length), setting.Value);
+            var value = TwinPaths.With(holder.Value, setting.Names.AsSpan(holder.Names.Length), setting.Value);
             _entries[at] = (holder with { Value = value }, [.. owners, owner]);
         }
     }
