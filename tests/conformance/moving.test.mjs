@@ -204,3 +204,25 @@ test('Cli_ExportAndImport_WaitUntilTheJobHasEnded', { timeout: 60_000 }, async (
   assert.equal(missing.code, 1);
   assert.match(missing.stderr, /missing\.txt in .* is not there/);
 });
+
+test('Job_WithConfigurations_MovesThemToo', { timeout: 60_000 }, async () => {
+  const container = await account.container('configurations');
+  const configuration = { id: 'moved-1', targetCondition: "tags.moved = 'yes'", priority: 7, labels: { by: 'test' }, content: { deviceContent: { 'properties.desired.interval': 5 } } };
+  await registry.addConfiguration(configuration);
+  const job = async body => {
+    const { status, text } = await hub.request('POST', '/jobs/create?api-version=2021-04-12', { headers: { 'content-type': 'application/json' }, body: JSON.stringify({ ...body, includeConfigurations: true }) });
+    assert.equal(status, 200, text);
+    return ended(JSON.parse(text));
+  };
+  const exported = await job({ type: 'export', outputBlobContainerUri: container.sas });
+  assert.equal(exported.status, 'completed', exported.failureReason);
+  const line = lines(await container.read('configurations.txt')).find(one => one.id === 'moved-1');
+  assert.deepEqual([line.priority, line.content.deviceContent], [7, configuration.content.deviceContent]);
+
+  await registry.removeConfiguration('moved-1');
+  const imported = await job({ type: 'import', inputBlobContainerUri: container.sas, outputBlobContainerUri: container.sas });
+  assert.equal(imported.status, 'completed', imported.failureReason);
+  const { responseBody: back } = await registry.getConfiguration('moved-1');
+  assert.deepEqual([back.targetCondition, back.priority, back.labels], [configuration.targetCondition, 7, { by: 'test' }]);
+  await registry.removeConfiguration('moved-1');
+});

@@ -57,6 +57,7 @@ public static class HttpHead
         services.TryAddSingleton<DeviceScopes>();
         services.AddSingleton<ScopeRoutes>();
         services.TryAddSingleton<IJobContainers, NoContainers>();
+        services.TryAddSingleton<MovedConfigurations>();
         services.TryAddSingleton<RegistryImport>();
         services.TryAddSingleton<RegistryExport>();
         services.TryAddSingleton<RegistryJobs>();

@@ -33,15 +33,3 @@ public interface IBlobWriting
     /// <inheritdoc cref="AddAsync" path="/exception"/>
     Task CommitAsync(CancellationToken cancel);
 }
-
-/// <summary>What a job moves besides identities, when it is asked to (<c>includeConfigurations</c>): automatic configurations, a line each. Thread-safe.</summary>
-public interface IMovedConfigurations
-{
-    /// <summary>All of them as they are exported: a JSON object each.</summary>
-    IEnumerable<string> Export();
-
-    /// <summary>Takes one over.</summary>
-    /// <param name="line">A JSON object, as <see cref="Export"/> gives it.</param>
-    /// <exception cref="Protocol.Errors.HubException">It cannot be taken over; says why.</exception>
-    ValueTask ImportAsync(Audit.Actor actor, string line, CancellationToken cancel);
-}

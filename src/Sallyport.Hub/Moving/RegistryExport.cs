@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Sallyport.Hub.Access;
@@ -14,7 +13,7 @@ namespace Sallyport.Hub.Moving;
 /// Writes every identity with its twin into a blob, a page at a time: the memory of a page and a block, however many there are. Begun anew when the hub
 /// was; the blob is there when it is whole. Thread-safe.
 /// </summary>
-public sealed class RegistryExport(IMetadata metadata, IJobContainers containers, PrivilegedReads reads, IMovedConfigurations? configurations = null)
+public sealed class RegistryExport(IMetadata metadata, IJobContainers containers, PrivilegedReads reads, TimeProvider time, MovedConfigurations? configurations = null)
 {
     /// <summary>Devices read at a time, in one snapshot; a device with 50 modules and full twins is 4 MB of lines.</summary>
     private const int PageDevices = 100;
@@ -51,8 +50,8 @@ public sealed class RegistryExport(IMetadata metadata, IJobContainers containers
 
         if (settings.IncludeConfigurations)
         {
-            creator.Require(Rights.ConfigurationManage);
-            await ExportConfigurationsAsync(containers.Create(container, settings.ConfigurationsBlobName ?? RegistryJobSettings.ConfigurationsBlob), cancel).ConfigureAwait(false);
+            var blob = containers.Create(container, settings.ConfigurationsBlobName ?? RegistryJobSettings.ConfigurationsBlob);
+            await ExportConfigurationsAsync(creator.Require(Rights.ConfigurationManage), blob, cancel).ConfigureAwait(false);
         }
 
         await file.CommitAsync(cancel).ConfigureAwait(false);
@@ -80,12 +79,13 @@ public sealed class RegistryExport(IMetadata metadata, IJobContainers containers
         file.Add(DevicesLine.Of(identity, twin is null ? null : JsonNode.Parse(TwinJson.Encode(new TwinState(record, IsConnected: false, twin)))!.AsObject()));
     }
 
-    private async Task ExportConfigurationsAsync(IBlobWriting blob, CancellationToken cancel)
+    private async Task ExportConfigurationsAsync(Actor actor, IBlobWriting blob, CancellationToken cancel)
     {
         var file = new BlockFile(blob);
-        foreach (var line in (configurations ?? throw NoConfigurations()).Export())
+        var lines = await RegistryJobState.PersistAsync(() => (configurations ?? throw NoConfigurations()).ExportAsync(actor, cancel), time, cancel).ConfigureAwait(false);
+        foreach (var line in lines)
         {
-            file.Add(Encoding.UTF8.GetBytes(line + "\r\n"));
+            file.Add([.. line, .. "\r\n"u8]);
             await file.SendAsync(cancel).ConfigureAwait(false);
         }
 

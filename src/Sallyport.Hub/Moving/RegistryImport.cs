@@ -18,7 +18,7 @@ namespace Sallyport.Hub.Moving;
 /// in the other hub, and the parent has to be there. What of a batch's twins was done when the hub died is done once more: merging twice is merging
 /// once, but the twin's ETag has moved on.
 /// </remarks>
-public sealed class RegistryImport(IMetadata metadata, DeviceRegistry registry, BulkChanges bulk, IJobContainers containers, TimeProvider time, IMovedConfigurations? configurations = null)
+public sealed class RegistryImport(IMetadata metadata, DeviceRegistry registry, BulkChanges bulk, IJobContainers containers, TimeProvider time, MovedConfigurations? configurations = null)
 {
     /// <summary>Lines that could not be imported; at so many the job fails, because the file is not what it was taken for.</summary>
     public int MaxErrors { get; init; } = 100_000;
@@ -191,7 +191,7 @@ public sealed class RegistryImport(IMetadata metadata, DeviceRegistry registry, 
 
     private async Task ConfigurationsAsync(RegistryJobState state, RegistryJobCreator creator, Batch batch, CancellationToken cancel)
     {
-        var actor = creator.Require(Rights.ConfigurationManage);
+        var actor = creator.Require(MovedConfigurations.ToImport);
         var errors = new Dictionary<long, string>();
         foreach (var line in batch.Lines)
         {
@@ -200,7 +200,7 @@ public sealed class RegistryImport(IMetadata metadata, DeviceRegistry registry, 
                 if (line.Item is null)
                     errors[line.Number] = ImportErrorJson.Of(line.Problem!);
                 else
-                    await (configurations ?? throw RegistryExport.NoConfigurations()).ImportAsync(actor, line.Item.ToJsonString(), cancel).ConfigureAwait(false);
+                    await ImportConfigurationAsync(actor, line.Item, cancel).ConfigureAwait(false);
             }
             catch (HubException why)
             {
@@ -210,6 +210,14 @@ public sealed class RegistryImport(IMetadata metadata, DeviceRegistry registry, 
 
         await SettleAsync(state, batch, errors, ConfigurationsPhase, 99, cancel).ConfigureAwait(false);
     }
+
+    private async ValueTask ImportConfigurationAsync(Actor actor, JsonObject line, CancellationToken cancel) => await RegistryJobState.PersistAsync(
+        async () =>
+        {
+            await (configurations ?? throw RegistryExport.NoConfigurations()).ImportAsync(actor, line, cancel).ConfigureAwait(false);
+            return true;
+        },
+        time, cancel).ConfigureAwait(false);
 
     private async Task SettleAsync(RegistryJobState state, Batch batch, Dictionary<long, string> errors, int phase, int progress, CancellationToken cancel) =>
         await RegistryJobState.PersistAsync(

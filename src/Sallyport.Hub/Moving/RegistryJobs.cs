@@ -235,7 +235,7 @@ public sealed class RegistryJobs(
         var needed = request.Kind is RegistryJobKind.Import ? Rights.RegistryWrite
             : request.Settings.ExcludeKeys ? Rights.RegistryRead : Rights.RegistryRead | Rights.RegistrySecrets;
         if (request.Settings.IncludeConfigurations)
-            needed |= Rights.ConfigurationManage;
+            needed |= request.Kind is RegistryJobKind.Import ? MovedConfigurations.ToImport : Rights.ConfigurationManage;
         if ((needed & ~actor.Rights) is not Rights.None and var missing)
             throw new HubException(HubErrors.UnauthorizedAccess, $"the job needs {RightsText.Format(missing)}{(missing.HasFlag(Rights.RegistrySecrets) ? ", or excludeKeysInExport" : "")}");
 

@@ -93,7 +93,7 @@ internal sealed class StateImport(ServiceClient client, DevicesImport identities
         }
         catch (ServiceException refusal)
         {
-            identities.NoteItem($"{kind} {id}", "cannot", refusal.Status is HttpStatusCode.NotFound ? "this hub has no automatic configurations yet" : refusal.Message);
+            identities.NoteItem($"{kind} {id}", "cannot", refusal.Status is HttpStatusCode.NotFound ? "this hub has no automatic configurations" : refusal.Message);
         }
     }
 

@@ -67,7 +67,7 @@ internal sealed class MovingFixture : IAsyncDisposable
         Twins = new DeviceTwins(Metadata, connected, _activity, names, new QuarantineLine(), tags, Audit, limits, Time);
         Jobs = new RegistryJobs(
             Metadata, new RegistryImport(Metadata, Registry, new BulkChanges(Registry, Twins), Containers, Time) { MaxErrors = MaxErrors },
-            new RegistryExport(Metadata, Containers, new PrivilegedReads(Audit, Time)), Containers, Policies, Audit, Time, NullLogger<RegistryJobs>.Instance);
+            new RegistryExport(Metadata, Containers, new PrivilegedReads(Audit, Time), Time), Containers, Policies, Audit, Time, NullLogger<RegistryJobs>.Instance);
     }
 
     public ValueTask<RegistryJobRecord> ImportAsync(Actor? actor = null) => Jobs.CreateAsync(actor ?? Owner, new RegistryJobRequest(RegistryJobKind.Import, Container, Container, Settings), CancellationToken.None);

@@ -102,6 +102,16 @@ public sealed class DeviceTopicsTests
     }
 
     [Fact]
+    public void UserName_WithAnAuthChain_SaysIt_AndALongerOneIsRefused()
+    {
+        Assert.True(MqttUserName.TryRead("h/leaf/?api-version=2020-09-30&auth-chain=leaf%3Bedge%3Btop&model-id=dtmi:x;1", Identity.Of("leaf"), out var read, out _));
+        Assert.Equal(("leaf;edge;top", "dtmi:x;1"), (read.AuthChain, read.ModelId));
+        Assert.True(MqttUserName.TryRead("h/leaf/?auth-chain=", Identity.Of("leaf"), out read, out _));
+        Assert.Null(read.AuthChain);
+        Assert.False(MqttUserName.TryRead($"h/leaf/?auth-chain={new string('x', MqttUserName.MaxAuthChainLength + 1)}", Identity.Of("leaf"), out _, out _));
+    }
+
+    [Fact]
     public void UserName_WithAModelIdBeyondDtdlsBound_IsRefused() =>
         Assert.False(MqttUserName.TryRead($"h/d1/?model-id={new string('x', MqttUserName.MaxModelIdLength + 1)}", Identity.Of("d1"), out _, out _));
 }

@@ -107,3 +107,16 @@ public sealed class SqliteJobTests : JobContract
         return ValueTask.CompletedTask;
     }
 }
+
+public sealed class SqliteRegistryJobTests : RegistryJobContract
+{
+    private readonly SqliteFixture _fixture = new();
+
+    protected override async Task<IMetadata> OpenAsync() => await _fixture.OpenAsync();
+
+    protected override ValueTask CleanUpAsync()
+    {
+        _fixture.Dispose();
+        return ValueTask.CompletedTask;
+    }
+}
