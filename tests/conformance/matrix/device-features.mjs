@@ -235,11 +235,13 @@ export const features = [
   },
   {
     name: 'file upload',
-    pending: true,
     absent: ({ kind }) => kind.isModule && azure.filesOfModules,
     async act(world, column) {
+      const { deviceId } = column.identity;
       const content = Buffer.from(unique('file'));
-      await column.client.uploadToBlob('folder/file.txt', Readable.from([content]), content.length);
+      await column.client.uploadToBlob('folder/file 1.txt', Readable.from([content]), content.length);
+      const notification = await world.fileOf(`${deviceId}/folder/file 1.txt`);
+      assert.deepEqual([notification.deviceId, notification.blobSizeInBytes], [deviceId, content.length]);
     },
   },
   {

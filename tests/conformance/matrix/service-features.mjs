@@ -1,6 +1,7 @@
 // What a service does with a hub, over each transport that carries it: one row of the matrix each.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import iotCommon from 'azure-iot-common';
 import iotDevice from 'azure-iot-device';
@@ -156,8 +157,20 @@ export const features = [
     }),
   },
   {
-    name: 'file upload notifications', absent: amqpOnly, pending: true,
-    async act() { throw new Error('not written yet'); },
+    name: 'file upload notifications', absent: amqpOnly,
+    act: (world, transport) => withDevice(async (device, made) => {
+      const told = await client(transport);
+      const receiver = await promisify(told.getFileNotificationReceiver.bind(told))();
+      const blobName = `${device.deviceId}/${unique('file')}`;
+      // A notification goes to one receiver, and that of the world listens too.
+      const notified = Promise.race([
+        new Promise(resolve => receiver.on('message', message => { const file = JSON.parse(message.data.toString()); if (file.blobName === blobName) resolve(file); })),
+        world.fileOf(blobName),
+      ]);
+      await made.uploadToBlob(blobName.slice(device.deviceId.length + 1), Readable.from([Buffer.from('x')]), 1);
+      assert.equal((await notified).blobSizeInBytes, 1);
+      await close(told);
+    }),
   },
   {
     name: 'jobs', absent: httpsOnly, pending: true,

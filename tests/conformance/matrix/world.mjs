@@ -7,6 +7,7 @@ import * as hub from '../hub.mjs';
 
 export class World {
   #feedback = new Map();
+  #files = new Map();
 
   static async open() {
     const world = new World();
@@ -17,6 +18,8 @@ export class World {
     await world.service.open();
     const receiver = await new Promise((resolve, reject) => world.service.getFeedbackReceiver((error, made) => (error ? reject(error) : resolve(made))));
     receiver.on('message', batch => { for (const record of JSON.parse(batch.data.toString())) world.#feedback.set(record.originalMessageId, record); });
+    const files = await new Promise((resolve, reject) => world.service.getFileNotificationReceiver((error, made) => (error ? reject(error) : resolve(made))));
+    files.on('message', message => { const file = JSON.parse(message.data.toString()); world.#files.set(file.blobName, file); });
     world.reader = consumer();
     world.reading = new Reading(world.reader, { startPosition: { enqueuedOn: Date.now() - 1000 } });
     return world;
@@ -31,6 +34,11 @@ export class World {
   /** What was said of a message to who asked for it. */
   async feedbackOf(messageId) {
     return until('there is feedback', () => this.#feedback.get(messageId));
+  }
+
+  /** What was said of a file that was uploaded. */
+  async fileOf(blobName) {
+    return until('there is a notification of the file', () => this.#files.get(blobName));
   }
 
   async twinOf({ deviceId, moduleId }) {
