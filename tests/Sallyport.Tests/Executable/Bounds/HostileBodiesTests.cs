@@ -55,11 +55,14 @@ public sealed class HostileBodiesTests(CliHub hub) : IClassFixture<CliHub>
                     wrong.Add($"{route.Method} {route.Pattern} with {what}: {(int)status} {error}");
             }
 
+            foreach (var body in HostileJson.Replaced(ServiceRoutes.BodyOf(route), "\"\\ud800\""))
+                await TryAsync(wrong, routes, route, body);
+
             foreach (var contentType in (string[])["application/json; charset=utf-16", "text/plain", "application/vnd.microsoft.iothub.json", "x"])
                 await TryAsync(wrong, routes, route, Encoding.UTF8.GetBytes(ServiceRoutes.BodyOf(route)), contentType);
         }
 
-        Assert.Empty(wrong);
+        Assert.True(wrong.Count == 0, string.Join('\n', wrong.Take(20)));
     }
 
     [Fact]
@@ -83,10 +86,10 @@ public sealed class HostileBodiesTests(CliHub hub) : IClassFixture<CliHub>
             }
             catch (Exception failed) when (failed is HttpRequestException or Xunit.Sdk.XunitException)
             {
-                wrong.Enqueue($"seed {seed}: {route.Method} {path}: {failed.Message}");
+                wrong.Enqueue($"seed {seed}: {failed.Message}");
             }
         });
-        Assert.Empty(wrong);
+        Assert.True(wrong.IsEmpty, string.Join('\n', wrong.Take(20)));
 
         // It still works.
         Assert.Equal(HttpStatusCode.OK, (await routes.AskAsync("GET", "/statistics/devices", null)).Status);

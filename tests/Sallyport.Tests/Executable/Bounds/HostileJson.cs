@@ -16,7 +16,7 @@ internal static class HostileJson
     private static readonly string[] Tags = ["*", "\"*\"", "\"AAAAAAAAAAE=\"", "AAAAAAAAAAE=", "\"\"", "W/\"x\"", "\"x\", \"y\"", new string('x', 2000)];
 
     private static readonly string[] Queries =
-        ["?top=-1", "?top=x", "?top=99999999999999999999", "?top=1&top=2", "?api-version=", "?from=time:never", "?from=offset:-1&follow=false", "?partition=999", "?after=%00", "?positions=0:x", "?maxEvents=0", "?deviceId=%ff", "?%", "?reason=" + new string('x', 3000)];
+        ["?top=-1", "?top=x", "?top=99999999999999999999", "?top=1&top=2", "?api-version=", "?from=time:never", "?from=offset:-1&follow=false", "?partition=999", "?after=%00", "?positions=0:x", "?maxEvents=0", "?deviceId=%ff", "?%", "?reason=" + new string('x', 300)];
 
     public static string Query(Random random) => Queries[random.Next(Queries.Length)];
 
@@ -47,6 +47,10 @@ internal static class HostileJson
 
         return random.Next(12) == 0 ? bytes[..random.Next(bytes.Length + 1)] : bytes;
     }
+
+    /// <summary>The body once for each of its values, with this one in its place.</summary>
+    public static IEnumerable<byte[]> Replaced(string json, string value) =>
+        Slots(json).Select(slot => Encoding.UTF8.GetBytes(json[..slot.Start] + value + json[(slot.Start + slot.Length)..]));
 
     /// <summary>Where values are in it: each member's and each element's, and itself.</summary>
     private static List<(int Start, int Length)> Slots(string json)

@@ -108,6 +108,8 @@ internal sealed class ServiceRoutes : IDisposable
     {
         if (text.Length == 0 && response.StatusCode is HttpStatusCode.MethodNotAllowed or HttpStatusCode.NotFound)
             return ""; // No route of ours.
+        if (response.Content.Headers.ContentType?.MediaType is "application/xml" || response.Headers.Contains("x-ms-error-code"))
+            return "xml"; // Of a blob, as Azure Storage writes them.
 
         JsonNode? parsed = null;
         Exception? failure = null;

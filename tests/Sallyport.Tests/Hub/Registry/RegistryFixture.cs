@@ -12,6 +12,7 @@ using Sallyport.Hub.Registry;
 using Sallyport.Hub.Twins;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
+using Sallyport.Storage.EventLog;
 using Sallyport.Storage.Metadata;
 using Sallyport.Tests.Hub.Audit;
 using Sallyport.Tests.Storage.Metadata;
@@ -24,10 +25,13 @@ internal sealed class RegistryFixture : IAsyncDisposable
     public static readonly Actor Owner = new("policy:iothubowner", "0123456789abcdef", AzureRights.All, "c0ffee", "127.0.0.1:1");
 
     private readonly SqliteFixture _files;
+    private readonly string _path;
+    private int _crashes;
 
-    private RegistryFixture(SqliteFixture files, SqliteMetadata metadata, RegistryOptions options, IKeyAttestation attestation)
+    private RegistryFixture(SqliteFixture files, string path, SqliteMetadata metadata, RegistryOptions options, IKeyAttestation attestation)
     {
         _files = files;
+        _path = path;
         Metadata = metadata;
         Connected = new ConnectedDevices(new Attempts(_ => true, Time), Time);
         Activity = new ActivityWriteBack(metadata, Connected, Time, NullLogger<ActivityWriteBack>.Instance);
@@ -51,8 +55,22 @@ internal sealed class RegistryFixture : IAsyncDisposable
     public static async Task<RegistryFixture> OpenAsync(RegistryOptions? options = null, IKeyAttestation? attestation = null)
     {
         var files = new SqliteFixture();
-        return new RegistryFixture(files, await files.OpenAsync(), options ?? new RegistryOptions(), attestation ?? new NoKeyAttestation());
+        return new RegistryFixture(files, files.Path, await files.OpenAsync(), options ?? new RegistryOptions(), attestation ?? new NoKeyAttestation());
     }
+
+    /// <summary>Another hub over what a crash leaves now: the files as they are, in the middle of a write or not.</summary>
+    public async Task<RegistryFixture> AfterCrashAsync()
+    {
+        var copy = $"{_path}.crash-{_crashes++}";
+        File.Copy(_path, copy);
+        File.Copy(_path + "-wal", copy + "-wal");
+        var files = new SqliteFixture();
+        return new RegistryFixture(files, copy, await files.OpenAsync(copy), new RegistryOptions(), new NoKeyAttestation());
+    }
+
+    /// <summary>What waits to be told, of one kind, in its order.</summary>
+    public IReadOnlyList<OutboxRecord> Outbox(SourceKind kind) =>
+        [.. Metadata.Read(tx => Metadata.Outbox.Peek(tx, 100_000)).Where(record => record.Source == (byte)kind)];
 
     public async Task<IdentityRecord> CreateAsync(string deviceId, string? moduleId = null, IdentityDraft? draft = null) =>
         (await ChangeAsync(deviceId, moduleId, PutMode.Create, draft ?? new IdentityDraft()))!.Record;
