@@ -126,6 +126,10 @@ internal sealed class Server : IDisposable
     /// <summary>Time in which the log was writing and syncing.</summary>
     public Task<double> CommitSeconds() => Metric("sallyport_log_commit_duration_seconds_sum");
 
+    /// <summary>Commits of the metadata store since the hub started, and the time in which its writer was at them.</summary>
+    public async Task<(double Commits, double Seconds)> MetadataCommits() =>
+        (await Metric("sallyport_metadata_commit_duration_seconds_count"), await Metric("sallyport_metadata_commit_duration_seconds_sum"));
+
     private async Task<double> Metric(string name)
     {
         var metrics = await Rest!.GetStringAsync("metrics");

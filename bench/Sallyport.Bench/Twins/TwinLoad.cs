@@ -46,11 +46,14 @@ internal static class TwinLoad
         {
             fleet.Begin(work);
             fleet.Continue(WarmUp);
-            List<double> perSecond = [], cpus = [], p50 = [], p99 = [], allocated = [];
+            List<double> perSecond = [], cpus = [], p50 = [], p99 = [], allocated = [], perCommit = [], busy = [];
             for (var round = 0; round < rounds; round++)
             {
-                var (cpu, heap) = (Accounting.CpuSeconds(hub.Pid), await hub.AllocatedBytes());
+                var (cpu, heap, before) = (Accounting.CpuSeconds(hub.Pid), await hub.AllocatedBytes(), await hub.MetadataCommits());
                 var load = fleet.Continue(duration);
+                var after = await hub.MetadataCommits();
+                perCommit.Add(load.Messages / Math.Max(1, after.Commits - before.Commits));
+                busy.Add((after.Seconds - before.Seconds) / load.Seconds);
                 perSecond.Add(load.MessagesPerSecond);
                 cpus.Add((Accounting.CpuSeconds(hub.Pid) - cpu) * 1e6 / load.Messages);
                 allocated.Add((await hub.AllocatedBytes() - heap) / load.Messages);
@@ -61,7 +64,7 @@ internal static class TwinLoad
             fleet.Drain();
             var (syncs, sync) = Accounting.DiskSyncs(scratch);
             output.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                $"{work}: {Compare.Spread(perSecond)} /s, {Compare.Spread(cpus, "0.0")} us server CPU each, {Compare.Spread(allocated)} B allocated each, p50 {Compare.Spread(p50, "0.0")} ms, p99 {Compare.Spread(p99, "0.0")} ms; disk {syncs:#,0} syncs/s, p50 {sync} us"));
+                $"{work}: {Compare.Spread(perSecond)} /s, {Compare.Spread(cpus, "0.0")} us server CPU each, {Compare.Spread(allocated)} B allocated each, p50 {Compare.Spread(p50, "0.0")} ms, p99 {Compare.Spread(p99, "0.0")} ms, {Compare.Spread(perCommit, "0")} a commit, writer busy {Compare.Spread(busy, "0.00")}; disk {syncs:#,0} syncs/s, p50 {sync} us"));
         }
     }
 

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Globalization;
 using System.Text;
+using System.Text.Unicode;
 using Sallyport.Hub.Twins;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Mqtt;
@@ -16,6 +17,9 @@ namespace Sallyport.Heads.Mqtt;
 internal sealed partial class MqttConnection
 {
     private static readonly byte[] DesiredTopic = Encoding.ASCII.GetBytes("$iothub/twin/PATCH/properties/desired/?$version=");
+
+    // Of what stands before and behind the request's id: words, a status, a version.
+    private const int MaxAnswerTopicBytes = 64;
 
     // Written by the read loop, read by whoever changes a twin.
     private volatile bool _takesDesired;
@@ -73,19 +77,23 @@ internal sealed partial class MqttConnection
         if (id.IsEmpty || !_session.IsSubscribed(DeviceTopics.TwinResponses))
             return;
 
-        var head = Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"$iothub/twin/res/{status}/?$rid="));
-        var tail = version is { } number ? Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"&$version={number}")) : [];
-        var length = head.Length + id.Length + tail.Length;
+        Span<byte> head = stackalloc byte[MaxAnswerTopicBytes], tail = stackalloc byte[MaxAnswerTopicBytes];
+        Utf8.TryWrite(head, CultureInfo.InvariantCulture, $"$iothub/twin/res/{status}/?$rid=", out var headLength);
+        var tailLength = 0;
+        if (version is { } number)
+            Utf8.TryWrite(tail, CultureInfo.InvariantCulture, $"&$version={number}", out tailLength);
+        var length = headLength + id.Length + tailLength;
         if (length > ushort.MaxValue)
             throw new MqttProtocolException("the request id does not fit into the topic of the answer");
 
         var topic = ArrayPool<byte>.Shared.Rent(length);
-        head.CopyTo(topic, 0);
-        id.CopyTo(topic.AsSpan(head.Length));
-        tail.CopyTo(topic, head.Length + id.Length);
+        head[..headLength].CopyTo(topic);
+        id.CopyTo(topic.AsSpan(headLength));
+        tail[..tailLength].CopyTo(topic.AsSpan(headLength + id.Length));
         Post();
-        var isTaken = TryPublish(topic.AsSpan(0, length), body, qos: 0, packetId: 0);
+        var isTaken = TryEnqueue(topic.AsSpan(0, length), body, qos: 0, packetId: 0);
         ArrayPool<byte>.Shared.Return(topic);
+        SendNow();
         if (!isTaken && !IsEnding)
             throw new MqttProtocolException(HubErrors.Throttled, "answers about its twin are unread");
     }

@@ -1,8 +1,11 @@
-using System.Globalization;
+using System.Buffers;
+using System.Buffers.Binary;
+using System.Security.Cryptography;
 using System.Text;
 using Sallyport.Hub.Access;
 using Sallyport.Protocol.Amqp;
 using Sallyport.Protocol.Identities;
+using Sallyport.Protocol.Twins;
 using Sallyport.Storage.EventLog;
 using Sallyport.Storage.Metadata;
 
@@ -17,25 +20,36 @@ internal sealed class ChangeEvents(HubNames names, TimeProvider time)
     // Heads of sections and values, and the names of annotations and properties: about 600 bytes.
     private const int FixedOverhead = 1024;
 
+    private const int MaxTextOnStack = 512;
+
+    // Ids must differ between all events there ever were, and be cheap: each random one costs a call of the kernel.
+    private static readonly long Process = BitConverter.ToInt64(RandomNumberGenerator.GetBytes(sizeof(long)));
+    private static long _made;
+
     private readonly byte[] _hubName = Encoding.UTF8.GetBytes(names.HubName);
 
     /// <param name="source">IoT Hub's name of the kind, for example <c>twinChangeEvents</c>.</param>
     /// <param name="operation">Its <c>opType</c>.</param>
     /// <param name="schema">Its <c>iothub-message-schema</c>.</param>
+    /// <param name="correlationId">Null: its own id.</param>
     /// <param name="body">JSON.</param>
     /// <param name="at">When it happened; null: now.</param>
     public OutboxRecord Of(
-        Identity identity, StreamId stream, SourceKind kind, string source, string operation, string schema, string correlationId, ReadOnlySpan<byte> body, DateTimeOffset? at = null)
+        Identity identity, StreamId stream, SourceKind kind, string source, string operation, string schema, string? correlationId, ReadOnlySpan<byte> body, DateTimeOffset? at = null)
     {
-        var target = new byte[HubAnnotations.Length + FixedOverhead + (4 * (names.HubName.Length + identity.DeviceId.Length + (identity.ModuleId?.Length ?? 0))) + body.Length];
+        var id = NewId();
+        var target = ArrayPool<byte>.Shared.Rent(
+            HubAnnotations.Length + FixedOverhead + (4 * (names.HubName.Length + identity.DeviceId.Length + (identity.ModuleId?.Length ?? 0))) + body.Length);
         var annotations = WriteAnnotations(target, source, identity);
 
         var writer = new AmqpWriter(target.AsSpan(annotations));
-        WriteProperties(ref writer, correlationId);
+        WriteProperties(ref writer, correlationId ?? id.ToString("N"));
         WriteApplicationProperties(ref writer, identity, operation, schema, at ?? time.GetUtcNow());
         writer.Section(AmqpSection.Data);
         writer.Binary(body);
-        return new OutboxRecord(Guid.NewGuid(), identity.DeviceId, stream.Number, (byte)kind, target[..(annotations + writer.Written)]);
+        var message = target.AsSpan(0, annotations + writer.Written).ToArray();
+        ArrayPool<byte>.Shared.Return(target);
+        return new OutboxRecord(id, identity.DeviceId, stream.Number, (byte)kind, message);
     }
 
     // Under the names that telemetry has them, so that readers of one device find its changes too.
@@ -44,13 +58,13 @@ internal sealed class ChangeEvents(HubNames names, TimeProvider time)
         HubAnnotations.Begin(target);
         var writer = new AmqpWriter(target[HubAnnotations.Length..]);
         writer.Symbol("iothub-message-source"u8);
-        writer.String(Encoding.UTF8.GetBytes(source));
+        Write(ref writer, source);
         writer.Symbol("iothub-connection-device-id"u8);
-        writer.String(Encoding.UTF8.GetBytes(identity.DeviceId));
+        Write(ref writer, identity.DeviceId);
         if (identity.ModuleId is { } moduleId)
         {
             writer.Symbol("iothub-connection-module-id"u8);
-            writer.String(Encoding.UTF8.GetBytes(moduleId));
+            Write(ref writer, moduleId);
         }
 
         var length = HubAnnotations.Length + writer.Written;
@@ -67,7 +81,7 @@ internal sealed class ChangeEvents(HubNames names, TimeProvider time)
         writer.Null();
         writer.Null();
         writer.Null();
-        writer.String(Encoding.UTF8.GetBytes(correlationId));
+        Write(ref writer, correlationId);
         writer.Symbol("application/json"u8);
         writer.Symbol("utf-8"u8);
         writer.End(list, (int)AmqpProperty.ContentEncoding + 1);
@@ -77,19 +91,33 @@ internal sealed class ChangeEvents(HubNames names, TimeProvider time)
     {
         writer.Section(AmqpSection.ApplicationProperties);
         var map = writer.BeginMap();
-        var elements = Property(ref writer, "hubName", names.HubName)
-            + Property(ref writer, "deviceId", identity.DeviceId)
-            + (identity.ModuleId is null ? 0 : Property(ref writer, "moduleId", identity.ModuleId))
-            + Property(ref writer, "operationTimestamp", at.UtcDateTime.ToString("O", CultureInfo.InvariantCulture))
-            + Property(ref writer, "opType", operation)
-            + Property(ref writer, "iothub-message-schema", schema);
+        var elements = Property(ref writer, "hubName"u8, names.HubName)
+            + Property(ref writer, "deviceId"u8, identity.DeviceId)
+            + (identity.ModuleId is null ? 0 : Property(ref writer, "moduleId"u8, identity.ModuleId))
+            + Property(ref writer, "operationTimestamp"u8, TwinTime.Text(at.UtcDateTime))
+            + Property(ref writer, "opType"u8, operation)
+            + Property(ref writer, "iothub-message-schema"u8, schema);
         writer.End(map, elements);
     }
 
-    private static int Property(ref AmqpWriter writer, string name, string value)
+    private static int Property(ref AmqpWriter writer, ReadOnlySpan<byte> name, string value)
     {
-        writer.String(Encoding.UTF8.GetBytes(name));
-        writer.String(Encoding.UTF8.GetBytes(value));
+        writer.String(name);
+        Write(ref writer, value);
         return 2;
+    }
+
+    private static void Write(ref AmqpWriter writer, string text)
+    {
+        Span<byte> utf8 = text.Length * 3 <= MaxTextOnStack ? stackalloc byte[MaxTextOnStack] : new byte[text.Length * 3];
+        writer.String(utf8[..Encoding.UTF8.GetBytes(text, utf8)]);
+    }
+
+    private static Guid NewId()
+    {
+        Span<byte> id = stackalloc byte[16];
+        BinaryPrimitives.WriteInt64BigEndian(id, Process);
+        BinaryPrimitives.WriteInt64BigEndian(id[sizeof(long)..], Interlocked.Increment(ref _made));
+        return new Guid(id);
     }
 }

@@ -20,7 +20,7 @@ namespace Sallyport.Hub.Telemetry;
 public sealed class OutboxRelay
 {
     /// <summary>Events on their way to the log at once.</summary>
-    public const int MaxAtOnce = 256;
+    public const int MaxAtOnce = 2048;
 
     /// <summary>Bytes of one append; one event may be larger.</summary>
     public const int MaxAppendBytes = 64 * 1024;

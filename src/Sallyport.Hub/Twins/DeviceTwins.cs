@@ -37,6 +37,7 @@ public sealed partial class DeviceTwins
     private readonly Quotas _quotas;
     private readonly TimeProvider _time;
     private readonly TwinEvents _events;
+    private readonly ReportedSections _reported = new();
 
     /// <param name="names">The hub's name goes into the events.</param>
     /// <param name="quarantine">What devices behind this line report is taken; they receive nothing.</param>
@@ -119,29 +120,37 @@ public sealed partial class DeviceTwins
         if (_quarantine.Holds(identity.DeviceId))
             throw new HubException(HubErrors.Throttled, HubErrors.Throttled.Meaning);
 
-        return TwinJson.EncodeForDevice(_metadata.Read(tx => RequireOwn(tx, identity, generationId)));
+        var twin = _metadata.Read(tx => _metadata.Twins.FindProperties(tx, identity.DeviceId, identity.ModuleId));
+        return twin?.GenerationId == generationId ? TwinJson.EncodeForDevice(twin) : throw Missing(identity);
     }
 
     /// <summary>Merges what a device reports.</summary>
     /// <param name="onlyAt">Only when <c>$version</c> of the reported properties is this; null for any.</param>
     /// <returns><c>$version</c> of the reported properties after it.</returns>
     /// <exception cref="HubException">400: there would be more than there may; 404: the identity is gone; 412: the version is another.</exception>
-    internal ValueTask<long> ReportAsync(Identity identity, string generationId, TwinNode patch, long? onlyAt, CancellationToken cancel) =>
-        _metadata.WriteAsync(
-            tx =>
-            {
-                var twin = RequireOwn(tx, identity, generationId);
-                if (onlyAt is { } expected && expected != twin.Reported.Version)
-                    throw new HubException(HubErrors.PreconditionFailed, $"the reported properties have $version {twin.Reported.Version}, not the one given");
+    internal async ValueTask<long> ReportAsync(Identity identity, string generationId, TwinNode patch, long? onlyAt, CancellationToken cancel)
+    {
+        var reported = await _metadata.WriteAsync(
+            tx => Report(tx, identity, generationId, patch, onlyAt), after => _reported.Keep(identity, generationId, after), cancel).ConfigureAwait(false);
+        return reported.Version;
+    }
 
-                var reported = twin.Reported.Section().Patched(patch, TwinLimits.Reported, Now());
-                var after = twin with { Version = twin.Version + 1, Reported = reported.Part() };
-                _metadata.Twins.PutReported(tx, after);
-                var stream = _quarantine.Holds(identity.DeviceId) ? StreamId.Quarantine : StreamId.Changes;
-                _metadata.Outbox.Add(tx, _events.Reported(identity, stream, after.Version, reported, patch, Guid.NewGuid().ToString("N")));
-                return reported.Version;
-            },
-            cancel);
+    // On the writer's thread: what others share is made before.
+    private TwinSection Report(MetadataTransaction tx, Identity identity, string generationId, TwinNode patch, long? onlyAt)
+    {
+        var twins = _metadata.Twins;
+        if (twins.FindVersions(tx, identity.DeviceId, identity.ModuleId) is not { } at || at.GenerationId != generationId)
+            throw Missing(identity);
+        if (onlyAt is { } expected && expected != at.ReportedVersion)
+            throw new HubException(HubErrors.PreconditionFailed, $"the reported properties have $version {at.ReportedVersion}, not the one given");
+
+        var before = _reported.Find(identity, generationId, at.ReportedVersion) ?? twins.FindReported(tx, identity.DeviceId, identity.ModuleId)!.Section();
+        var reported = before.Patched(patch, TwinLimits.Reported, Now());
+        twins.PutReported(tx, identity.DeviceId, identity.ModuleId, at.Version + 1, reported.Part());
+        var stream = _quarantine.Holds(identity.DeviceId) ? StreamId.Quarantine : StreamId.Changes;
+        _metadata.Outbox.Add(tx, _events.Reported(identity, stream, at.Version + 1, reported, patch));
+        return reported;
+    }
 
     /// <summary>Notes the model that a device named when it connected; writes only when it is another than before.</summary>
     internal async ValueTask NoteModelAsync(Identity identity, string generationId, string modelId, CancellationToken cancel)
@@ -176,9 +185,6 @@ public sealed partial class DeviceTwins
         var record = IdentityRules.Require(_metadata.Identities, tx, identity);
         return (record, _metadata.Twins.Find(tx, identity.DeviceId, identity.ModuleId) ?? throw Missing(identity));
     }
-
-    private TwinRecord RequireOwn(MetadataTransaction tx, Identity identity, string generationId) =>
-        _metadata.Twins.Find(tx, identity.DeviceId, identity.ModuleId) is { } twin && twin.GenerationId == generationId ? twin : throw Missing(identity);
 
     private static HubException Missing(Identity identity) =>
         identity.IsModule ? new(HubErrors.ModuleNotFound, $"there is no module {identity}") : new(HubErrors.DeviceNotFound, $"there is no device {identity}");

@@ -11,14 +11,14 @@ internal sealed class TwinEvents(ChangeEvents events)
 {
     /// <summary>The device reported.</summary>
     /// <param name="stream">Where it goes: what a device in quarantine reports, only its view reads.</param>
-    public OutboxRecord Reported(Identity identity, StreamId stream, long version, TwinSection reported, TwinNode patch, string correlationId) =>
-        Updated(identity, stream, correlationId, TwinJson.Write(256 + (3 * patch.JsonBytes), json =>
+    public OutboxRecord Reported(Identity identity, StreamId stream, long version, TwinSection reported, TwinNode patch, string? correlationId = null) =>
+        Updated(identity, stream, correlationId, CompactJson.Write((version, reported, patch), static (json, told) =>
         {
             json.WriteStartObject();
-            json.WriteNumber("version", version);
-            json.WriteStartObject("properties");
-            json.WritePropertyName("reported");
-            reported.WriteChangeTo(json, patch);
+            json.WriteNumber("version"u8, told.version);
+            json.WriteStartObject("properties"u8);
+            json.WritePropertyName("reported"u8);
+            told.reported.WriteChangeTo(json, told.patch);
             json.WriteEndObject();
             json.WriteEndObject();
         }));
@@ -51,6 +51,6 @@ internal sealed class TwinEvents(ChangeEvents events)
     public OutboxRecord Replaced(Identity identity, TwinState state, string correlationId) =>
         events.Of(identity, StreamId.Changes, SourceKind.TwinChange, "twinChangeEvents", "replaceTwin", "twinChangeNotification", correlationId, TwinJson.Encode(state));
 
-    private OutboxRecord Updated(Identity identity, StreamId stream, string correlationId, byte[] body) =>
+    private OutboxRecord Updated(Identity identity, StreamId stream, string? correlationId, byte[] body) =>
         events.Of(identity, stream, SourceKind.TwinChange, "twinChangeEvents", "updateTwin", "twinChangeNotification", correlationId, body);
 }

@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Text.Encodings.Web;
 using System.Text.Json;
 using Sallyport.Hub.Registry;
 using Sallyport.Protocol.Identities;
@@ -48,35 +47,42 @@ public static class TwinJson
     // IoT Hub's way of saying "never" in a twin.
     private const string Never = "0001-01-01T00:00:00Z";
 
-    internal static readonly JsonWriterOptions Options = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true };
+    private const int MaxTailBytes = 40;
 
-    public static byte[] Encode(TwinState state) => Write(1024, json => WriteTo(json, state));
+    internal static readonly JsonWriterOptions Options = CompactJson.Options;
+
+    public static byte[] Encode(TwinState state) => CompactJson.Write(state, WriteTo);
 
     /// <summary>What a device sees of its twin: no tags, no metadata.</summary>
-    internal static byte[] EncodeForDevice(TwinRecord twin) => Write(twin.Desired.Json.Length + twin.Reported.Json.Length + 128, json =>
+    internal static byte[] EncodeForDevice(TwinProperties twin)
     {
-        json.WriteStartObject();
-        WritePart("desired"u8, twin.Desired);
-        WritePart("reported"u8, twin.Reported);
-        json.WriteEndObject();
+        // The stored texts are objects without white space: their members go in as they are.
+        ReadOnlySpan<byte> head = "{\"desired\":"u8, middle = ",\"reported\":"u8;
+        Span<byte> desiredTail = stackalloc byte[MaxTailBytes], reportedTail = stackalloc byte[MaxTailBytes];
+        desiredTail = desiredTail[..WriteTail(twin.Desired, twin.DesiredVersion, desiredTail)];
+        reportedTail = reportedTail[..WriteTail(twin.Reported, twin.ReportedVersion, reportedTail)];
+        return [.. head, .. twin.Desired.AsSpan(0, twin.Desired.Length - 1), .. desiredTail, .. middle, .. twin.Reported.AsSpan(0, twin.Reported.Length - 1), .. reportedTail, (byte)'}'];
 
-        void WritePart(ReadOnlySpan<byte> name, TwinPart part)
+        static int WriteTail(byte[] part, long version, Span<byte> tail)
         {
-            // The stored text is an object without white space: its members go in as they are.
-            json.WritePropertyName(name);
-            json.WriteRawValue([.. part.Json.AsSpan(0, part.Json.Length - 1), .. part.Json.Length > 2 ? ","u8 : [], .. "\"$version\":"u8, .. Digits(part.Version), (byte)'}'], skipInputValidation: true);
+            var text = part.Length > 2 ? ",\"$version\":"u8 : "\"$version\":"u8;
+            text.CopyTo(tail);
+            version.TryFormat(tail[text.Length..], out var digits, provider: System.Globalization.CultureInfo.InvariantCulture);
+            tail[text.Length + digits] = (byte)'}';
+            return text.Length + digits + 1;
         }
-    });
+    }
 
     /// <summary>What a device is told of its desired properties: what changed (null: it is gone), and the version.</summary>
-    internal static byte[] EncodeDesired(TwinNode change, long version) => Write(change.JsonBytes + 64, json =>
+    internal static byte[] EncodeDesired(TwinNode change, long version) => CompactJson.Write((change, version), static (json, told) =>
     {
         json.WriteStartObject();
-        change.WriteMembersTo(json);
-        json.WriteNumber("$version"u8, version);
+        told.change.WriteMembersTo(json);
+        json.WriteNumber("$version"u8, told.version);
         json.WriteEndObject();
     });
 
+    /// <param name="about">How many bytes it will have.</param>
     internal static byte[] Write(int about, Action<Utf8JsonWriter> write)
     {
         var body = new ArrayBufferWriter<byte>(about);
@@ -85,36 +91,36 @@ public static class TwinJson
         return body.WrittenSpan.ToArray();
     }
 
-    private static void WriteTo(Utf8JsonWriter json, TwinState state)
+    internal static void WriteTo(Utf8JsonWriter json, TwinState state)
     {
         var (identity, isConnected, twin) = state;
         json.WriteStartObject();
-        json.WriteString("deviceId", identity.DeviceId);
+        json.WriteString("deviceId"u8, identity.DeviceId);
         if (identity.ModuleId is not null)
-            json.WriteString("moduleId", identity.ModuleId);
-        json.WriteString("etag", EntityTag.Format(twin.ETag));
-        json.WriteString("deviceEtag", EntityTag.Format(identity.ETag));
-        json.WriteString("status", identity.Enabled ? "enabled" : "disabled");
+            json.WriteString("moduleId"u8, identity.ModuleId);
+        json.WriteString("etag"u8, EntityTag.Format(twin.ETag));
+        json.WriteString("deviceEtag"u8, EntityTag.Format(identity.ETag));
+        json.WriteString("status"u8, identity.Enabled ? "enabled" : "disabled");
         if (identity.StatusReason is not null)
-            json.WriteString("statusReason", identity.StatusReason);
-        json.WriteString("statusUpdateTime", TimeOrNever(identity.StatusUpdatedTime));
-        json.WriteString("connectionState", isConnected ? "Connected" : "Disconnected");
-        json.WriteString("lastActivityTime", TimeOrNever(identity.LastActivityTime));
-        json.WriteNumber("cloudToDeviceMessageCount", identity.CommandCount);
-        json.WriteString("authenticationType", JsonNamingPolicy.CamelCase.ConvertName(identity.Authentication.ToString()));
-        json.WriteStartObject("x509Thumbprint");
-        json.WriteString("primaryThumbprint", identity.PrimaryThumbprint);
-        json.WriteString("secondaryThumbprint", identity.SecondaryThumbprint);
+            json.WriteString("statusReason"u8, identity.StatusReason);
+        json.WriteString("statusUpdateTime"u8, TimeOrNever(identity.StatusUpdatedTime));
+        json.WriteString("connectionState"u8, isConnected ? "Connected" : "Disconnected");
+        json.WriteString("lastActivityTime"u8, TimeOrNever(identity.LastActivityTime));
+        json.WriteNumber("cloudToDeviceMessageCount"u8, identity.CommandCount);
+        json.WriteString("authenticationType"u8, JsonNamingPolicy.CamelCase.ConvertName(identity.Authentication.ToString()));
+        json.WriteStartObject("x509Thumbprint"u8);
+        json.WriteString("primaryThumbprint"u8, identity.PrimaryThumbprint);
+        json.WriteString("secondaryThumbprint"u8, identity.SecondaryThumbprint);
         json.WriteEndObject();
-        json.WriteString("modelId", twin.ModelId ?? "");
-        json.WriteNumber("version", twin.Version);
-        json.WritePropertyName("tags");
+        json.WriteString("modelId"u8, twin.ModelId ?? "");
+        json.WriteNumber("version"u8, twin.Version);
+        json.WritePropertyName("tags"u8);
         json.WriteRawValue(twin.Tags, skipInputValidation: true);
-        json.WriteStartObject("properties");
-        json.WritePropertyName("desired");
-        twin.Desired.Section().WriteTo(json);
-        json.WritePropertyName("reported");
-        twin.Reported.Section().WriteTo(json);
+        json.WriteStartObject("properties"u8);
+        json.WritePropertyName("desired"u8);
+        StoredSection.Write(json, twin.Desired.Json, twin.Desired.Stamps, twin.Desired.Version);
+        json.WritePropertyName("reported"u8);
+        StoredSection.Write(json, twin.Reported.Json, twin.Reported.Stamps, twin.Reported.Version);
         json.WriteEndObject();
         if (identity.ModuleId is null)
             WriteDevice(json, identity);
@@ -129,21 +135,19 @@ public static class TwinJson
 
     private static void WriteDevice(Utf8JsonWriter json, IdentityRecord identity)
     {
-        json.WriteStartObject("capabilities");
-        json.WriteBoolean("iotEdge", identity.IotEdge);
+        json.WriteStartObject("capabilities"u8);
+        json.WriteBoolean("iotEdge"u8, identity.IotEdge);
         json.WriteEndObject();
         if (identity.DeviceScope is not null)
-            json.WriteString("deviceScope", identity.DeviceScope);
+            json.WriteString("deviceScope"u8, identity.DeviceScope);
         if (identity.ParentScopes.Count == 0)
             return;
 
-        json.WriteStartArray("parentScopes");
+        json.WriteStartArray("parentScopes"u8);
         foreach (var scope in identity.ParentScopes)
             json.WriteStringValue(scope);
         json.WriteEndArray();
     }
 
     internal static string TimeOrNever(DateTimeOffset? time) => time is { } at ? TwinTime.Text(at.UtcDateTime) : Never;
-
-    private static byte[] Digits(long number) => System.Text.Encoding.ASCII.GetBytes(number.ToString(System.Globalization.CultureInfo.InvariantCulture));
 }

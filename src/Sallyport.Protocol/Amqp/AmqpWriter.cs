@@ -89,7 +89,7 @@ public ref struct AmqpWriter(Span<byte> target)
         Written += 9;
     }
 
-    public void String(ReadOnlySpan<byte> utf8) => Variable(AmqpCodes.String8, AmqpCodes.String32, utf8);
+    public void String(scoped ReadOnlySpan<byte> utf8) => Variable(AmqpCodes.String8, AmqpCodes.String32, utf8);
 
     public void Symbol(ReadOnlySpan<byte> ascii) => Variable(AmqpCodes.Symbol8, AmqpCodes.Symbol32, ascii);
 
@@ -172,7 +172,7 @@ public ref struct AmqpWriter(Span<byte> target)
         return mark;
     }
 
-    private void Variable(byte code8, byte code32, ReadOnlySpan<byte> content)
+    private void Variable(byte code8, byte code32, scoped ReadOnlySpan<byte> content)
     {
         VariableHead(code8, code32, content.Length);
         content.CopyTo(_target[Written..]);

@@ -20,6 +20,10 @@ public sealed class TwinNode
 
     public static readonly TwinNode Empty = new([], default);
 
+    // So many are looked through; more have a dictionary.
+    private const int FewMembers = 8;
+    private const int MaxOnStack = 128;
+
     private readonly TwinMember[]? _members;
     private readonly byte[]? _json;
 
@@ -115,31 +119,40 @@ public sealed class TwinNode
         if (old.IsEmpty)
             return Stamped(patch, stamp);
 
-        var places = patch.Places();
-        var matched = new bool[patch._members!.Length];
-        var merged = new List<TwinMember>(old.Length + matched.Length);
-        foreach (var member in old)
+        // Where each member that there is stands in the patch; then as many as stay, and those that are new.
+        var given = patch._members!;
+        var places = given.Length > FewMembers ? patch.Places() : null;
+        Span<int> placeOf = old.Length <= MaxOnStack ? stackalloc int[old.Length] : new int[old.Length];
+        Span<bool> isThere = given.Length <= MaxOnStack ? stackalloc bool[given.Length] : new bool[given.Length];
+        isThere.Clear();
+        var count = 0;
+        for (var i = 0; i < old.Length; i++)
         {
-            if (!places.TryGetValue(member.Name, out var place))
-            {
-                merged.Add(member);
-                continue;
-            }
-
-            matched[place] = true;
-            var given = patch._members[place].Value;
-            if (!given.IsNull)
-                merged.Add(member with { Value = Merge(member.Value, given, stamp) });
+            var place = placeOf[i] = places is null ? PlaceOf(given, old[i].Name) : places.GetValueOrDefault(old[i].Name, -1);
+            if (place >= 0)
+                isThere[place] = true;
+            count += place < 0 || !given[place].Value.IsNull ? 1 : 0;
         }
 
-        for (var i = 0; i < matched.Length; i++)
+        for (var i = 0; i < given.Length; i++)
+            count += isThere[i] || given[i].Value.IsNull ? 0 : 1;
+        var merged = new TwinMember[count];
+        var at = 0;
+        for (var i = 0; i < old.Length; i++)
         {
-            var (name, value) = patch._members[i];
-            if (!matched[i] && !value.IsNull)
-                merged.Add(new TwinMember(name, Merge(null, value, stamp)));
+            if (placeOf[i] < 0)
+                merged[at++] = old[i];
+            else if (!given[placeOf[i]].Value.IsNull)
+                merged[at++] = old[i] with { Value = Merge(old[i].Value, given[placeOf[i]].Value, stamp) };
         }
 
-        return new TwinNode([.. merged], stamp);
+        for (var i = 0; i < given.Length; i++)
+        {
+            if (!isThere[i] && !given[i].Value.IsNull)
+                merged[at++] = new TwinMember(given[i].Name, Merge(null, given[i].Value, stamp));
+        }
+
+        return new TwinNode(merged, stamp);
     }
 
     /// <summary>What a receiver of <paramref name="after"/> has to merge to get there from <paramref name="before"/>: all of it, and null for what is gone.</summary>
@@ -196,6 +209,17 @@ public sealed class TwinNode
         }
 
         return new TwinNode([.. members], stamp);
+    }
+
+    private static int PlaceOf(ReadOnlySpan<TwinMember> members, string name)
+    {
+        for (var i = 0; i < members.Length; i++)
+        {
+            if (members[i].Name == name)
+                return i;
+        }
+
+        return -1;
     }
 
     private Dictionary<string, int> Places()

@@ -1,7 +1,6 @@
 using System.Buffers;
 using System.Globalization;
 using System.Text;
-using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Unicode;
 using Sallyport.Protocol.Errors;
@@ -53,6 +52,8 @@ public static class TwinReader
         // What errors print of a key.
         private const int MaxPrinted = 64;
 
+        private const int FewNames = 8;
+
         private readonly List<string> _path = [];
 
         public TwinNode Part(ref Utf8JsonReader reader) =>
@@ -70,7 +71,7 @@ public static class TwinReader
                 case JsonTokenType.StartArray:
                     CheckDepth(depth);
                     var text = new ArrayBufferWriter<byte>();
-                    using (var writer = new Utf8JsonWriter(text, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true }))
+                    using (var writer = new Utf8JsonWriter(text, CompactJson.Options))
                     {
                         var size = Array(ref reader, writer, depth);
                         writer.Flush();
@@ -85,10 +86,16 @@ public static class TwinReader
         private TwinNode Object(ref Utf8JsonReader reader, int depth)
         {
             List<TwinMember> members = [];
-            HashSet<string>? names = isTrusted ? null : new(StringComparer.Ordinal);
+            HashSet<string>? names = null;
             while (reader.Read() && reader.TokenType is JsonTokenType.PropertyName)
             {
+                // A few names are looked through, more are put into a set.
+                if (members.Count == FewNames && names is null && !isTrusted)
+                    names = new HashSet<string>(members.Select(member => member.Name), StringComparer.Ordinal);
                 var name = Name(ref reader, names, depth);
+                if (names is null && !isTrusted && IsThere(members, name))
+                    throw Twice(name);
+
                 reader.Read();
                 if (depth == 0 && ignoresHubNames && name is "$metadata" or "$version")
                 {
@@ -151,7 +158,7 @@ public static class TwinReader
         private string Name(ref Utf8JsonReader reader, HashSet<string>? names, int depth)
         {
             var name = reader.GetString()!;
-            if (names is null)
+            if (isTrusted)
                 return name;
             if (depth == 0 && ignoresHubNames && name is "$metadata" or "$version")
                 return name;
@@ -166,10 +173,21 @@ public static class TwinReader
                     throw Wrong($"the key '{Printed(name)}' has a character that is not allowed: '.', '$', a space or a control character");
             }
 
-            if (!names.Add(name))
-                throw Wrong($"the key '{Printed(name)}' is there twice");
-            return name;
+            return names is null || names.Add(name) ? name : throw Twice(name);
         }
+
+        private static bool IsThere(List<TwinMember> members, string name)
+        {
+            foreach (var member in members)
+            {
+                if (member.Name == name)
+                    return true;
+            }
+
+            return false;
+        }
+
+        private HubException Twice(string name) => Wrong($"the key '{Printed(name)}' is there twice");
 
         private int Scalar(ref Utf8JsonReader reader) => reader.TokenType switch
         {

@@ -1,6 +1,5 @@
 using System.Buffers;
 using System.Buffers.Binary;
-using System.Text.Encodings.Web;
 using System.Text.Json;
 using Sallyport.Protocol.Errors;
 
@@ -14,8 +13,7 @@ namespace Sallyport.Protocol.Twins;
 public sealed record TwinSection(TwinNode Root, long Version)
 {
     private const byte StampsFormat = 1;
-
-    internal static readonly JsonWriterOptions Compact = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true };
+    private const int MaxStampBytes = sizeof(long) + 10;
 
     /// <summary>A section without properties, as a new identity has it: version 1.</summary>
     public static TwinSection New(DateTime now) => new(new TwinNode([], new TwinStamp(now, 1)), 1);
@@ -65,13 +63,7 @@ public sealed record TwinSection(TwinNode Root, long Version)
     /// <summary>The properties as JSON, to be stored.</summary>
     public byte[] EncodeJson() => Encode(Root);
 
-    public static byte[] Encode(TwinNode node)
-    {
-        var text = new ArrayBufferWriter<byte>(Math.Max(node.JsonBytes, 16));
-        using (var json = new Utf8JsonWriter(text, Compact))
-            node.WriteTo(json);
-        return text.WrittenSpan.ToArray();
-    }
+    public static byte[] Encode(TwinNode node) => CompactJson.Write(node, static (json, one) => one.WriteTo(json));
 
     /// <summary>
     /// The stamps, to be stored: a byte 1, then per value, an object before its members (<c>docs/formats/metadata.md</c>), UTC ticks (64 bits,
@@ -79,11 +71,13 @@ public sealed record TwinSection(TwinNode Root, long Version)
     /// </summary>
     public byte[] EncodeStamps()
     {
-        var stamps = new ArrayBufferWriter<byte>(256);
-        stamps.GetSpan(1)[0] = StampsFormat;
-        stamps.Advance(1);
-        WriteStamps(stamps, Root);
-        return stamps.WrittenSpan.ToArray();
+        var stamps = ArrayPool<byte>.Shared.Rent(1 + (MaxStampBytes * CountOf(Root)));
+        stamps[0] = StampsFormat;
+        var length = 1;
+        WriteStamps(stamps, ref length, Root);
+        var encoded = stamps.AsSpan(0, length).ToArray();
+        ArrayPool<byte>.Shared.Return(stamps);
+        return encoded;
     }
 
     /// <summary>Puts together what was stored.</summary>
@@ -92,8 +86,7 @@ public sealed record TwinSection(TwinNode Root, long Version)
     {
         try
         {
-            if (stamps is not [StampsFormat, .. var rest])
-                throw new FormatException("the stamps of a twin are of an unknown format");
+            var rest = StampsOf(stamps);
             var root = WithStamps(TwinReader.ReadStored(json), ref rest);
             return rest.IsEmpty ? new TwinSection(root, version) : throw new FormatException("a twin has more stamps than values");
         }
@@ -105,11 +98,17 @@ public sealed record TwinSection(TwinNode Root, long Version)
 
     public static TwinNode Decode(ReadOnlySpan<byte> json) => TwinReader.ReadStored(json);
 
+    /// <summary>The stamps themselves.</summary>
+    /// <exception cref="FormatException">They are of another format.</exception>
+    internal static ReadOnlySpan<byte> StampsOf(ReadOnlySpan<byte> stored) =>
+        stored is [StampsFormat, .. var stamps] ? stamps : throw new FormatException("the stamps of a twin are of an unknown format");
+
     private static void WriteMetadata(Utf8JsonWriter json, TwinNode node, TwinStamp changed, bool ofPatch)
     {
         var stamp = ofPatch ? changed : node.Stamp;
+        Span<byte> time = stackalloc byte[TwinTime.MaxBytes];
         json.WriteStartObject();
-        json.WriteString("$lastUpdated"u8, TwinTime.Text(stamp.Time));
+        json.WriteString("$lastUpdated"u8, time[..TwinTime.Write(stamp.Time, time)]);
         json.WriteNumber("$lastUpdatedVersion"u8, stamp.Version);
         foreach (var (name, value) in node.Members)
         {
@@ -123,18 +122,24 @@ public sealed record TwinSection(TwinNode Root, long Version)
         json.WriteEndObject();
     }
 
-    private static void WriteStamps(ArrayBufferWriter<byte> stamps, TwinNode node)
+    private static int CountOf(TwinNode node)
     {
-        var target = stamps.GetSpan(sizeof(long) + 10);
-        BinaryPrimitives.WriteInt64BigEndian(target, node.Stamp.Time.Ticks);
-        var length = sizeof(long);
+        var count = 1;
+        foreach (var (_, value) in node.Members)
+            count += CountOf(value);
+        return count;
+    }
+
+    private static void WriteStamps(byte[] stamps, ref int length, TwinNode node)
+    {
+        BinaryPrimitives.WriteInt64BigEndian(stamps.AsSpan(length), node.Stamp.Time.Ticks);
+        length += sizeof(long);
         var version = (ulong)node.Stamp.Version;
         for (; version >= 0x80; version >>= 7)
-            target[length++] = (byte)(version | 0x80);
-        target[length++] = (byte)version;
-        stamps.Advance(length);
+            stamps[length++] = (byte)(version | 0x80);
+        stamps[length++] = (byte)version;
         foreach (var (_, value) in node.Members)
-            WriteStamps(stamps, value);
+            WriteStamps(stamps, ref length, value);
     }
 
     private static TwinNode WithStamps(TwinNode node, ref ReadOnlySpan<byte> stamps)
@@ -149,7 +154,7 @@ public sealed record TwinSection(TwinNode Root, long Version)
         return new TwinNode(members, stamp);
     }
 
-    private static TwinStamp NextStamp(ref ReadOnlySpan<byte> stamps)
+    internal static TwinStamp NextStamp(ref ReadOnlySpan<byte> stamps)
     {
         if (!BinaryPrimitives.TryReadInt64BigEndian(stamps, out var ticks) || ticks < 0 || ticks > DateTime.MaxValue.Ticks)
             throw new FormatException("a twin has fewer stamps than values");
@@ -172,6 +177,17 @@ public sealed record TwinSection(TwinNode Root, long Version)
 /// <summary>Times in a twin.</summary>
 public static class TwinTime
 {
+    /// <summary>The length of every <see cref="Text"/>, and of what <see cref="Write"/> writes.</summary>
+    public const int MaxBytes = 28;
+
     /// <summary>UTC with seven digits: <c>2026-01-02T03:04:05.0000000Z</c>.</summary>
     public static string Text(DateTime utc) => utc.ToString("O", System.Globalization.CultureInfo.InvariantCulture);
+
+    /// <summary>Writes it as ASCII.</summary>
+    /// <returns>How many bytes it has.</returns>
+    public static int Write(DateTime utc, Span<byte> target)
+    {
+        utc.TryFormat(target, out var length, "O", System.Globalization.CultureInfo.InvariantCulture);
+        return length;
+    }
 }

@@ -9,7 +9,7 @@ internal sealed class CertificateAuthorityTable : ICertificateAuthorityStore
         SqliteSession.Of(tx)[$"SELECT {Columns} FROM certificate_authority ORDER BY name"].All(row => new CertificateAuthorityRecord
         {
             Name = row.GetString(0),
-            Certificate = row.GetFieldValue<byte[]>(1),
+            Certificate = row.GetBytes(1),
             ETag = row.GetInt64(2),
             Verified = row.GetBoolean(3),
             IdPrefix = ScopeColumn.Split(row.GetString(4)).Prefixes,
@@ -35,7 +35,7 @@ internal sealed class CertificateAuthorityTable : ICertificateAuthorityStore
 
     public RevocationListRecord? FindRevocationList(MetadataTransaction tx, string authority) =>
         SqliteSession.Of(tx)["SELECT authority, lists, taken_time FROM revocation_list WHERE authority = $1"].First(
-            row => new RevocationListRecord(row.GetString(0), row.GetFieldValue<byte[]>(1), row.Time(2)), authority);
+            row => new RevocationListRecord(row.GetString(0), row.GetBytes(1), row.Time(2)), authority);
 
     public void PutRevocationList(MetadataTransaction tx, RevocationListRecord record) =>
         SqliteSession.Of(tx)["INSERT OR REPLACE INTO revocation_list SELECT $1, $2, $3 WHERE EXISTS (SELECT 1 FROM certificate_authority WHERE name = $1)"].Execute(
@@ -46,7 +46,7 @@ internal sealed class CertificateAuthorityTable : ICertificateAuthorityStore
 
     public IReadOnlyList<IntermediateRecord> ListIntermediates(MetadataTransaction tx) =>
         SqliteSession.Of(tx)["SELECT authority, thumbprint, certificate, added_time FROM intermediate_certificate ORDER BY added_time, authority, thumbprint"].All(
-            row => new IntermediateRecord(row.GetString(0), row.GetString(1), row.GetFieldValue<byte[]>(2), row.Time(3)));
+            row => new IntermediateRecord(row.GetString(0), row.GetString(1), row.GetBytes(2), row.Time(3)));
 
     public void PutIntermediate(MetadataTransaction tx, IntermediateRecord record) =>
         SqliteSession.Of(tx)["INSERT OR IGNORE INTO intermediate_certificate SELECT $1, $2, $3, $4 WHERE EXISTS (SELECT 1 FROM certificate_authority WHERE name = $1)"].Execute(

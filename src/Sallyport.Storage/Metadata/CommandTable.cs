@@ -1,5 +1,3 @@
-using Microsoft.Data.Sqlite;
-
 namespace Sallyport.Storage.Metadata;
 
 /// <summary>Commands and dead commands in SQLite. Stateless; thread-safe.</summary>
@@ -89,9 +87,9 @@ internal sealed class CommandTable : ICommandStore
         session["DELETE FROM feedback WHERE device_id = $1 AND module_id = $2 AND generation_id <> $3"].Execute(deviceId, module, living);
     }
 
-    private static DeadCommandRecord Dead(SqliteDataReader row) => new(row.GetInt64(2), Record(row, 2), (DeadReason)row.GetByte(0), row.Time(1));
+    private static DeadCommandRecord Dead(SqliteRow row) => new(row.GetInt64(2), Record(row, 2), (DeadReason)row.GetByte(0), row.Time(1));
 
-    private static CommandRecord Record(SqliteDataReader row, int at) => new()
+    private static CommandRecord Record(SqliteRow row, int at) => new()
     {
         Sequence = row.GetInt64(at),
         DeviceId = row.GetString(at + 1),
@@ -102,6 +100,6 @@ internal sealed class CommandTable : ICommandStore
         Expires = row.Time(at + 6),
         Ack = (CommandAck)row.GetByte(at + 7),
         DeliveryCount = row.GetInt32(at + 8),
-        Message = row.GetFieldValue<byte[]>(at + 9),
+        Message = row.GetBytes(at + 9),
     };
 }

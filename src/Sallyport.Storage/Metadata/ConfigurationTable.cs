@@ -1,5 +1,3 @@
-using Microsoft.Data.Sqlite;
-
 namespace Sallyport.Storage.Metadata;
 
 /// <summary>Automatic configurations in SQLite. Stateless; thread-safe.</summary>
@@ -34,7 +32,7 @@ internal sealed class ConfigurationTable : IConfigurationStore
 
     public IReadOnlyList<ConfiguredTwins> CountTwins(MetadataTransaction tx) =>
         SqliteSession.Of(tx)["SELECT module_id > '' AS of_modules, configurations, count(*) FROM twin WHERE configurations IS NOT NULL GROUP BY configurations, of_modules"].All(
-            row => new ConfiguredTwins(row.GetBoolean(0), row.GetFieldValue<byte[]>(1), row.GetInt64(2)));
+            row => new ConfiguredTwins(row.GetBoolean(0), row.GetBytes(1), row.GetInt64(2)));
 
     public void ScanTwins(MetadataTransaction tx, string? moduleId, TwinVisitor visit)
     {
@@ -46,17 +44,17 @@ internal sealed class ConfigurationTable : IConfigurationStore
             session[configured + " AND module_id = $1"].Each(row => visit(new TwinRow(row, hasIdentity: false)), moduleId);
     }
 
-    private static ConfigurationRecord Record(SqliteDataReader row) => new()
+    private static ConfigurationRecord Record(SqliteRow row) => new()
     {
         Number = row.GetInt64(0),
         Id = row.GetString(1),
         ETag = row.GetInt64(2),
         SchemaVersion = row.GetString(3),
-        Labels = row.GetFieldValue<byte[]>(4),
-        Content = row.GetFieldValue<byte[]>(5),
+        Labels = row.GetBytes(4),
+        Content = row.GetBytes(5),
         TargetCondition = row.GetString(6),
         Priority = row.GetInt32(7),
-        MetricQueries = row.GetFieldValue<byte[]>(8),
+        MetricQueries = row.GetBytes(8),
         CreatedTime = row.Time(9),
         LastUpdatedTime = row.Time(10),
         Writer = row.GetString(11),

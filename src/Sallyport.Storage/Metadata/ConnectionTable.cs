@@ -1,5 +1,4 @@
 using System.Globalization;
-using Microsoft.Data.Sqlite;
 using Sallyport.Storage.Secrets;
 
 namespace Sallyport.Storage.Metadata;
@@ -24,10 +23,10 @@ internal sealed class ConnectionTable(SecretBox secrets) : IConnectionStore
     internal static SecretPlace PlaceOf(string name, long createdTicks) =>
         new("connection", name, "secret", createdTicks.ToString(CultureInfo.InvariantCulture));
 
-    private ConnectionRecord Record(SqliteDataReader row)
+    private ConnectionRecord Record(SqliteRow row)
     {
         var name = row.GetString(0);
-        var secret = secrets.Open(row.GetFieldValue<byte[]>(3), PlaceOf(name, row.GetInt64(8)));
+        var secret = secrets.Open(row.GetBytes(3), PlaceOf(name, row.GetInt64(8)));
         return new ConnectionRecord(
             name, row.GetString(1), row.GetString(2), secret, row.GetBoolean(4), row.GetString(5), row.GetInt64(6), row.GetInt64(7), row.Time(8));
     }

@@ -1,5 +1,3 @@
-using Microsoft.Data.Sqlite;
-
 namespace Sallyport.Storage.Metadata;
 
 /// <summary>What services are told of uploads, in SQLite. Stateless; thread-safe.</summary>
@@ -37,6 +35,6 @@ internal sealed class FileNotificationTable : IFileNotificationStore
     public bool Delete(MetadataTransaction tx, long sequence) =>
         SqliteSession.Of(tx)["DELETE FROM file_notification WHERE sequence = $1"].Execute(sequence) > 0;
 
-    private static FileNotificationRecord Record(SqliteDataReader row) => new(
+    private static FileNotificationRecord Record(SqliteRow row) => new(
         row.GetInt64(0), row.GetString(1), row.GetString(2), row.GetString(3), row.GetInt64(4), row.Time(5), row.Time(6), row.Time(7), row.GetInt32(8));
 }

@@ -334,9 +334,10 @@ public interface IOutboxStore
     /// <summary>Told after each commit that added events, on the writer's thread: only schedule work, never block or throw.</summary>
     event Action? Added;
 
+    /// <summary>Adds an event, when the transaction is committed: until then nobody sees it.</summary>
     void Add(MetadataTransaction tx, OutboxRecord record);
 
-    /// <summary>The oldest ones, in the order they were added.</summary>
+    /// <summary>The oldest ones, in the order they were added: <paramref name="top"/>, and up to 255 more of the same commit.</summary>
     IReadOnlyList<OutboxRecord> Peek(MetadataTransaction tx, int top);
 
     void Delete(MetadataTransaction tx, IReadOnlyList<Guid> ids);

@@ -14,11 +14,21 @@ public interface ITwinStore
     /// <summary>The tags of a device's twin and nothing else of it: UTF-8 JSON, an object; null when there is no such device.</summary>
     byte[]? FindTags(MetadataTransaction tx, string deviceId);
 
-    /// <summary>Inserts or replaces. The identity exists: whoever writes has looked in the same transaction.</summary>
+    /// <summary>Where a twin stands, which costs much less than all of it; null when there is none.</summary>
+    TwinVersions? FindVersions(MetadataTransaction tx, string deviceId, string? moduleId);
+
+    /// <summary>What a device may see of its twin; null when there is none.</summary>
+    TwinProperties? FindProperties(MetadataTransaction tx, string deviceId, string? moduleId);
+
+    /// <summary>The reported properties and nothing else; null when there is no twin.</summary>
+    TwinPart? FindReported(MetadataTransaction tx, string deviceId, string? moduleId);
+
+    /// <summary>Inserts or replaces. The identity exists: whoever writes has looked in the same transaction. A part that is another has another version.</summary>
     void Put(MetadataTransaction tx, TwinRecord record);
 
     /// <summary>Replaces the reported properties and the version of the twin; nothing else of it. One that is gone is passed over.</summary>
-    void PutReported(MetadataTransaction tx, TwinRecord record);
+    /// <param name="version">Of the twin.</param>
+    void PutReported(MetadataTransaction tx, string deviceId, string? moduleId, long version, TwinPart reported);
 
     /// <summary>Replaces the model; nothing else of it. One that is gone is passed over.</summary>
     void PutModel(MetadataTransaction tx, string deviceId, string? moduleId, string modelId);
@@ -70,3 +80,9 @@ public sealed record TwinRecord
 /// <param name="Json">UTF-8 JSON: an object without <c>$metadata</c> and <c>$version</c>.</param>
 /// <param name="Stamps">When each value was written last, in the order of the JSON (<c>docs/formats/metadata.md</c>).</param>
 public sealed record TwinPart(byte[] Json, byte[] Stamps, long Version);
+
+/// <summary>Where a twin stands.</summary>
+public sealed record TwinVersions(string GenerationId, long Version, long ReportedVersion);
+
+/// <summary>Desired and reported properties as JSON, with their versions.</summary>
+public sealed record TwinProperties(string GenerationId, byte[] Desired, long DesiredVersion, byte[] Reported, long ReportedVersion);

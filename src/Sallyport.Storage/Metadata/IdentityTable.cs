@@ -1,5 +1,4 @@
 using System.Text.Json;
-using Microsoft.Data.Sqlite;
 using Sallyport.Storage.Secrets;
 
 namespace Sallyport.Storage.Metadata;
@@ -182,7 +181,7 @@ internal sealed class IdentityTable(SecretBox secrets) : IIdentityStore
     private byte[]? Seal(IdentityRecord record, string column, string? key) =>
         key is null ? null : secrets.Seal(key, PlaceOf(record.DeviceId, record.ModuleId ?? "", column, record.GenerationId));
 
-    private IdentityRecord Record(SqliteDataReader row)
+    private IdentityRecord Record(SqliteRow row)
     {
         var deviceId = row.GetString(0);
         var moduleId = row.GetString(1);

@@ -1,5 +1,3 @@
-using Microsoft.Data.Sqlite;
-
 namespace Sallyport.Storage.Metadata;
 
 /// <summary>Jobs and their devices in SQLite. Stateless; thread-safe.</summary>
@@ -83,7 +81,7 @@ internal sealed class JobTable : IJobStore
     {
         // CROSS keeps the order of the two. '+' keeps the query from the index of the identities where a job is known.
         var session = SqliteSession.Of(tx);
-        bool Visit(SqliteDataReader row) => visit(new JobDeviceRow(row.GetString(0), (JobType)row.GetByte(1), Device(row, 2)));
+        bool Visit(SqliteRow row) => visit(new JobDeviceRow(row.GetString(0), (JobType)row.GetByte(1), Device(row, 2)));
         if (scan.JobId is { } jobId)
         {
             session[$"""
@@ -107,14 +105,14 @@ internal sealed class JobTable : IJobStore
         }
     }
 
-    private static JobRecord Record(SqliteDataReader row) => new()
+    private static JobRecord Record(SqliteRow row) => new()
     {
         Sequence = row.GetInt64(0),
         JobId = row.GetString(1),
         Type = (JobType)row.GetByte(2),
         Status = (JobStatus)row.GetByte(3),
         QueryCondition = row.GetString(4),
-        Act = row.GetFieldValue<byte[]>(5),
+        Act = row.GetBytes(5),
         Creator = row.GetString(6),
         CreatorRights = row.GetInt64(7),
         CreatorPrefixes = row.GetString(8),
@@ -139,7 +137,7 @@ internal sealed class JobTable : IJobStore
         Outcomes = row.GetInt32(27),
     };
 
-    private static JobDeviceRecord Device(SqliteDataReader row, int at) => new()
+    private static JobDeviceRecord Device(SqliteRow row, int at) => new()
     {
         Job = row.GetInt64(at),
         DeviceId = row.GetString(at + 1),

@@ -1,5 +1,4 @@
 using System.Globalization;
-using Microsoft.Data.Sqlite;
 using Sallyport.Storage.Secrets;
 
 namespace Sallyport.Storage.Metadata;
@@ -49,14 +48,14 @@ internal sealed class PolicyTable(SecretBox secrets) : IPolicyStore
     internal static SecretPlace PlaceOf(string name, string column, long generation) =>
         new("policy", name, column, generation.ToString(CultureInfo.InvariantCulture));
 
-    private PolicyRecord Record(SqliteDataReader row)
+    private PolicyRecord Record(SqliteRow row)
     {
         var name = row.GetString(0);
         var generation = row.GetInt64(4);
         var (devicePrefixes, deviceTags) = ScopeColumn.Split(row.GetString(6));
         return new PolicyRecord(
-            name, row.GetInt64(1), secrets.Open(row.GetFieldValue<byte[]>(2), PlaceOf(name, "primary_key", generation)),
-            secrets.Open(row.GetFieldValue<byte[]>(3), PlaceOf(name, "secondary_key", generation)), generation, row.Time(5))
+            name, row.GetInt64(1), secrets.Open(row.GetBytes(2), PlaceOf(name, "primary_key", generation)),
+            secrets.Open(row.GetBytes(3), PlaceOf(name, "secondary_key", generation)), generation, row.Time(5))
         {
             DevicePrefixes = devicePrefixes,
             DeviceTags = deviceTags,

@@ -1,5 +1,4 @@
 using System.Globalization;
-using Microsoft.Data.Sqlite;
 using Sallyport.Storage.Secrets;
 
 namespace Sallyport.Storage.Metadata;
@@ -49,13 +48,13 @@ internal sealed class RegistryJobTable(SecretBox secrets) : IRegistryJobStore
     // The time of creation tells a job from a deleted namesake.
     internal static SecretPlace PlaceOf(string id, long createdTicks) => new("registry_job", id, "secret", createdTicks.ToString(CultureInfo.InvariantCulture));
 
-    private RegistryJobRecord WithSecret(SqliteDataReader row)
+    private RegistryJobRecord WithSecret(SqliteRow row)
     {
         var record = Record(row);
         return row.BytesOrNull(15) is { } sealedSecret ? record with { Secret = secrets.Open(sealedSecret, PlaceOf(record.Id, record.CreatedTime.UtcTicks)) } : record;
     }
 
-    private static RegistryJobRecord Record(SqliteDataReader row) => new()
+    private static RegistryJobRecord Record(SqliteRow row) => new()
     {
         Id = row.GetString(0),
         Kind = (RegistryJobKind)row.GetByte(1),

@@ -12,11 +12,12 @@ internal sealed class SqliteSession : MetadataTransaction, IDisposable
     private readonly SqliteConnection _connection;
     private readonly Dictionary<string, SqliteStatement> _statements = [];
     private bool _isOpen;
+    private int _eventsBeforeAct;
 
     public SqliteSession(SqliteConnection connection) => _connection = connection;
 
-    /// <summary>Whether events were added to the outbox since <see cref="Begin"/>; kept by <see cref="OutboxTable"/>.</summary>
-    public bool HasOutboxAdditions { get; set; }
+    /// <summary>Events that were added to the outbox since <see cref="Begin"/>, but by acts that were undone; kept by <see cref="OutboxTable"/>, and written by it before the commit.</summary>
+    public List<OutboxRecord> Events { get; } = [];
 
     /// <summary>Identities whose record or twin was written since <see cref="Begin"/>, also by acts that were undone; kept by <see cref="IdentityTable"/> and <see cref="TwinTable"/>.</summary>
     public List<(string DeviceId, string ModuleId)> Changes { get; } = [];
@@ -47,7 +48,7 @@ internal sealed class SqliteSession : MetadataTransaction, IDisposable
     public void Begin(bool forWriting)
     {
         Prepared(forWriting ? "BEGIN IMMEDIATE" : "BEGIN").Execute();
-        HasOutboxAdditions = false;
+        Events.Clear();
         Changes.Clear();
         _isOpen = true;
     }
@@ -66,12 +67,17 @@ internal sealed class SqliteSession : MetadataTransaction, IDisposable
             Prepared("ROLLBACK").Execute();
     }
 
-    public void BeginAct() => Prepared("SAVEPOINT act").Execute();
+    public void BeginAct()
+    {
+        _eventsBeforeAct = Events.Count;
+        Prepared("SAVEPOINT act").Execute();
+    }
 
     public void EndAct() => Prepared("RELEASE act").Execute();
 
     public void UndoAct()
     {
+        Events.RemoveRange(_eventsBeforeAct, Events.Count - _eventsBeforeAct);
         Prepared("ROLLBACK TO act").Execute();
         EndAct();
     }
@@ -89,80 +95,4 @@ internal sealed class SqliteSession : MetadataTransaction, IDisposable
             _statements.Add(sql, statement = new SqliteStatement(_connection, sql));
         return statement;
     }
-}
-
-/// <summary>A prepared statement with parameters <c>$1</c>, <c>$2</c>, … bound by place. Used by one thread at a time.</summary>
-internal sealed class SqliteStatement : IDisposable
-{
-    private readonly SqliteCommand _command;
-
-    public SqliteStatement(SqliteConnection connection, string sql)
-    {
-        _command = connection.CreateCommand();
-        _command.CommandText = sql;
-    }
-
-    public int Execute(params ReadOnlySpan<object?> values)
-    {
-        Bind(values);
-        return _command.ExecuteNonQuery();
-    }
-
-    public long? Number(params ReadOnlySpan<object?> values)
-    {
-        Bind(values);
-        return _command.ExecuteScalar() as long?;
-    }
-
-    public T? First<T>(Func<SqliteDataReader, T> read, params ReadOnlySpan<object?> values)
-        where T : class
-    {
-        Bind(values);
-        using var rows = _command.ExecuteReader();
-        return rows.Read() ? read(rows) : null;
-    }
-
-    public List<T> All<T>(Func<SqliteDataReader, T> read, params ReadOnlySpan<object?> values)
-    {
-        Bind(values);
-        using var rows = _command.ExecuteReader();
-        List<T> all = [];
-        while (rows.Read())
-            all.Add(read(rows));
-        return all;
-    }
-
-    /// <summary>Goes through the rows until <paramref name="visit"/> answers false.</summary>
-    public void Each(Func<SqliteDataReader, bool> visit, params ReadOnlySpan<object?> values)
-    {
-        Bind(values);
-        using var rows = _command.ExecuteReader();
-        while (rows.Read() && visit(rows))
-        {
-        }
-    }
-
-    public void Dispose() => _command.Dispose();
-
-    private void Bind(ReadOnlySpan<object?> values)
-    {
-        for (var i = 0; i < values.Length; i++)
-        {
-            if (i == _command.Parameters.Count)
-                _command.Parameters.AddWithValue($"${i + 1}", null);
-            _command.Parameters[i].Value = values[i] ?? DBNull.Value;
-        }
-    }
-}
-
-internal static class SqliteRows
-{
-    public static string? TextOrNull(this SqliteDataReader row, int column) => row.IsDBNull(column) ? null : row.GetString(column);
-
-    public static byte[]? BytesOrNull(this SqliteDataReader row, int column) => row.IsDBNull(column) ? null : row.GetFieldValue<byte[]>(column);
-
-    /// <summary>Times are stored as UTC ticks (100 ns since year 1), which is all that a <see cref="DateTimeOffset"/> holds.</summary>
-    public static DateTimeOffset Time(this SqliteDataReader row, int column) => new(row.GetInt64(column), TimeSpan.Zero);
-
-    public static DateTimeOffset? TimeOrNull(this SqliteDataReader row, int column) => row.IsDBNull(column) ? null : row.Time(column);
 }

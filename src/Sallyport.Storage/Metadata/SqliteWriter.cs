@@ -99,7 +99,6 @@ internal sealed class SqliteWriter
 
     private Exception? CommitWaiting()
     {
-        bool outboxAdded;
         try
         {
             _session.Begin(forWriting: true);
@@ -109,7 +108,7 @@ internal sealed class SqliteWriter
                     RunAct(act);
             }
 
-            outboxAdded = _session.HasOutboxAdditions;
+            OutboxTable.Write(_session);
             _session.Commit();
             Volatile.Write(ref _commits, _commits + 1);
         }
@@ -129,7 +128,7 @@ internal sealed class SqliteWriter
                 act.Fail(thrown);
         }
 
-        if (outboxAdded)
+        if (_session.Events.Count > 0)
             _outboxAdded();
         return null;
     }

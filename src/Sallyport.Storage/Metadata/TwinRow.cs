@@ -1,6 +1,4 @@
 using System.Text.Json;
-using Microsoft.Data.Sqlite;
-using SQLitePCL;
 
 namespace Sallyport.Storage.Metadata;
 
@@ -28,10 +26,10 @@ public delegate bool TwinVisitor(in TwinRow row);
 /// </summary>
 public readonly ref struct TwinRow
 {
-    private readonly SqliteDataReader _row;
+    private readonly SqliteRow _row;
     private readonly bool _hasIdentity;
 
-    internal TwinRow(SqliteDataReader row, bool hasIdentity)
+    internal TwinRow(SqliteRow row, bool hasIdentity)
     {
         _row = row;
         _hasIdentity = hasIdentity;
@@ -102,5 +100,5 @@ public readonly ref struct TwinRow
         };
 
     // In place: a row that is read and passed over leaves nothing to collect.
-    private ReadOnlySpan<byte> Bytes(int column) => raw.sqlite3_column_blob(_row.Handle, column);
+    private ReadOnlySpan<byte> Bytes(int column) => _row.Bytes(column);
 }

@@ -1,5 +1,3 @@
-using Microsoft.Data.Sqlite;
-
 namespace Sallyport.Storage.Metadata;
 
 /// <summary>Twins in SQLite. Stateless; thread-safe.</summary>
@@ -33,7 +31,19 @@ internal sealed class TwinTable : ITwinStore
         SqliteSession.Of(tx)[Select + " WHERE device_id = $1 AND module_id = $2"].First(Record, deviceId, moduleId ?? "");
 
     public byte[]? FindTags(MetadataTransaction tx, string deviceId) =>
-        SqliteSession.Of(tx)["SELECT tags FROM twin WHERE device_id = $1 AND module_id = ''"].First(row => row.GetFieldValue<byte[]>(0), deviceId);
+        SqliteSession.Of(tx)["SELECT tags FROM twin WHERE device_id = $1 AND module_id = ''"].First(row => row.GetBytes(0), deviceId);
+
+    public TwinVersions? FindVersions(MetadataTransaction tx, string deviceId, string? moduleId) =>
+        SqliteSession.Of(tx)["SELECT generation_id, version, reported_version FROM twin WHERE device_id = $1 AND module_id = $2"]
+            .First(row => new TwinVersions(row.GetString(0), row.GetInt64(1), row.GetInt64(2)), deviceId, moduleId ?? "");
+
+    public TwinProperties? FindProperties(MetadataTransaction tx, string deviceId, string? moduleId) =>
+        SqliteSession.Of(tx)["SELECT generation_id, desired, desired_version, reported, reported_version FROM twin WHERE device_id = $1 AND module_id = $2"]
+            .First(row => new TwinProperties(row.GetString(0), row.GetBytes(1), row.GetInt64(2), row.GetBytes(3), row.GetInt64(4)), deviceId, moduleId ?? "");
+
+    public TwinPart? FindReported(MetadataTransaction tx, string deviceId, string? moduleId) =>
+        SqliteSession.Of(tx)["SELECT reported, reported_stamps, reported_version FROM twin WHERE device_id = $1 AND module_id = $2"]
+            .First(row => new TwinPart(row.GetBytes(0), row.GetBytes(1), row.GetInt64(2)), deviceId, moduleId ?? "");
 
     public void Put(MetadataTransaction tx, TwinRecord record)
     {
@@ -44,13 +54,12 @@ internal sealed class TwinTable : ITwinStore
             record.Reported.Json, record.Reported.Stamps, record.Reported.Version, record.ModelId, record.Configurations, record.Configured);
     }
 
-    public void PutReported(MetadataTransaction tx, TwinRecord record)
+    public void PutReported(MetadataTransaction tx, string deviceId, string? moduleId, long version, TwinPart reported)
     {
-        SqliteSession.Of(tx).Changes.Add((record.DeviceId, record.ModuleId ?? ""));
+        SqliteSession.Of(tx).Changes.Add((deviceId, moduleId ?? ""));
         SqliteSession.Of(tx)["""
             UPDATE twin SET version = $3, reported = $4, reported_stamps = $5, reported_version = $6 WHERE device_id = $1 AND module_id = $2
-            """].Execute(
-            record.DeviceId, record.ModuleId ?? "", record.Version, record.Reported.Json, record.Reported.Stamps, record.Reported.Version);
+            """].Execute(deviceId, moduleId ?? "", version, reported.Json, reported.Stamps, reported.Version);
     }
 
     public void PutModel(MetadataTransaction tx, string deviceId, string? moduleId, string modelId)
@@ -70,7 +79,7 @@ internal sealed class TwinTable : ITwinStore
             + (scan.InOrder ? $" ORDER BY {of}.device_id, {of}.module_id" : "");
         var (device, module) = scan.After ?? ("", "");
         var statement = SqliteSession.Of(tx)[sql];
-        bool VisitRow(SqliteDataReader row) => visit(new TwinRow(row, scan.WithIdentity || !scan.WithTwin));
+        bool VisitRow(SqliteRow row) => visit(new TwinRow(row, scan.WithIdentity || !scan.WithTwin));
         if (!scan.InOrder)
             statement.Each(VisitRow);
         else if (scan.OfDevice is null)
@@ -97,16 +106,16 @@ internal sealed class TwinTable : ITwinStore
 
     public void TellChanged(IReadOnlyList<(string DeviceId, string ModuleId)> changes) => Changed?.Invoke(changes);
 
-    internal static TwinRecord Record(SqliteDataReader row) => new()
+    internal static TwinRecord Record(SqliteRow row) => new()
     {
         DeviceId = row.GetString(0),
         ModuleId = row.GetString(1) is { Length: > 0 } module ? module : null,
         GenerationId = row.GetString(2),
         ETag = row.GetInt64(3),
         Version = row.GetInt64(4),
-        Tags = row.GetFieldValue<byte[]>(5),
-        Desired = new TwinPart(row.GetFieldValue<byte[]>(6), row.GetFieldValue<byte[]>(7), row.GetInt64(8)),
-        Reported = new TwinPart(row.GetFieldValue<byte[]>(9), row.GetFieldValue<byte[]>(10), row.GetInt64(11)),
+        Tags = row.GetBytes(5),
+        Desired = new TwinPart(row.GetBytes(6), row.GetBytes(7), row.GetInt64(8)),
+        Reported = new TwinPart(row.GetBytes(9), row.GetBytes(10), row.GetInt64(11)),
         ModelId = row.TextOrNull(12),
         Configurations = row.BytesOrNull(13),
         Configured = row.BytesOrNull(14),

@@ -1,5 +1,3 @@
-using Microsoft.Data.Sqlite;
-
 namespace Sallyport.Storage.Metadata;
 
 /// <summary>Uploads and the files that came of them, in SQLite. Stateless; thread-safe.</summary>
@@ -54,10 +52,10 @@ internal sealed class UploadTable : IUploadStore
         SqliteSession.Of(tx)["SELECT blobs, bytes FROM blob_use WHERE device_id = $1"].First(row => new Tuple<long, long>(row.GetInt64(0), row.GetInt64(1)), deviceId ?? "")
             is { } use ? (use.Item1, use.Item2) : (0, 0);
 
-    private static UploadRecord Upload(SqliteDataReader row) => new(
+    private static UploadRecord Upload(SqliteRow row) => new(
         row.GetString(0), row.GetString(1), row.GetString(2), row.GetString(3), row.Time(4), row.Time(5), (UploadState)row.GetByte(6));
 
-    private static BlobRecord Blob(SqliteDataReader row) => new(
+    private static BlobRecord Blob(SqliteRow row) => new(
         row.GetInt64(0), row.GetString(1), row.GetString(2), row.GetString(3), row.GetString(4), row.GetInt64(5), row.GetString(6),
-        row.IsDBNull(7) ? null : row.GetFieldValue<byte[]>(7), row.Time(8));
+        row.IsDBNull(7) ? null : row.GetBytes(7), row.Time(8));
 }

@@ -225,6 +225,22 @@ public sealed class DeviceTwinsTests : IAsyncLifetime
         Assert.Equal("{}", JsonDocument.Parse(Body(events[2])).RootElement.GetProperty("tags").GetRawText());
     }
 
+    // What is kept of the last report is taken for the next one only where it is what the row has.
+    [Fact]
+    public async Task Report_AfterANamesakeOrARefusal_MergesIntoWhatIsStored()
+    {
+        await ReportAsync("""{"a":1,"b":{"c":2}}""");
+        await Assert.ThrowsAsync<HubException>(() => ReportAsync("""{"big":"x"}""", onlyAt: 99));
+        await Task.WhenAll(Enumerable.Range(0, 40).Select(i => ReportAsync("""{"n":{"k""" + i + "\":" + i + "}}")));
+        Assert.Equal(40, JsonDocument.Parse(_hub.Twins.Get(D1).Twin.Reported.Json).RootElement.GetProperty("n").EnumerateObject().Count());
+
+        await _hub.DeleteAsync("d1");
+        _generation = (await _hub.CreateAsync("d1")).GenerationId;
+        await ReportAsync("""{"z":1}""");
+
+        Assert.Equal(("""{"z":1}""", 2L), (Encoding.UTF8.GetString(_hub.Twins.Get(D1).Twin.Reported.Json), _hub.Twins.Get(D1).Twin.Reported.Version));
+    }
+
     // A crash between any two steps: what the store holds after it is a whole change with its event, or none of both.
     [Fact]
     public async Task ARefusedWrite_LeavesNeitherChangeNorEvent()
@@ -234,7 +250,7 @@ public sealed class DeviceTwinsTests : IAsyncLifetime
         await Assert.ThrowsAsync<InvalidOperationException>(async () => await _hub.Metadata.WriteAsync<bool>(tx =>
         {
             var twin = _hub.Metadata.Twins.Find(tx, "d1", null)!;
-            _hub.Metadata.Twins.PutReported(tx, twin with { Version = 99 });
+            _hub.Metadata.Twins.PutReported(tx, "d1", null, 99, twin.Reported);
             _hub.Metadata.Outbox.Add(tx, new OutboxRecord(Guid.NewGuid(), "d1", StreamId.Changes.Number, (byte)SourceKind.TwinChange, [1]));
             throw new InvalidOperationException();
         }));

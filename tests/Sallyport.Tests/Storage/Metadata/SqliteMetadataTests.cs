@@ -140,12 +140,35 @@ public sealed class SqliteMetadataTests : IDisposable
             metadata.Identities.Delete(tx, "d1", "m1");
             metadata.Identities.Delete(tx, "d1", null);
             return session.Texts.Where(text => !before.Contains(text)).ToArray()
-                .SelectMany(text => session["EXPLAIN QUERY PLAN " + text].All(row => row.GetString(3), [.. Enumerable.Repeat<object?>(1, 16)])).ToArray();
+                .SelectMany(text => session["EXPLAIN QUERY PLAN " + text].All(row => row.GetString(3), [.. Enumerable.Repeat<SqliteValue>(1, 16)])).ToArray();
         });
 
         Assert.NotEmpty(plans);
         Assert.DoesNotContain(plans, plan => plan.StartsWith("SCAN", StringComparison.Ordinal) || plan.Contains("TEMP B-TREE", StringComparison.Ordinal));
         Assert.Contains(plans, plan => plan.Contains("USING INDEX device ", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Statement_Values_ComeBackAsTheyWere()
+    {
+        await using var metadata = await _fixture.OpenAsync();
+        string[] texts = ["", "a", "ü😀", "with\0zero", new string('x', 5000)];
+        byte[][] blobs = [[], [0], [.. Enumerable.Range(0, 255).Select(i => (byte)i)]];
+        metadata.Read(tx =>
+        {
+            var session = SqliteSession.Of(tx);
+            foreach (var text in texts)
+                Assert.Equal((text, false), session["SELECT $1"].All(row => (row.GetString(0), row.IsDBNull(0)), text)[0]);
+            foreach (var blob in blobs)
+                Assert.Equal(blob, session["SELECT $1"].All(row => row.IsDBNull(0) ? null : row.GetBytes(0), blob)[0]);
+            Assert.Equal([2, 3], session["SELECT $1"].All(row => row.GetBytes(0), SqliteValue.Of([2, 3, 4], 2))[0]);
+            Assert.True(session["SELECT $1"].All(row => row.IsDBNull(0), (string?)null)[0]);
+            Assert.Equal((long.MinValue, true), session["SELECT $1, $2"].All(row => (row.GetInt64(0), row.GetBoolean(1)), long.MinValue, true)[0]);
+
+            // By their numbers, wherever they stand; what is not asked for is passed over.
+            Assert.Equal((3L, 1L), session["SELECT $3, $1"].All(row => (row.GetInt64(0), row.GetInt64(1)), 1, 2, 3, 4)[0]);
+            return true;
+        });
     }
 
     [Fact]

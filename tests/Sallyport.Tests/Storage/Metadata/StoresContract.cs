@@ -224,6 +224,36 @@ public abstract class StoresContract : MetadataContract
     }
 
     [Fact]
+    public async Task Outbox_EventsOfOneCommit_GoOneByOneToo()
+    {
+        var records = Enumerable.Range(0, 700).Select(i => new OutboxRecord(Guid.NewGuid(), $"d{i}", 2, 3, new byte[i % 7 == 0 ? 5000 : i % 3])).ToArray();
+        await WriteAsync(tx =>
+        {
+            foreach (var record in records)
+                Metadata.Outbox.Add(tx, record);
+        });
+
+        Assert.InRange(Metadata.Read(tx => Metadata.Outbox.Peek(tx, 1)).Count, 1, 256);
+        Assert.Equivalent(records, Metadata.Read(tx => Metadata.Outbox.Peek(tx, 700)), strict: true);
+        await WriteAsync(tx => Metadata.Outbox.Delete(tx, [records[699].Id, .. records[1..600].Select(record => record.Id), Guid.NewGuid()]));
+        await ReopenAsync();
+
+        Assert.Equivalent((OutboxRecord[])[records[0], .. records[600..699]], Metadata.Read(tx => Metadata.Outbox.Peek(tx, 1000)), strict: true);
+    }
+
+    [Fact]
+    public async Task Outbox_OfAnActThatIsUndone_HasNothing()
+    {
+        await Assert.ThrowsAsync<InvalidOperationException>(() => WriteAsync(tx =>
+        {
+            Metadata.Outbox.Add(tx, new(Guid.NewGuid(), "d1", 2, 2, [1]));
+            throw new InvalidOperationException();
+        }));
+
+        Assert.Empty(Metadata.Read(tx => Metadata.Outbox.Peek(tx, 10)));
+    }
+
+    [Fact]
     public async Task Outbox_Added_IsToldAfterTheCommitAndOnlyForAdditions()
     {
         var told = new TaskCompletionSource<int>(TaskCreationOptions.RunContinuationsAsynchronously);
