@@ -84,15 +84,19 @@ internal sealed class IdentityTable(SecretBox secrets) : IIdentityStore
     public IReadOnlyList<IdentityRecord> ListModules(MetadataTransaction tx, string deviceId) =>
         SqliteSession.Of(tx)[Select + " WHERE device_id = $1 AND module_id > '' ORDER BY module_id"].All(Record, deviceId);
 
-    // In two steps: as one statement SQLite goes through every row instead of the indices. While a key is rotated, rows are marked with the old or the new one.
-    public IReadOnlyList<IdentityRecord> FindByCredential(MetadataTransaction tx, string credential, int top) =>
-        [.. secrets.Marks(credential).SelectMany(mark => SqliteSession.Of(tx)["""
-            SELECT device_id, module_id FROM identity WHERE primary_mark = $1
-            UNION SELECT device_id, module_id FROM identity WHERE secondary_mark = $1
-            LIMIT $2
-            """].All(row => (Device: row.GetString(0), Module: row.GetString(1)), mark, top))
-            .Distinct().Take(top)
-            .Select(id => Find(tx, id.Device, id.Module)!)];
+    // In steps: as one statement SQLite goes through every row instead of the indices, or makes a table to find doubles. While a key is rotated, rows are marked with the old or the new one.
+    public IReadOnlyList<IdentityRecord> FindByCredential(MetadataTransaction tx, string credential, int top)
+    {
+        var session = SqliteSession.Of(tx);
+        List<(string Device, string Module)> ids = [];
+        foreach (var mark in secrets.Marks(credential))
+        {
+            ids.AddRange(session["SELECT device_id, module_id FROM identity WHERE primary_mark = $1 LIMIT $2"].All(row => (row.GetString(0), row.GetString(1)), mark, top));
+            ids.AddRange(session["SELECT device_id, module_id FROM identity WHERE secondary_mark = $1 LIMIT $2"].All(row => (row.GetString(0), row.GetString(1)), mark, top));
+        }
+
+        return ids.Count == 0 ? [] : [.. ids.Distinct().Take(top).Select(id => Find(tx, id.Device, id.Module)!)];
+    }
 
     public (long Count, IReadOnlyList<string> Examples) FindShared(MetadataTransaction tx, int top)
     {
