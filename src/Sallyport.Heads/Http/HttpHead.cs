@@ -49,7 +49,6 @@ public static class HttpHead
         services.TryAddSingleton(new ConfigurationOptions());
         services.TryAddSingleton<ConfigurationRollout>();
         services.TryAddSingleton<AutomaticConfigurations>();
-        services.TryAddSingleton<IMovedConfigurations, MovedConfigurations>();
         services.AddSingleton<ConfigurationRoutes>();
         services.AddSingleton<RegistryRoutes>();
         services.TryAddSingleton<BulkChanges>();

@@ -24,7 +24,7 @@ public sealed class MovedConfigurations(AutomaticConfigurations configurations)
     internal async ValueTask ImportAsync(Actor actor, JsonObject line, CancellationToken cancel)
     {
         var draft = ConfigurationDraft.Read(Encoding.UTF8.GetBytes(line.ToJsonString()));
-        var id = (string)line["id"]!;
+        var id = draft.Id ?? throw new HubException(HubErrors.ArgumentNull, "id: is missing");
         try
         {
             await configurations.PutAsync(actor, id, draft, condition: null, cancel).ConfigureAwait(false);

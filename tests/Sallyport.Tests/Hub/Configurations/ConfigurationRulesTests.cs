@@ -2,6 +2,7 @@ using System.Text;
 using System.Text.Json.Nodes;
 using Sallyport.Hub.Access;
 using Sallyport.Hub.Configurations;
+using Sallyport.Hub.Moving;
 using Sallyport.Hub.Queries;
 using Sallyport.Hub.Registry;
 using Sallyport.Protocol.Errors;
@@ -214,16 +215,20 @@ public sealed class ConfigurationRulesTests : IAsyncLifetime
     {
         await _hub.PutAsync("a", Content, "tags.a = 1", 7, ",\"labels\":{\"x\":\"y\"},\"metrics\":{\"queries\":{\"m\":\"SELECT deviceId FROM devices\"}}");
         await _hub.PutAsync("b", """{"modulesContent":{"$edgeAgent":{"properties.desired":{}}}}""", "");
-        List<string> lines = [.. new MovedConfigurations(_hub.Configurations, _hub.Metadata).Export()];
+        var lines = await LinesAsync(_hub);
         await using var other = await ConfigurationsFixture.OpenAsync();
-        var moved = new MovedConfigurations(other.Configurations, other.Metadata);
         foreach (var line in lines.Concat(lines))
-            await moved.ImportAsync(ConfigurationsFixture.Owner, line, CancellationToken.None);
+            await ImportAsync(other, line);
 
-        Assert.Equal(lines.Select(Told), moved.Export().Select(Told));
-        await ConfigurationsFixture.RefusedAsync(HubErrors.ArgumentInvalid, async () => await moved.ImportAsync(ConfigurationsFixture.Owner, lines[0].Replace("desired.a\":1", "desired.a\":2", StringComparison.Ordinal), CancellationToken.None));
-        await ConfigurationsFixture.RefusedAsync(HubErrors.UnauthorizedAccess, async () => await moved.ImportAsync(ConfigurationsFixture.Owner with { Rights = Rights.ConfigurationManage }, lines[0], CancellationToken.None));
-        await ConfigurationsFixture.RefusedAsync(HubErrors.ArgumentNull, async () => await moved.ImportAsync(ConfigurationsFixture.Owner, "{}", CancellationToken.None));
+        Assert.Equal(lines.Select(Told), (await LinesAsync(other)).Select(Told));
+        await ConfigurationsFixture.RefusedAsync(HubErrors.ArgumentInvalid, async () => await ImportAsync(other, lines[0].Replace("desired.a\":1", "desired.a\":2", StringComparison.Ordinal)));
+        await ConfigurationsFixture.RefusedAsync(HubErrors.ArgumentNull, async () => await ImportAsync(other, "{}"));
+
+        static async Task<string[]> LinesAsync(ConfigurationsFixture hub) =>
+            [.. (await new MovedConfigurations(hub.Configurations).ExportAsync(ConfigurationsFixture.Owner, CancellationToken.None)).Select(Encoding.UTF8.GetString)];
+
+        static async Task ImportAsync(ConfigurationsFixture hub, string line) =>
+            await new MovedConfigurations(hub.Configurations).ImportAsync(ConfigurationsFixture.Owner, JsonNode.Parse(line)!.AsObject(), CancellationToken.None);
 
         static string Told(string line)
         {
