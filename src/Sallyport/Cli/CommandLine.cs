@@ -104,6 +104,7 @@ internal static class CommandLine
         ConsumerGroupCommand.Create(verbs),
         MonitorEventsCommand.Create(verbs),
         MonitorFeedbackCommand.Create(verbs),
+        FileCommand.MonitorVerb(verbs),
         SimulateCommand.Create(verbs),
         ImportCommand.Create(verbs),
         ExportCommand.Create(verbs),

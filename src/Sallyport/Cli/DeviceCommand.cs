@@ -9,7 +9,7 @@ internal static class DeviceCommand
     private static readonly Printing Quarantine = Printing.Table(
         new("DeviceId", "deviceId"), new("InQuarantine", "inQuarantine"), new("Since", "since"), new("PlacedBy", "placedBy"), new("Reason", "reason"));
 
-    public static Command Create(HubVerbs verbs) => new("device", "Devices as the hub sees them: quarantine, diagnosis, messages to and from them")
+    public static Command Create(HubVerbs verbs) => new("device", "Devices as the hub sees them: quarantine, diagnosis, messages to and from them, files of them")
     {
         QuarantineVerb(verbs),
         ReleaseVerb(verbs),
@@ -17,6 +17,8 @@ internal static class DeviceCommand
         DiagnoseVerb(verbs),
         SendTelemetryCommand.Create(verbs),
         CommandCommand.Create(verbs),
+        FileCommand.UploadVerb(verbs),
+        FileCommand.Create(verbs),
     };
 
     private static readonly Printing Attempts = Printing.Table(
