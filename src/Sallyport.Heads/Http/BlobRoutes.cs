@@ -6,9 +6,9 @@ using Microsoft.AspNetCore.Http.Metadata;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.Logging;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Audit;
 using Sallyport.Hub.Limits;
 using Sallyport.Hub.Uploads;
-using Sallyport.Protocol.Identities;
 
 namespace Sallyport.Heads.Http;
 
@@ -16,7 +16,7 @@ namespace Sallyport.Heads.Http;
 /// The built-in blob endpoint: as much of Azure Storage's blob REST as devices' SDKs write with and services read with. What opens it is the
 /// signature in the URL, one for one file; there is no other credential, and nothing that lists.
 /// </summary>
-internal sealed class BlobRoutes(BuiltInBlobs blobs, BlobSignature signature, ILogger<BlobRoutes> log)
+internal sealed class BlobRoutes(BuiltInBlobs blobs, BlobSignature signature, IAuditTrail audit, ILogger<BlobRoutes> log)
 {
     private static readonly string[] Methods = ["PUT", "GET", "HEAD", "DELETE", "POST"];
 
@@ -53,7 +53,7 @@ internal sealed class BlobRoutes(BuiltInBlobs blobs, BlobSignature signature, IL
         var target = BlobTarget.Parse(context.Features.Get<IHttpRequestFeature>()?.RawTarget ?? "");
         if (target is null || signature.Check(target.Fields, target.Name) is not { } grant)
         {
-            Refused(context, null);
+            Refused(context, "", BlobErrors.AuthenticationFailed);
             throw new BlobException(BlobErrors.AuthenticationFailed);
         }
 
@@ -65,9 +65,9 @@ internal sealed class BlobRoutes(BuiltInBlobs blobs, BlobSignature signature, IL
             {
                 upload = blobs.Admit(grant, target.Path);
             }
-            catch (BlobException)
+            catch (BlobException refusal)
             {
-                Refused(context, null);
+                Refused(context, $"upload {grant.UploadId}", refusal.Error);
                 throw;
             }
 
@@ -181,10 +181,12 @@ internal sealed class BlobRoutes(BuiltInBlobs blobs, BlobSignature signature, IL
         await HandshakeThreads.Leave();
     }
 
-    // As an Authorization header that is refused: a failure of the address.
-    private static void Refused(HttpContext context, Identity? identity)
+    // As an Authorization header that is refused: a failure of the address. Without correlation id repeated ones are counted, not written.
+    private void Refused(HttpContext context, string target, BlobError error)
     {
-        if (context.Features.Get<PreAuthenticationLease>()?.Answered(identity) == true)
+        var peer = context.Peer();
+        audit.Note(new AuditEntry("anonymous", "", "blob request", target, "refused", error.Code, "", peer.Address is null ? "local" : $"{peer.Protocol} {peer.Address}"));
+        if (context.Features.Get<PreAuthenticationLease>()?.Answered() == true)
             context.Response.Headers.Connection = "close";
     }
 

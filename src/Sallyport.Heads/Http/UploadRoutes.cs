@@ -31,7 +31,7 @@ internal sealed class UploadRoutes(FileUploads uploads, HubNames names, Activity
         activity.Seen(device);
         var (upload, place) = await uploads.BeginAsync(device, context.Caller().GenerationId, request.BlobName, context.CalledHost(names), context.RequestAborted);
         await context.WriteJsonAsync(
-            new UploadJson(upload.Id, place.HostName, place.ContainerName, BlobName.Full(upload.DeviceId, upload.BlobName), place.SasToken), HttpJson.Wire.UploadJson);
+            new UploadJson(upload.Id, place.HostName, place.ContainerName, place.BlobName, place.SasToken), HttpJson.Wire.UploadJson);
     }
 
     private async Task EndAsync(HttpContext context)

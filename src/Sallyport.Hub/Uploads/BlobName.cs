@@ -1,4 +1,3 @@
-using System.Text;
 using Sallyport.Protocol.Errors;
 
 namespace Sallyport.Hub.Uploads;
@@ -19,6 +18,13 @@ public static class BlobName
 
     /// <summary>As it stands in a URL: the slashes as they are, all else that has a meaning there encoded.</summary>
     public static string Escape(string full) => string.Join('/', full.Split('/').Select(Uri.EscapeDataString));
+
+    /// <summary>
+    /// As it is handed out: where a URL made of the name without encoding it would end up elsewhere (the Node SDK makes one so), the characters
+    /// that do it are encoded. Who encodes it once more is understood as well: <see cref="IsSpelled"/>.
+    /// </summary>
+    public static string ForAnyUrl(string full) => full.Replace("%", "%25", StringComparison.Ordinal).Replace("?", "%3F", StringComparison.Ordinal)
+        .Replace("#", "%23", StringComparison.Ordinal).Replace("\\", "%5C", StringComparison.Ordinal);
 
     /// <exception cref="HubException">400: it is none; says why.</exception>
     public static void Check(string deviceId, string? name)
@@ -43,7 +49,9 @@ public static class BlobName
             return "it has no control characters";
         for (var i = 0; i < name.Length; i++)
         {
-            if (char.IsSurrogate(name[i]) && !Rune.TryGetRuneAt(name, i, out _) && (i == 0 || !Rune.TryGetRuneAt(name, i - 1, out _)))
+            if (i + 1 < name.Length && char.IsSurrogatePair(name, i))
+                i++;
+            else if (char.IsSurrogate(name[i]))
                 return "it is no Unicode text";
         }
 

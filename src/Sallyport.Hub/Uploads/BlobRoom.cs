@@ -69,13 +69,14 @@ internal sealed class BlobRoom(IMetadata metadata, BlobFiles files, UploadOption
 
         var directory = files.Of(record.Id);
         var (number, blocks, bytes) = directory.Survey();
+        var file = Distinct(FileOf(record, directory));
         lock (_gate)
         {
             if (_open.TryGetValue(record.Id, out var known))
                 return known;
-            var open = new OpenUpload(record, directory, number) { Blocks = blocks };
+            var open = new OpenUpload(record, directory, number) { Blocks = Math.Max(0, blocks - file.Count) };
             _open.Add(record.Id, open);
-            Count(open, kept: bytes, coming: 0);
+            Count(open, kept: Math.Max(0, bytes - file.Sum(part => part.Bytes)), coming: 0);
             return open;
         }
     }
@@ -125,7 +126,7 @@ internal sealed class BlobRoom(IMetadata metadata, BlobFiles files, UploadOption
     public void Recount(OpenUpload upload, IReadOnlyList<BlobPart> committed)
     {
         var (_, blocks, bytes) = upload.Directory.Survey();
-        var own = committed.DistinctBy(part => part.Name).ToList();
+        var own = Distinct(committed);
         lock (_gate)
         {
             if (!_open.ContainsKey(upload.Record.Id))
@@ -148,6 +149,21 @@ internal sealed class BlobRoom(IMetadata metadata, BlobFiles files, UploadOption
             return true;
         }
     }
+
+    private IReadOnlyList<BlobPart> FileOf(UploadRecord record, BlobDirectory directory)
+    {
+        try
+        {
+            return metadata.Read(tx => metadata.Uploads.ManifestOf(tx, record.Id)) is { } manifest ? directory.ReadManifest(manifest) : [];
+        }
+        catch (IOException)
+        {
+            return []; // One damaged file keeps nobody from starting or uploading; whoever reads it is told.
+        }
+    }
+
+    // A list may name a block more than once.
+    private static List<BlobPart> Distinct(IReadOnlyList<BlobPart> parts) => [.. parts.DistinctBy(part => part.Name)];
 
     private static long Used((long Blobs, long Bytes) use) => use.Bytes + (use.Blobs * UploadOptions.OverheadBytes);
 

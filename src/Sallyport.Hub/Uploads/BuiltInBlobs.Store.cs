@@ -7,7 +7,7 @@ public sealed partial class BuiltInBlobs
 {
     private const int OverPerWrite = 100;
 
-    public BlobPlace PlaceFor(UploadRecord upload, string host) => new(host, ContainerName, _signature.ForUpload(upload.Id, upload.Expires));
+    public BlobPlace PlaceFor(UploadRecord upload, string host) => new(host, ContainerName, BlobName.ForAnyUrl(BlobName.Full(upload.DeviceId, upload.BlobName)), _signature.ForUpload(upload.Id, upload.Expires));
 
     public ValueTask<BlobFacts?> FindAsync(UploadRecord upload, string host, CancellationToken cancel)
     {
@@ -85,18 +85,8 @@ public sealed partial class BuiltInBlobs
             CleanDirectory(uploadId);
     }
 
-    private void CleanDirectory(string uploadId)
-    {
-        try
-        {
-            _files.Of(uploadId).Clean(_metadata.Read(tx => _metadata.Uploads.ManifestOf(tx, uploadId)), long.MaxValue, isIdle: true);
-        }
-        catch (IOException)
-        {
-            // Somebody reads or writes there just now: the next sweep has it.
-            return;
-        }
-    }
+    private void CleanDirectory(string uploadId) =>
+        Tidy(() => _files.Of(uploadId).Clean(_metadata.Read(tx => _metadata.Uploads.ManifestOf(tx, uploadId)), long.MaxValue, isIdle: true));
 
     private static BlobFacts Facts(BlobRecord blob, string host) => new(blob.BlobName, new Uri(UriOf(blob, host)), blob.Bytes, blob.ContentType, ETagOf(blob), blob.ModifiedTime);
 

@@ -86,7 +86,7 @@ public sealed partial class BuiltInBlobs : IBlobStore
     /// <exception cref="BlobException">It is refused.</exception>
     public async Task PutBlockAsync(OpenUpload upload, string blockId, BlobBody body, CancellationToken cancel)
     {
-        await ReceiveAsync(upload, body, isBlock: true, writer => writer.KeepAsBlockAsync(blockId), cancel).ConfigureAwait(false);
+        await ReceiveAsync(upload, body, isBlock: true, writer => writer.KeepAsBlockAsync(upload.Next, blockId), cancel).ConfigureAwait(false);
         UploadMeter.Received(body.Length);
     }
 
@@ -99,9 +99,9 @@ public sealed partial class BuiltInBlobs : IBlobStore
         try
         {
             Require(headers, _metadata.Read(tx => Current(tx, upload)));
-            var part = await ReceiveAsync(upload, body, isBlock: false, writer => writer.KeepWholeAsync(), cancel).ConfigureAwait(false);
+            var part = await ReceiveAsync(upload, body, isBlock: false, writer => writer.KeepWholeAsync(upload.Next), cancel).ConfigureAwait(false);
             UploadMeter.Received(body.Length);
-            return await CommitAsync(upload, [part], headers).ConfigureAwait(false);
+            return await CommitAsync(upload, upload.Next(), [part], headers).ConfigureAwait(false);
         }
         finally
         {
@@ -120,10 +120,12 @@ public sealed partial class BuiltInBlobs : IBlobStore
         await upload.Committing.WaitAsync(cancel).ConfigureAwait(false);
         try
         {
+            // Before it is looked what there is: what is put from now on is not dropped with the rest.
+            var number = upload.Next();
             var parts = Choose(upload, list);
             if (parts.Sum(part => part.Bytes) > _options.MaxFileBytes)
                 throw new BlobException(BlobErrors.BodyTooLarge);
-            return await CommitAsync(upload, parts, headers).ConfigureAwait(false);
+            return await CommitAsync(upload, number, parts, headers).ConfigureAwait(false);
         }
         finally
         {
@@ -206,7 +208,10 @@ public sealed partial class BuiltInBlobs : IBlobStore
         IReadOnlyList<BlobPart> file = manifest is null ? [] : upload.Directory.ReadManifest(manifest);
         var names = file.Select(part => part.Name).ToHashSet();
         var committed = Newest(file.Where(part => part.BlockId.Length > 0));
-        var uncommitted = Newest(upload.Directory.ListBlocks().Where(block => !names.Contains(block.Name)));
+
+        // What a hub that died between committing and cleaning has left was dropped all the same.
+        var dropped = manifest is null ? 0 : BlobDirectory.NumberOfManifest(manifest);
+        var uncommitted = Newest(upload.Directory.ListBlocks().Where(block => block.Number > dropped && !names.Contains(block.Name)));
         var parts = new List<BlobPart>(list.Count);
         foreach (var (source, id) in list)
         {
@@ -232,9 +237,8 @@ public sealed partial class BuiltInBlobs : IBlobStore
     }
 
     // Under the upload's own lock. Once the metadata says so, the file is there; what comes after it is tidying.
-    private async Task<BlobRecord> CommitAsync(OpenUpload upload, IReadOnlyList<BlobPart> parts, BlobHeaders headers)
+    private async Task<BlobRecord> CommitAsync(OpenUpload upload, long number, IReadOnlyList<BlobPart> parts, BlobHeaders headers)
     {
-        var number = upload.Next();
         var now = _time.GetUtcNow();
         BlobRecord? before;
         BlobRecord made;
@@ -260,7 +264,7 @@ public sealed partial class BuiltInBlobs : IBlobStore
             throw new BlobException(BlobErrors.OutOfRoom);
         }
 
-        upload.Directory.Clean(made.Manifest, number, isIdle: false);
+        Tidy(() => upload.Directory.Clean(made.Manifest, number, isIdle: false));
         _room.Recount(upload, parts);
         if (before is not null && before.UploadId != made.UploadId)
             Clean(before.UploadId);
@@ -289,6 +293,19 @@ public sealed partial class BuiltInBlobs : IBlobStore
         if (_metadata.Uploads.Find(tx, upload.Id) is not { State: UploadState.Open } found || found.Expires <= now
             || _metadata.Identities.Find(tx, upload.DeviceId, null) is not { Enabled: true } device || device.GenerationId != upload.GenerationId || _quarantine.Holds(upload.DeviceId))
             throw new BlobException(BlobErrors.AuthenticationFailed);
+    }
+
+    // What cannot be tidied now is there for the next look, or the next start.
+    private static void Tidy(Action act)
+    {
+        try
+        {
+            act();
+        }
+        catch (Exception failed) when (failed is IOException or UnauthorizedAccessException)
+        {
+            UploadMeter.OnUntidied();
+        }
     }
 
     // ENOSPC and EDQUOT.

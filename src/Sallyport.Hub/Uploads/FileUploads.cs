@@ -41,6 +41,7 @@ public sealed class FileUploads(
                 throw Refusal(HubErrors.DeviceNotFound, HubErrors.DeviceNotFound.Meaning);
             if (metadata.Uploads.CountOpen(tx, device.DeviceId, generationId, now) >= options.MaxActive)
                 throw Refusal(HubErrors.DeviceMaximumActiveFileUploads, HubErrors.DeviceMaximumActiveFileUploads.Meaning);
+            metadata.Uploads.TrimClosed(tx, device.DeviceId, UploadOptions.MaxClosed);
             metadata.Uploads.Add(tx, upload);
             return true;
         }, cancel).ConfigureAwait(false);

@@ -2,10 +2,11 @@ using Sallyport.Storage.Metadata;
 
 namespace Sallyport.Hub.Uploads;
 
-/// <summary>Where a device writes a file, as the SDKs put a URL together: <c>https://{HostName}/{ContainerName}/{name}{SasToken}</c>.</summary>
+/// <summary>Where a device writes a file, as the SDKs put a URL together: <c>https://{HostName}/{ContainerName}/{BlobName}{SasToken}</c>, some encoding the name and some not.</summary>
 /// <param name="HostName">Without scheme; with the port where it is not 443.</param>
+/// <param name="BlobName">With the device's id.</param>
 /// <param name="SasToken">A secret until its end. Begins with a question mark.</param>
-public sealed record BlobPlace(string HostName, string ContainerName, string SasToken)
+public sealed record BlobPlace(string HostName, string ContainerName, string BlobName, string SasToken)
 {
     public override string ToString() => $"{HostName}/{ContainerName}";
 }

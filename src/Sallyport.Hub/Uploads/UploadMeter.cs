@@ -13,6 +13,7 @@ public static class UploadMeter
     private static readonly Counter<long> Ended = Meter.CreateCounter<long>("sallyport.uploads.ended", "{upload}", "File uploads that devices reported, by how they ended.");
     private static readonly Counter<long> Bytes = Meter.CreateCounter<long>("sallyport.uploads.received", "By", "Bytes that the built-in blob endpoint has put on the disk.");
     private static readonly Counter<long> Committed = Meter.CreateCounter<long>("sallyport.uploads.committed", "{file}", "Files that were made or replaced in the built-in blob endpoint.");
+    private static readonly Counter<long> Untidied = Meter.CreateCounter<long>("sallyport.uploads.untidied", "{directory}", "Directories of uploads that could not be cleaned up; the next start tries again.");
     private static readonly Counter<long> Dropped = Meter.CreateCounter<long>("sallyport.filenotifications.dropped", "{message}", "File notifications that nobody took in time, that were abandoned too often, or that made room at their bound.");
 
     /// <summary>A request was refused.</summary>
@@ -26,6 +27,8 @@ public static class UploadMeter
     internal static void Received(long bytes) => Bytes.Add(bytes);
 
     internal static void OnCommitted() => Committed.Add(1);
+
+    internal static void OnUntidied() => Untidied.Add(1);
 
     internal static void NotificationsDropped(int notifications)
     {

@@ -6,6 +6,9 @@ public sealed record UploadOptions
     /// <summary>Blocks of one upload. Azure's bound is 50,000; ours is 40 GB in the blocks of 4 MB that SDKs make.</summary>
     public const int MaxBlocks = 10_000;
 
+    /// <summary>Uploads of one device that are reported and remembered until their URI would have ended, for one that is reported again; the oldest go.</summary>
+    public const int MaxClosed = 100;
+
     /// <summary>What each block and file counts beside its own bytes, for what its name and entry take on the disk.</summary>
     public const int OverheadBytes = 4096;
 

@@ -35,7 +35,7 @@ public sealed class BlobDirectory(string path)
     public IReadOnlyList<BlobPart> ListBlocks() =>
         [.. Files().Where(file => file.Name[0] == 'b').Select(file => new BlobPart(file.Name, file.Name[11..], NumberOf(file.Name), file.Length))];
 
-    /// <summary>Begins to write a part. Makes the directory when it is missing.</summary>
+    /// <summary>Begins to write a part, which has this number until it is kept. Makes the directory when it is missing.</summary>
     /// <param name="bytes">How many there will be: the disk is asked for them at once.</param>
     /// <exception cref="IOException">The disk is full, or fails.</exception>
     public BlobWriter Write(long number, long bytes)
@@ -63,6 +63,9 @@ public sealed class BlobDirectory(string path)
         PrivateFile.Replace(Path.Combine(path, name), Encoding.ASCII.GetBytes(text.ToString()));
         return name;
     }
+
+    /// <summary>The number that a manifest has: what is numbered below and is not in it was dropped with it.</summary>
+    public static long NumberOfManifest(string name) => NumberOf(name);
 
     /// <summary>The parts of a file, in their order.</summary>
     /// <exception cref="IOException">It is not there, or damaged.</exception>
@@ -157,14 +160,12 @@ public sealed class BlobWriter : IDisposable
     private static readonly SemaphoreSlim Syncs = new(4);
 
     private readonly string _directory;
-    private readonly long _number;
     private readonly FileStream _file;
     private bool _isKept;
 
     internal BlobWriter(string directory, long number, long bytes)
     {
         _directory = directory;
-        _number = number;
         _file = new FileStream(Path.Combine(directory, $"t-{number:x8}"), new FileStreamOptions
         {
             Mode = FileMode.Create,
@@ -184,11 +185,13 @@ public sealed class BlobWriter : IDisposable
     }
 
     /// <summary>Makes it a block; durable when it completes.</summary>
+    /// <param name="next">Gives its number, once it is whole: blocks are in the order in which they were put, not begun.</param>
     /// <param name="blockId">Hex.</param>
-    public Task<BlobPart> KeepAsBlockAsync(string blockId) => KeepAsync($"b-{_number:x8}-{blockId}", blockId);
+    public Task<BlobPart> KeepAsBlockAsync(Func<long> next, string blockId) => KeepAsync(next, 'b', blockId);
 
     /// <summary>Makes it a body that was put whole; durable when it completes.</summary>
-    public Task<BlobPart> KeepWholeAsync() => KeepAsync($"w-{_number:x8}", "");
+    /// <param name="next">Gives its number.</param>
+    public Task<BlobPart> KeepWholeAsync(Func<long> next) => KeepAsync(next, 'w', "");
 
     public void Dispose()
     {
@@ -197,17 +200,21 @@ public sealed class BlobWriter : IDisposable
             File.Delete(_file.Name);
     }
 
-    private async Task<BlobPart> KeepAsync(string name, string blockId)
+    private async Task<BlobPart> KeepAsync(Func<long> next, char kind, string blockId)
     {
+        BlobPart part;
         await Syncs.WaitAsync().ConfigureAwait(false);
         try
         {
-            await Task.Run(() =>
+            part = await Task.Run(() =>
             {
                 RandomAccess.FlushToDisk(_file.SafeFileHandle);
                 Posix.DropPages(_file.SafeFileHandle, 0, Written); // Nobody reads it soon; what the log has in memory is worth more.
+                var number = next();
+                var name = blockId.Length == 0 ? $"{kind}-{number:x8}" : $"{kind}-{number:x8}-{blockId}";
                 File.Move(_file.Name, Path.Combine(_directory, name), overwrite: false);
                 Posix.SyncDirectory(_directory);
+                return new BlobPart(name, blockId, number, Written);
             }).ConfigureAwait(false);
         }
         finally
@@ -216,6 +223,6 @@ public sealed class BlobWriter : IDisposable
         }
 
         _isKept = true;
-        return new BlobPart(name, blockId, _number, Written);
+        return part;
     }
 }

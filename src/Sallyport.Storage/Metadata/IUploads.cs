@@ -18,6 +18,9 @@ public interface IUploadStore
 
     void SetState(MetadataTransaction tx, string id, UploadState state);
 
+    /// <summary>Deletes the oldest that are closed of a device, beyond so many.</summary>
+    void TrimClosed(MetadataTransaction tx, string deviceId, int keep);
+
     bool Delete(MetadataTransaction tx, string id);
 
     /// <summary>Puts a file in the place of the one of this device and name, if there is one.</summary>

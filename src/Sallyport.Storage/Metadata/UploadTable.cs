@@ -24,6 +24,11 @@ internal sealed class UploadTable : IUploadStore
     public void SetState(MetadataTransaction tx, string id, UploadState state) =>
         SqliteSession.Of(tx)["UPDATE upload SET state = $2 WHERE id = $1"].Execute(id, (int)state);
 
+    public void TrimClosed(MetadataTransaction tx, string deviceId, int keep) =>
+        SqliteSession.Of(tx)["""
+            DELETE FROM upload WHERE id IN (SELECT id FROM upload WHERE device_id = $1 AND state <> 0 ORDER BY created_time DESC, id LIMIT -1 OFFSET $2)
+            """].Execute(deviceId, keep);
+
     public bool Delete(MetadataTransaction tx, string id) => SqliteSession.Of(tx)["DELETE FROM upload WHERE id = $1"].Execute(id) > 0;
 
     public long PutBlob(MetadataTransaction tx, BlobRecord record)

@@ -33,7 +33,7 @@ internal sealed class UploadAccount(UploadContainer container) : IBlobStore, IDi
     }
 
     public BlobPlace PlaceFor(UploadRecord upload, string host) =>
-        new(container.HostName, container.Name, container.SignForWriting(BlobName.Full(upload.DeviceId, upload.BlobName), upload.Expires));
+        new(container.HostName, container.Name, BlobName.Full(upload.DeviceId, upload.BlobName), container.SignForWriting(BlobName.Full(upload.DeviceId, upload.BlobName), upload.Expires));
 
     public async ValueTask<BlobFacts?> FindAsync(UploadRecord upload, string host, CancellationToken cancel) =>
         await AskAsync(container.FindAsync(BlobName.Full(upload.DeviceId, upload.BlobName), cancel)).ConfigureAwait(false) is { } blob ? Facts(upload.DeviceId, blob) : null;

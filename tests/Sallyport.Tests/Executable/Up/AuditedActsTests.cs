@@ -59,6 +59,8 @@ public sealed class AuditedActsTests
         ["DELETE /devices/{id}/commands"] = ("devices/d1/commands", null),
         ["PUT /jobs/v2/{jobId}"] = ("jobs/v2/new", """{"type":"scheduleUpdateTwin","queryCondition":"*","updateTwin":{"tags":{"a":1}}}"""),
         ["POST /jobs/v2/{jobId}/cancel"] = ("jobs/v2/j1/cancel", null),
+        ["POST /manage/v1/devices/{id}/files/read"] = ("manage/v1/devices/d1/files/read", """{"blobName":"a"}"""),
+        ["DELETE /manage/v1/devices/{id}/files"] = ("manage/v1/devices/d1/files?name=a", null),
         ["DELETE /manage/v1/checkpoints/{consumerGroup}/{name}"] = ("manage/v1/checkpoints/$Default/reader", null),
     };
 
