@@ -19,6 +19,14 @@ internal sealed class JobRoutes(ScheduledJobs jobs, IMetadata metadata, TimeProv
     private const int MaxRows = 1000;
     private const long MaxPageBytes = 4L << 20;
 
+    // IoT Hub's words that no job here has; SDKs let one ask for them.
+    private static readonly string[] OtherTypes =
+    [
+        "unknown", "export", "import", "backup", "readDeviceProperties", "writeDeviceProperties", "updateDeviceConfiguration", "rebootDevice", "factoryResetDevice", "firmwareUpdate",
+    ];
+
+    private static readonly string[] OtherStates = ["unknown", "enqueued"];
+
     public void Map(IEndpointRouteBuilder routes)
     {
         // Not {id}: that is a device's, and who is limited to some devices is let in by it.
@@ -62,15 +70,20 @@ internal sealed class JobRoutes(ScheduledJobs jobs, IMetadata metadata, TimeProv
         if (rows < 1)
             throw new HubException(HubErrors.ArgumentInvalid, "x-ms-max-item-count: a number from 1");
 
+        context.Response.Headers[QueryRoutes.ItemTypeHeader] = "JobResponse";
+        if (IsOneOf(OtherTypes, context, "jobType") || IsOneOf(OtherStates, context, "jobStatus"))
+            return context.WriteJsonAsync([], HttpJson.Wire.ListJobJson);
+
         var (listed, next) = jobs.List(
             context.Caller().Principal!.Scope, Named<JobType>(context, "jobType"), Named<JobStatus>(context, "jobStatus"), BeforeOf(context), rows, MaxPageBytes);
-        context.Response.Headers[QueryRoutes.ItemTypeHeader] = "JobResponse";
         if (next is { } before)
             context.Response.Headers[QueryRoutes.ContinuationHeader] = before.ToString(CultureInfo.InvariantCulture);
         return context.WriteJsonAsync([.. listed.Select(JobJson.Of)], HttpJson.Wire.ListJobJson);
     }
 
     private static Task AnswerAsync(HttpContext context, JobRecord job) => context.WriteJsonAsync(JobJson.Of(job), HttpJson.Wire.JobJson);
+
+    private static bool IsOneOf(string[] names, HttpContext context, string name) => names.Contains(context.Request.Query[name].ToString(), StringComparer.OrdinalIgnoreCase);
 
     // SDKs leave a filter out, or send it empty.
     private static T? Named<T>(HttpContext context, string name)
