@@ -27,6 +27,7 @@ public sealed class RegistryImport(IMetadata metadata, DeviceRegistry registry, 
     private const int ParentsPhase = 1;
     private const int ConfigurationsPhase = 2;
     private const int ErrorsPerPage = 500;
+    private const int LinesPerNote = 5000;
 
     // Errors are numbered by their lines, those of a later phase behind all of an earlier one.
     private const long EntriesPerPhase = 1L << 40;
@@ -174,6 +175,10 @@ public sealed class RegistryImport(IMetadata metadata, DeviceRegistry registry, 
             else
                 changes.Add((line, new IdentityChange(child, PutMode.Update, new IdentityDraft { ParentScopes = new Given<IReadOnlyList<string>>(true, [scope]) }, EntityTagCondition.Any)));
         }
+
+        // Most have none: how far it came is then worth a write only now and then.
+        if (changes.Count == 0 && errors.Count == 0 && batch.LastLine - batch.SettledLines < LinesPerNote)
+            return;
 
         await RegistryJobState.PersistAsync(
             () => registry.ChangeAsync(actor, [.. changes.Select(one => one.Change)], (tx, outcomes) =>

@@ -108,11 +108,22 @@ public sealed class SignedContainers : IDisposable
             RequestFailedException { Status: > 0 } refused => $"{place}: the account answered {refused.Status} {refused.ErrorCode}".TrimEnd(),
             RequestFailedException or HttpRequestException or System.Net.Sockets.SocketException => $"{place}: {container.Host} cannot be reached",
             TaskCanceledException { InnerException: TimeoutException } or TimeoutException => $"{place}: {container.Host} does not answer",
-            _ => null,
+            OperationCanceledException => null,
+            _ => $"{place}: it failed ({failed.GetType().Name})", // Its own words may hold the address.
         };
     }
 
-    private BlobContainerClient Container(Uri container) => new(container, _options);
+    private BlobContainerClient Container(Uri container)
+    {
+        try
+        {
+            return new BlobContainerClient(container, _options);
+        }
+        catch (Exception wrong) when (wrong is ArgumentException or FormatException)
+        {
+            throw new IOException($"{container.GetLeftPart(UriPartial.Path)} is no address of a container with a signature");
+        }
+    }
 
     // What reading throws says the same in plain words.
     private sealed class PlainErrorsStream(Stream inner, SignedContainers owner, Uri container, string blob) : Stream
