@@ -133,8 +133,8 @@ internal sealed class Server : IDisposable
     private async Task<double> Metric(string name)
     {
         var metrics = await Rest!.GetStringAsync("metrics");
-        var line = metrics.Split('\n').First(line => line.StartsWith(name, StringComparison.Ordinal));
-        return double.Parse(line.Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture);
+        var line = metrics.Split('\n').FirstOrDefault(line => line.StartsWith(name, StringComparison.Ordinal));
+        return line is null ? 0 : double.Parse(line.Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture); // What was never counted is not listed.
     }
 
     public void Dispose()
