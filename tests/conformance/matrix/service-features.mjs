@@ -10,7 +10,7 @@ import iothub from 'azure-iothub';
 import { consumer, read, deviceOf } from '../eventhubs.mjs';
 import * as hub from '../hub.mjs';
 import { close, listen } from './device-features.mjs';
-import { unique } from './world.mjs';
+import { unique, until } from './world.mjs';
 
 export const transports = { https: { name: 'HTTPS' }, amqp: { name: 'AMQP', of: iothub.Amqp, carrier: 'tls' }, 'amqp-ws': { name: 'AMQP over WebSocket', of: iothub.AmqpWs, carrier: 'ws' } };
 
@@ -173,8 +173,14 @@ export const features = [
     }),
   },
   {
-    name: 'jobs', absent: httpsOnly, pending: true,
-    async act() { throw new Error('not written yet'); },
+    name: 'jobs', absent: httpsOnly,
+    async act({ registry }) {
+      const { deviceId } = await hub.device('of-a-job');
+      const [jobs, jobId] = [iothub.JobClient.fromConnectionString(hub.endpoints().serviceConnectionString), unique('job')];
+      await jobs.scheduleTwinUpdate(jobId, `deviceId = '${deviceId}'`, { etag: '*', tags: { season: 'winter' } }, new Date(), 300);
+      await until('the job is completed', async () => (await jobs.getJob(jobId)).jobStatus.status === 'completed');
+      assert.equal((await registry.getTwin(deviceId)).responseBody.tags.season, 'winter');
+    },
   },
   {
     name: 'automatic configurations', absent: httpsOnly,
