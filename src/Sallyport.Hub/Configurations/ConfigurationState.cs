@@ -16,7 +16,7 @@ public sealed record ConfigurationState(
     /// <summary>As IoT Hub's REST shows it.</summary>
     public static byte[] Encode(ConfigurationState state) => TwinJson.Write(1024, state.WriteTo);
 
-    public static byte[] Encode(IReadOnlyList<ConfigurationState> states) => TwinJson.Write(1024 * states.Count, json =>
+    public static byte[] Encode(IReadOnlyList<ConfigurationState> states) => TwinJson.Write(1024 * (states.Count + 1), json =>
     {
         json.WriteStartArray();
         foreach (var state in states)

@@ -152,6 +152,7 @@ public sealed class LegalIdsTests(CliHub hub) : IClassFixture<CliHub>
             ["DELETE /manage/v1/devices/{id}/files"] = (400, "ArgumentNull"), // The body says which.
             ["POST /manage/v1/devices/{id}/files/read"] = (400, "ArgumentNull"),
             ["GET /manage/v1/devices/{id}/uploads"] = (200, ""),
+            ["POST /devices/{id}/applyConfigurationContent"] = (400, "ArgumentInvalid"), // The body is looked at first.
         };
         using var routes = new ServiceRoutes(hub.Hub);
         var wrong = new List<string>();
