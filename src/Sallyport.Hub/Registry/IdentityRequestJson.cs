@@ -46,7 +46,7 @@ public sealed class IdentityRequestJson
     {
         JsonValueKind.Undefined => default,
         JsonValueKind.Null => new Given<string>(true, null),
-        JsonValueKind.String => value.GetString(),
+        JsonValueKind.String => TextOf(field, value),
         _ => throw new HubException(HubErrors.ArgumentInvalid, $"{field}: text or null"),
     };
 
@@ -59,6 +59,18 @@ public sealed class IdentityRequestJson
         if (value.ValueKind is not JsonValueKind.Array || value.EnumerateArray().Any(item => item.ValueKind is not JsonValueKind.String))
             throw new HubException(HubErrors.ArgumentInvalid, $"{field}: a list of texts");
 
-        return new Given<IReadOnlyList<string>>(true, [.. value.EnumerateArray().Select(item => item.GetString()!)]);
+        return new Given<IReadOnlyList<string>>(true, [.. value.EnumerateArray().Select(item => TextOf(field, item))]);
+    }
+
+    private static string TextOf(string field, JsonElement value)
+    {
+        try
+        {
+            return value.GetString()!;
+        }
+        catch (InvalidOperationException)
+        {
+            throw new HubException(HubErrors.FormatError, $"{field}: a text with half a surrogate pair"); // The only way to be told.
+        }
     }
 }

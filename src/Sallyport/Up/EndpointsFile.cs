@@ -1,5 +1,10 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Sallyport.Certificates;
+using Sallyport.Heads.Amqp;
+using Sallyport.Hub.Access;
+using Sallyport.Settings;
+using Sallyport.Storage;
 
 namespace Sallyport.Up;
 
@@ -37,6 +42,34 @@ internal sealed record EndpointsFile
     public string? EventHubConnectionString { get; init; }
 
     public static string PathIn(string dataDirectory) => Path.Combine(dataDirectory, "endpoints.json");
+
+    /// <summary>Of a hub whose listeners have their ports.</summary>
+    public static EndpointsFile Of(HubSettings settings, DataDirectory data, ListenSockets sockets, Policies policies)
+    {
+        var eventsPort = (sockets.ServiceAmqps.Count > 0 ? sockets.ServiceAmqps : sockets.Amqps)[0].Port;
+
+        // A secret on disk in the clear is for development only.
+        string? ConnectionString(string name) => settings.Hub.Production ? null : policies.List().FirstOrDefault(policy => policy.Name == name) is { } policy
+            ? $"HostName={settings.Hub.Hosts[0]};SharedAccessKeyName={policy.Name};SharedAccessKey={policy.PrimaryKey}"
+            : null;
+
+        return new EndpointsFile
+        {
+            HostName = settings.Hub.Hosts[0],
+            HttpsPort = sockets.Https[0].Port,
+            MqttsPort = sockets.Mqtts[0].Port,
+            AmqpsPort = sockets.Amqps[0].Port,
+            ServiceAmqpsPort = sockets.ServiceAmqps.Count == 0 ? null : sockets.ServiceAmqps[0].Port,
+            ServiceAddress = settings.Listeners.ServiceBind,
+            ServicePort = sockets.Services.Count == 0 ? null : sockets.Services[0].Port,
+            CaFile = settings.Tls.CertificateFile is null ? TlsDirectory.CaFileOf(data.Path) : settings.Tls.CaFile,
+            OwnerConnectionString = ConnectionString(Policies.Owner),
+            ServiceConnectionString = ConnectionString("service"),
+            EventHubConnectionString = settings.Hub.Production ? null : policies.List().FirstOrDefault(policy => policy.Name == "service") is { } reader
+                ? EventHubName.ConnectionString(settings.Hub.Hosts[0], eventsPort, reader.Name, reader.PrimaryKey)
+                : null,
+        };
+    }
 
     /// <exception cref="IOException">It cannot be written.</exception>
     public void Write(string dataDirectory) =>

@@ -3,15 +3,12 @@ using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
-using Microsoft.AspNetCore.Server.Kestrel.Core;
-using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using OpenTelemetry.Metrics;
 using Sallyport.Certificates;
 using Sallyport.Connections;
-using Sallyport.Heads;
 using Sallyport.Heads.Amqp;
 using Sallyport.Heads.Connections;
 using Sallyport.Heads.Http;
@@ -55,9 +52,6 @@ namespace Sallyport.Up;
 /// </summary>
 internal sealed class HubHost : IAsyncDisposable
 {
-    /// <summary>A client that does not finish its TLS handshake in this time is cut off.</summary>
-    public static readonly TimeSpan HandshakeTimeout = TimeSpan.FromSeconds(10);
-
     // What a connection that is not read (before it is authenticated, or held back) costs beside its socket: four TLS records.
     private const int UnreadBytesMax = 64 * 1024;
 
@@ -305,7 +299,7 @@ internal sealed class HubHost : IAsyncDisposable
             .AddHttpHead()
             .AddOpenTelemetry()
             .WithMetrics(metrics => metrics.AddMeter("Sallyport.*", "System.Runtime").AddPrometheusExporter());
-        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => Listen(kestrel, sockets, limits, audit, time, certificate, sightings));
+        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => kestrel.Listen(sockets, limits, audit, time, certificate, sightings));
 
         var server = parts.Add(builder.Build());
         server.UseWebSockets();
@@ -321,7 +315,7 @@ internal sealed class HubHost : IAsyncDisposable
         var rollout = parts.Add(new Running(server.Services.GetRequiredService<ConfigurationRollout>().RunAsync));
         await server.StartAsync().ConfigureAwait(false);
 
-        var endpoints = EndpointsOf(settings, data, sockets, policies);
+        var endpoints = EndpointsFile.Of(settings, data, sockets, policies);
         parts.Add(new Undo(() => File.Delete(data.EndpointsPath)));
         endpoints.Write(data.Path);
         log.Listening(endpoints.HostName, sockets.Https[0].Port, sockets.Mqtts[0].Port, sockets.AmqpPorts, data.Path);
@@ -365,103 +359,13 @@ internal sealed class HubHost : IAsyncDisposable
     // A start without a stop before it: the hub did not end by itself.
     private static AuditEntry Own(string action, string hubId) => new("local:hub", "", action, hubId, "done", "", "", "local");
 
-    // Each by itself: the counts must add up.
     // Once a minute and address, with how often: the sockets that are closed then are counted by the meter.
     private static AuditEntry BackedOff(System.Net.IPAddress address) =>
         new("anonymous", "", "connection", $"address {address}", "refused", "429001 it fails again and again to authenticate: its sockets are closed for a while", "", address.ToString());
 
+    // Each by itself: the counts must add up.
     private static RecordsSkipped Skipped(IAuditTrail audit) => (connection, partition, count) => audit.Note(new AuditEntry(
         $"connection:{connection}", "", "connection skip", $"{connection} partition {partition}", "done", $"{count} records were gone by retention before they could be written", Guid.NewGuid().ToString("N"), "local"));
-
-    private static void Listen(KestrelServerOptions kestrel, ListenSockets sockets, PreAuthenticationLimits limits, IAuditTrail audit, TimeProvider time, ServerCertificate certificate, Sightings sightings)
-    {
-        foreach (var endPoint in sockets.Https.Concat(sockets.Services))
-        {
-            var zone = sockets.Services.Count == 0 ? Zone.All : sockets.Services.Contains(endPoint) ? Zone.Services : Zone.Devices;
-            kestrel.Listen(endPoint, listen =>
-            {
-                // HTTP/1.1 is what every SDK speaks; WebSockets need it, and there is no HTTP/2 to defend.
-                listen.Protocols = HttpProtocols.Http1;
-                listen.Serves(zone);
-                listen.UsePreAuthenticationLimits(limits, audit, time);
-                listen.UseHandshakeRecord(audit);
-                listen.UseHttps(Handshake(() => certificate.Https));
-                listen.NoteTls(sightings);
-                listen.UseFinishedHandshake();
-            });
-        }
-
-        foreach (var endPoint in sockets.Mqtts)
-        {
-            kestrel.Listen(endPoint, listen =>
-            {
-                listen.UsePreAuthenticationLimits(limits, audit, time);
-                listen.UseHandshakeRecord(audit);
-                listen.UseHttps(Handshake(() => certificate.Mqtts));
-                listen.NoteTls(sightings);
-                listen.UseFinishedHandshake();
-                listen.UseConnectionHandler<MqttConnectionHandler>();
-            });
-        }
-
-        foreach (var endPoint in sockets.Amqps.Concat(sockets.ServiceAmqps))
-        {
-            var zone = sockets.ServiceAmqps.Count == 0 ? Zone.All : sockets.ServiceAmqps.Contains(endPoint) ? Zone.Services : Zone.Devices;
-            kestrel.Listen(endPoint, listen =>
-            {
-                listen.Serves(zone);
-                listen.UsePreAuthenticationLimits(limits, audit, time);
-                listen.UseHandshakeRecord(audit);
-                listen.UseHttps(Handshake(() => certificate.Mqtts));
-                listen.NoteTls(sightings);
-                listen.UseFinishedHandshake();
-                listen.UseConnectionHandler<AmqpConnectionHandler>();
-            });
-        }
-
-        foreach (var endPoint in sockets.PlainAmqp)
-        {
-            kestrel.Listen(endPoint, listen =>
-            {
-                listen.Serves(Zone.Services);
-                listen.UsePreAuthenticationLimits(limits, audit, time);
-                listen.UseConnectionHandler<AmqpConnectionHandler>();
-            });
-        }
-    }
-
-    private static TlsHandshakeCallbackOptions Handshake(Func<System.Net.Security.SslServerAuthenticationOptions> options) => new()
-    {
-        HandshakeTimeout = HandshakeTimeout,
-        OnConnection = _ => ValueTask.FromResult(options()),
-    };
-
-    private static EndpointsFile EndpointsOf(HubSettings settings, DataDirectory data, ListenSockets sockets, Policies policies)
-    {
-        var eventsPort = (sockets.ServiceAmqps.Count > 0 ? sockets.ServiceAmqps : sockets.Amqps)[0].Port;
-
-        // A secret on disk in the clear is for development only.
-        string? ConnectionString(string name) => settings.Hub.Production ? null : policies.List().FirstOrDefault(policy => policy.Name == name) is { } policy
-            ? $"HostName={settings.Hub.Hosts[0]};SharedAccessKeyName={policy.Name};SharedAccessKey={policy.PrimaryKey}"
-            : null;
-
-        return new EndpointsFile
-        {
-            HostName = settings.Hub.Hosts[0],
-            HttpsPort = sockets.Https[0].Port,
-            MqttsPort = sockets.Mqtts[0].Port,
-            AmqpsPort = sockets.Amqps[0].Port,
-            ServiceAmqpsPort = sockets.ServiceAmqps.Count == 0 ? null : sockets.ServiceAmqps[0].Port,
-            ServiceAddress = settings.Listeners.ServiceBind,
-            ServicePort = sockets.Services.Count == 0 ? null : sockets.Services[0].Port,
-            CaFile = settings.Tls.CertificateFile is null ? TlsDirectory.CaFileOf(data.Path) : settings.Tls.CaFile,
-            OwnerConnectionString = ConnectionString(Policies.Owner),
-            ServiceConnectionString = ConnectionString("service"),
-            EventHubConnectionString = settings.Hub.Production ? null : policies.List().FirstOrDefault(policy => policy.Name == "service") is { } reader
-                ? EventHubName.ConnectionString(settings.Hub.Hosts[0], eventsPort, reader.Name, reader.PrimaryKey)
-                : null,
-        };
-    }
 
     private static async Task<Exception> FirstFailure(params Task<Exception>[] failures) =>
         await (await Task.WhenAny(failures).ConfigureAwait(false)).ConfigureAwait(false);

@@ -8,6 +8,7 @@ import iotDevice from 'azure-iot-device';
 import iotMqtt from 'azure-iot-device-mqtt';
 import iothub from 'azure-iothub';
 import { consumer, read, deviceOf } from '../eventhubs.mjs';
+import { startAccount } from '../blobs.mjs';
 import * as hub from '../hub.mjs';
 import { close, listen } from './device-features.mjs';
 import { unique, until } from './world.mjs';
@@ -204,7 +205,24 @@ export const features = [
     }),
   },
   {
-    name: 'import and export of the registry', absent: httpsOnly, pending: true,
-    async act() { throw new Error('not written yet'); },
+    name: 'import and export of the registry', absent: httpsOnly,
+    async act({ registry }) {
+      const account = await startAccount();
+      try {
+        const { sas, read: text, write } = await account.container('matrix');
+        const ended = async ({ jobId }) => until('the job has ended', async () => {
+          const job = await registry.getJob(jobId);
+          return ['completed', 'failed', 'cancelled'].includes(job.status) && job;
+        });
+        const id = unique('imported');
+        await write('devices.txt', `${JSON.stringify({ id, importMode: 'create', tags: { site: 'north' } })}\r\n`);
+        assert.equal((await ended(await registry.importDevicesFromBlob(sas, sas))).status, 'completed');
+        assert.equal((await registry.getTwin(id)).responseBody.tags.site, 'north');
+        assert.equal((await ended(await registry.exportDevicesToBlob(sas, false))).status, 'completed');
+        assert.ok((await text('devices.txt')).includes(`"id":"${id}"`));
+      } finally {
+        await account.stop();
+      }
+    },
   },
 ];

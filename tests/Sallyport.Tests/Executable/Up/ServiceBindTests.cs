@@ -45,7 +45,7 @@ public sealed class ServiceBindTests : IAsyncLifetime
     [Fact]
     public void Devices_AreServedTheirOwnRoutesAndHealthAlone() =>
         Assert.Equal(
-            ["/$iothub/websocket", "/$servicebus/websocket", "/health/live", "/health/ready"],
+            ["/$iothub/websocket", "/$servicebus/websocket", "/health/live", "/health/ready", "/uploads/{**blob}"],
             _hub.Host.Routes.OfType<RouteEndpoint>()
                 .Where(route => route.Metadata.GetMetadata<RequiredRights>() is { AsDevice: false } required && required.Zone.HasFlag(Zone.Devices))
                 .Select(route => route.RoutePattern.RawText!)

@@ -38,7 +38,7 @@ public sealed class ScopedAccessTests : IAsyncLifetime
     [Fact]
     public async Task EveryRoute_ForALimitedPolicy_IsClosedUnlessItNamesTheDeviceOrKeepsToTheScope()
     {
-        await _hub.OwnerAsync(HttpMethod.Put, "/manage/v1/policies/all-of-some", """{"rights":"RegistryWrite, ServiceConnect, telemetry-read, audit-read, access-manage, connection-manage, route-manage, lake-read, threat-run, registry-write","devicePrefixes":["some-"]}""");
+        await _hub.OwnerAsync(HttpMethod.Put, "/manage/v1/policies/all-of-some", """{"rights":"RegistryWrite, ServiceConnect, telemetry-read, audit-read, access-manage, connection-manage, route-manage, lake-read, threat-run, registry-write, file-read, file-delete","devicePrefixes":["some-"]}""");
         var wrong = new List<string>();
         foreach (var route in _hub.Routes)
         {
