@@ -96,6 +96,11 @@ test('Edge_Child_ComesThroughItsGateway_AsItself', { timeout: 30_000 }, async ()
   assert.equal(await through('e-stranger', token, 'e-stranger;e-gateway'), 5);
   assert.equal(await through('e-behind', token, 'e-behind;e-other;e-gateway'), 5);
   assert.equal(await through('e-gateway/$edgeHub', token, 'e-gateway/$edgeHub;e-gateway'), 0);
+
+  await hub.cliJson(['device', 'quarantine', 'e-gateway', '--reason', 'opened']);
+  assert.equal(await through('e-behind', token, 'e-behind;e-gateway'), 5);
+  await hub.cliJson(['device', 'release', 'e-gateway', '--reason', 'looked at']);
+  assert.equal(await through('e-behind', token, 'e-behind;e-gateway'), 0);
 });
 
 test('Edge_Hub_IsToldWhatIsInItsScope_AndNobodyElseIs', { timeout: 30_000 }, async () => {

@@ -33,6 +33,9 @@ public sealed class Quarantine : IDisposable
 
     public int Count => _line.Count;
 
+    /// <summary>Told of each device that was put into quarantine, once it is on disk and before whoever did it is answered. Must not block.</summary>
+    public event Action<string>? Placed;
+
     /// <summary>Null when the device is not in quarantine; it need not be registered.</summary>
     public QuarantineRecord? Find(string deviceId) => _line.Find(deviceId);
 
@@ -78,6 +81,7 @@ public sealed class Quarantine : IDisposable
                 throw;
             }
 
+            Placed?.Invoke(deviceId);
             await _line.DrainAsync(deviceId).ConfigureAwait(false);
             return record;
         }

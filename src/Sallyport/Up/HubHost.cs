@@ -174,8 +174,10 @@ internal sealed class HubHost : IAsyncDisposable
         var tokens = new TokenCheck(names, revoked, settings.Access.Tokens, time);
         var sightings = new Sightings(time);
         var attestation = new NoKeyAttestation();
+        var line = new QuarantineLine();
         var devices = new SightedDevices(
-            new AttestedDevices(new DeviceAuthenticator(tokens, identities, policies, authorities, audit, attempts, time), attestation, audit, attempts), sightings);
+            new AttestedDevices(
+                new GatewaysInQuarantine(new DeviceAuthenticator(tokens, identities, policies, authorities, audit, attempts, time), line, audit, attempts), attestation, audit, attempts), sightings);
         var services = new SightedServices(new ServiceAuthenticator(tokens, policies, authorities, audit, attempts, time), sightings);
         var plainKeys = new PlainKeys(policies, names, settings.Access.Tokens, audit, time, isAllowed: settings.Access.InsecureSharedKeyOverPlain is not null);
         plainKeys.Exposed += sightings.KeyExposed;
@@ -186,8 +188,8 @@ internal sealed class HubHost : IAsyncDisposable
         var limits = parts.Add(new PreAuthenticationLimits(settings.Limits.Connections, backoff));
         var filter = parts.Add(new IpFilter(metadata, audit));
         var quotas = new Quotas(settings.Limits.Quotas, time);
-        var line = new QuarantineLine();
         var quarantine = parts.Add(new Quarantine(metadata, line, audit, time));
+        quarantine.Placed += device => GatewaysInQuarantine.EndSessions(connected, device);
         var clones = new CloneSuspicion(settings.Physical.Copies, quarantine, audit, time, logs.CreateLogger<CloneSuspicion>());
         connected.TakenOver += clones.TakenOver;
         var activity = parts.Add(new ActivityWriteBack(metadata, connected, time, logs.CreateLogger<ActivityWriteBack>()));

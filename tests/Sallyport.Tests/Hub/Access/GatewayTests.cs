@@ -1,5 +1,6 @@
 using System.Net;
 using Sallyport.Hub.Access;
+using Sallyport.Hub.Physical;
 using Sallyport.Protocol.Errors;
 using Sallyport.Protocol.Identities;
 using Sallyport.Protocol.Sas;
@@ -110,6 +111,27 @@ public sealed class GatewayTests : IAsyncLifetime
 
         await PutAsync("leaf", record => record with { Enabled = true, ParentScopes = [EdgeScope.Of("edge", "of a namesake")] });
         Assert.Equal(HubErrors.UnauthorizedAccess, (await ThroughAsync(Leaf, EdgeHub, null)).Error);
+    }
+
+    [Theory]
+    [InlineData("edge")]
+    [InlineData("top")] // which is above the one that speaks, and did not let it in
+    public async Task Child_IsRefused_ThroughAGatewayInQuarantine_AndComesByItself(string held)
+    {
+        var line = new QuarantineLine();
+        var devices = new GatewaysInQuarantine(_hub.Devices, line, _hub.Audit, _hub.Attempts);
+        line.Hold(new QuarantineRecord(held, _hub.Time.GetUtcNow(), "policy:iothubowner", "opened"));
+        ValueTask<Admission> As(Identity identity, Identity shown) =>
+            devices.AuthenticateAsync(identity, AccessFixture.Host, new DeviceCredential(_hub.Token(shown), null), new Peer(null, "mqtt"), CancellationToken.None);
+
+        var through = await As(Leaf, held == "edge" ? EdgeHub : TopHub);
+
+        Assert.Equal((HubErrors.Unauthorized, $"its gateway {held} is in quarantine"), (through.Error, through.Reason));
+        Assert.Equal(through.Reason, _hub.Attempts.Of("leaf")[0].Reason);
+        Assert.Contains(_hub.Audit.Entries, entry => entry.Target == "leaf" && entry.Reason.Contains(through.Reason, StringComparison.Ordinal));
+        Assert.True((await As(Leaf, Leaf)).IsAdmitted);
+        Assert.True((await As(Identity.Of(held, "$edgeHub"), Identity.Of(held, "$edgeHub"))).IsAdmitted);
+        Assert.Equal(held == "top", (await As(Leaf, EdgeHub)).IsAdmitted);
     }
 
     [Fact]

@@ -41,6 +41,27 @@ public sealed class QuarantineTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Place_OfAGateway_EndsTheSessionsThatItOpenedForOthers()
+    {
+        TestLink Connect(string id, params string[] gateways)
+        {
+            var link = new TestLink(Identity.Of(id), _fixture.Connected)
+            {
+                Principal = new Principal(PrincipalKind.Module, "d1/$edgeHub", Rights.DeviceConnect, DateTimeOffset.MaxValue, "{}", "") { Gateways = gateways },
+            };
+            _fixture.Connected.Attach(link);
+            return link;
+        }
+
+        var (itself, child, stranger) = (Connect("d1"), Connect("leaf", "d1"), Connect("other", "d2"));
+        _quarantine.Placed += device => GatewaysInQuarantine.EndSessions(_fixture.Connected, device);
+
+        await _quarantine.PlaceAsync(RegistryFixture.Owner, "d1", "opened", Cancel);
+
+        Assert.Equal((null, HubErrors.Unauthorized, null), (itself.ClosedWith, child.ClosedWith, stranger.ClosedWith));
+    }
+
+    [Fact]
     public async Task Place_IsRecordedAndSurvivesARestart()
     {
         var placed = await _quarantine.PlaceAsync(RegistryFixture.Owner, "d1", "seal broken", Cancel);
