@@ -199,7 +199,7 @@ internal sealed partial class AmqpPeer
                 link.Accept();
                 var isFeedback = kind == NodeKind.Feedback;
                 Head.Hub.Reads.Note(grant.Actor(Peer), isFeedback ? "feedback read" : "file-notification read", "");
-                ISource told = isFeedback ? new FeedbackNode(this, (AmqpSender)link, Head.Hub.Feedback) : new FileNotificationNode(this, (AmqpSender)link, Head.Hub.FileNotifications);
+                var told = new NoticeNode(this, (AmqpSender)link, isFeedback ? Head.Hub.Feedback : Head.Hub.FileNotifications);
                 link.Node = told;
                 _sources.Add(told);
             }

@@ -104,7 +104,7 @@ public static class HttpHead
         services.AddSingleton<CommandRoutes>();
         services.AddSingleton<DeadCommandRoutes>();
         services.AddSingleton<DeviceCommandRoutes>();
-        services.AddSingleton<FeedbackRoutes>();
+        services.AddSingleton<NoticeRoutes>();
         services.AddUploads();
         services.TryAddSingleton(new JobOptions());
         services.TryAddSingleton<ScheduledJobs>();
@@ -140,7 +140,7 @@ public static class HttpHead
         routes.ServiceProvider.GetRequiredService<CommandRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<DeadCommandRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<DeviceCommandRoutes>().Map(routes);
-        routes.ServiceProvider.GetRequiredService<FeedbackRoutes>().Map(routes);
+        routes.ServiceProvider.GetRequiredService<NoticeRoutes>().Map(routes);
         routes.MapUploads();
         routes.ServiceProvider.GetRequiredService<JobRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<EventRoutes>().Map(routes);

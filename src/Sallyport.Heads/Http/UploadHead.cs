@@ -19,7 +19,6 @@ internal static class UploadHead
         services.AddSingleton<UploadRoutes>();
         services.AddSingleton<BlobRoutes>();
         services.AddSingleton<DeviceFileRoutes>();
-        services.AddSingleton<FileNotificationRoutes>();
     }
 
     public static void MapUploads(this IEndpointRouteBuilder routes)
@@ -27,6 +26,5 @@ internal static class UploadHead
         routes.ServiceProvider.GetRequiredService<UploadRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<BlobRoutes>().Map(routes);
         routes.ServiceProvider.GetRequiredService<DeviceFileRoutes>().Map(routes);
-        routes.ServiceProvider.GetRequiredService<FileNotificationRoutes>().Map(routes);
     }
 }

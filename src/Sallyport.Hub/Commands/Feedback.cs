@@ -3,19 +3,14 @@ using Sallyport.Storage.Metadata;
 
 namespace Sallyport.Hub.Commands;
 
-/// <summary>A batch of feedback that was given to a receiver.</summary>
-/// <param name="Token">By which it is settled.</param>
-/// <param name="Body">The JSON that IoT Hub's service SDKs read.</param>
-public sealed record LockedFeedback(Guid Token, FeedbackBatchRecord Batch, byte[] Body);
-
 /// <summary>
 /// What senders of commands are told (<c>iothub-ack</c>): one queue for the hub, in batches that fill up or have waited long enough. Receivers
 /// compete: a batch is one receiver's until it settles it or its lock ends. Kept on disk; locks are in memory. Thread-safe.
 /// </summary>
-public sealed class Feedback(IMetadata metadata, CommandOptions options, TimeProvider time)
+public sealed class Feedback(IMetadata metadata, CommandOptions options, TimeProvider time) : IServiceNotices
 {
-    /// <summary>IoT Hub's content type of a batch.</summary>
-    public const string ContentType = "application/vnd.microsoft.iothub.feedback.json";
+    /// <inheritdoc/>
+    public string ContentType => "application/vnd.microsoft.iothub.feedback.json";
 
     private const int MaxBatchesPerLook = 100;
 
@@ -27,7 +22,7 @@ public sealed class Feedback(IMetadata metadata, CommandOptions options, TimePro
 
     /// <summary>Gives the oldest batch that nobody has; null when there is none.</summary>
     /// <param name="holder">Who has it until it is settled, the lock ends, or <see cref="Release"/>; null when only the lock ends it.</param>
-    public LockedFeedback? Receive(object? holder)
+    public LockedNotice? Receive(object? holder)
     {
         var (now, timestamp) = (time.GetUtcNow(), time.GetTimestamp());
         lock (_gate)
@@ -55,7 +50,7 @@ public sealed class Feedback(IMetadata metadata, CommandOptions options, TimePro
             var until = timestamp + (long)(options.FeedbackLockDuration.TotalSeconds * time.TimestampFrequency);
             var taken = new Held(Guid.NewGuid(), holder, until);
             _locks[found.Item1.Batch] = taken;
-            return new LockedFeedback(taken.Token, found.Item1, BodyOf(found.Item2));
+            return new LockedNotice(taken.Token, found.Item1.EnqueuedTime, found.Item1.DeliveryCount, BodyOf(found.Item2));
         }
     }
 

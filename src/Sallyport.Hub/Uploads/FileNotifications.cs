@@ -1,23 +1,22 @@
 using System.Globalization;
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using Sallyport.Hub.Commands;
 using Sallyport.Storage.Metadata;
 
 namespace Sallyport.Hub.Uploads;
 
 /// <summary>A notification that was given to a receiver.</summary>
-/// <param name="Token">By which it is settled.</param>
-/// <param name="Body">The JSON that IoT Hub's service SDKs read.</param>
-public sealed record LockedFileNotification(Guid Token, FileNotificationRecord Record, byte[] Body);
+public sealed record LockedFileNotification(Guid Token, FileNotificationRecord Record, byte[] Body) : LockedNotice(Token, Record.EnqueuedTime, Record.DeliveryCount, Body);
 
 /// <summary>
 /// What services are told of uploads that are done: one queue for the hub. Receivers compete: a notification is one receiver's until it settles it
 /// or its lock ends. Kept on disk; locks are in memory. Thread-safe.
 /// </summary>
-public sealed class FileNotifications(IMetadata metadata, UploadOptions options, TimeProvider time)
+public sealed class FileNotifications(IMetadata metadata, UploadOptions options, TimeProvider time) : IServiceNotices
 {
-    /// <summary>IoT Hub's content type of a notification.</summary>
-    public const string ContentType = "application/vnd.microsoft.iothub.filenotification.json";
+    /// <inheritdoc/>
+    public string ContentType => "application/vnd.microsoft.iothub.filenotification.json";
 
     private static readonly JsonWriterOptions Json = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
@@ -43,6 +42,8 @@ public sealed class FileNotifications(IMetadata metadata, UploadOptions options,
             return new LockedFileNotification(taken.Token, record, BodyOf(record));
         }
     }
+
+    LockedNotice? IServiceNotices.Receive(object? holder) => Receive(holder);
 
     /// <summary>The receiver has it, or does not want it and nobody else shall get it: it is gone.</summary>
     /// <returns>False: the lock has ended (412002).</returns>

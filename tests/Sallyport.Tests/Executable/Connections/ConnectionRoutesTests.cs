@@ -158,6 +158,10 @@ public sealed class ConnectionRoutesTests : IAsyncLifetime
         using var connection = new SqliteConnection($"Data Source={Path.Combine(_hub.Data, "sinks", "telemetry.db")};Pooling=false");
         connection.Open();
         using var command = connection.CreateCommand();
+        command.CommandText = "SELECT 1 FROM sqlite_schema WHERE name = 'telemetry'";
+        if (command.ExecuteScalar() is null)
+            return []; // The connection has not made it yet.
+
         command.CommandText = "SELECT device_id, body FROM telemetry ORDER BY sequence_number";
         using var rows = command.ExecuteReader();
         var found = new List<(string, string)>();

@@ -70,7 +70,7 @@ public sealed class FeedbackTests : IAsyncLifetime
         for (var i = 0; i < 10; i++)
         {
             var batch = _hub.Feedback.Receive(null)!;
-            Assert.Equal(i, batch.Batch.DeliveryCount);
+            Assert.Equal(i, batch.DeliveryCount);
             Assert.True(await _hub.Feedback.AbandonAsync(batch.Token));
         }
 

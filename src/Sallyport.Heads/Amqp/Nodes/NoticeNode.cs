@@ -1,23 +1,23 @@
 using System.Text;
-using Sallyport.Hub.Uploads;
+using Sallyport.Hub.Commands;
 using Sallyport.Protocol.Amqp;
 using Sallyport.Protocol.Amqp.Endpoints;
 
 namespace Sallyport.Heads.Amqp.Nodes;
 
-/// <summary>Where a service is told of file uploads: each notification is one receiver's.</summary>
-internal sealed class FileNotificationNode : ISource, IOutcomeNode
+/// <summary>Where a service is told what became of commands (in batches) or of file uploads: each notice is one receiver's.</summary>
+internal sealed class NoticeNode : ISource, IOutcomeNode
 {
     private readonly AmqpPeer _connection;
-    private readonly FileNotifications _notifications;
+    private readonly IServiceNotices _notices;
     private readonly LockedDeliveries _deliveries;
 
-    public FileNotificationNode(AmqpPeer connection, AmqpSender link, FileNotifications notifications)
+    public NoticeNode(AmqpPeer connection, AmqpSender link, IServiceNotices notices)
     {
         _connection = connection;
-        _notifications = notifications;
-        _deliveries = new LockedDeliveries(connection, link, Take, () => notifications.Release(this));
-        notifications.Available += _deliveries.Offer;
+        _notices = notices;
+        _deliveries = new LockedDeliveries(connection, link, Take, () => notices.Release(this));
+        notices.Available += _deliveries.Offer;
     }
 
     public bool IsGone => _deliveries.IsGone;
@@ -30,7 +30,7 @@ internal sealed class FileNotificationNode : ISource, IOutcomeNode
 
     public void OnGone()
     {
-        _notifications.Available -= _deliveries.Offer;
+        _notices.Available -= _deliveries.Offer;
         _deliveries.OnGone();
     }
 
@@ -41,17 +41,17 @@ internal sealed class FileNotificationNode : ISource, IOutcomeNode
     private List<LockedDelivery> Take(int top)
     {
         List<LockedDelivery> taken = [];
-        while (taken.Count < top && _notifications.Receive(this) is { } locked)
+        while (taken.Count < top && _notices.Receive(this) is { } locked)
         {
             var token = locked.Token;
             taken.Add(new LockedDelivery(
-                token, [], Encode(locked), settlement => settlement == Settlement.Abandon ? _notifications.AbandonAsync(token) : _notifications.CompleteAsync(token)));
+                token, [], Encode(locked), settlement => settlement == Settlement.Abandon ? _notices.AbandonAsync(token) : _notices.CompleteAsync(token)));
         }
 
         return taken;
     }
 
-    private byte[] Encode(LockedFileNotification locked)
+    private byte[] Encode(LockedNotice locked)
     {
         var hub = Encoding.UTF8.GetBytes(_connection.Head.Hub.Names.HubName);
         var target = new byte[locked.Body.Length + hub.Length + 256];
@@ -59,9 +59,9 @@ internal sealed class FileNotificationNode : ISource, IOutcomeNode
         writer.Section(AmqpSection.MessageAnnotations);
         var map = writer.BeginMap();
         writer.Symbol("iothub-enqueuedtime"u8);
-        writer.Timestamp(locked.Record.EnqueuedTime.ToUnixTimeMilliseconds());
+        writer.Timestamp(locked.EnqueuedTime.ToUnixTimeMilliseconds());
         writer.Symbol("iothub-deliverycount"u8);
-        writer.UByte((byte)Math.Min(locked.Record.DeliveryCount, byte.MaxValue));
+        writer.UByte((byte)Math.Min(locked.DeliveryCount, byte.MaxValue));
         writer.End(map, 4);
         writer.Section(AmqpSection.Properties);
         var list = writer.BeginList();
@@ -69,7 +69,7 @@ internal sealed class FileNotificationNode : ISource, IOutcomeNode
         writer.Binary(hub); // user-id
         for (var place = AmqpProperty.To; place < AmqpProperty.ContentType; place++)
             writer.Null();
-        writer.Symbol(Encoding.ASCII.GetBytes(FileNotifications.ContentType));
+        writer.Symbol(Encoding.ASCII.GetBytes(_notices.ContentType));
         writer.End(list, (int)AmqpProperty.ContentType + 1);
         writer.Section(AmqpSection.Data);
         writer.Binary(locked.Body);
