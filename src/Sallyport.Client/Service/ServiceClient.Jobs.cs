@@ -1,5 +1,3 @@
-using System.Globalization;
-using System.Runtime.CompilerServices;
 using System.Text.Json.Nodes;
 
 namespace Sallyport.Client.Service;
@@ -25,31 +23,8 @@ public sealed partial class ServiceClient
     /// <summary>Jobs, the newest first; asks for page after page as they are taken.</summary>
     /// <param name="type">Only of this type; null for all.</param>
     /// <param name="status">Only in this state; null for all.</param>
-    public async IAsyncEnumerable<JsonObject> ListJobsAsync(
-        string? type = null, string? status = null, int? pageRows = null, [EnumeratorCancellation] CancellationToken cancel = default)
-    {
-        var path = $"jobs/v2/query?jobType={Uri.EscapeDataString(type ?? "")}&jobStatus={Uri.EscapeDataString(status ?? "")}";
-        string? continuation = null;
-        do
-        {
-            var after = continuation;
-            var (answer, headers) = await ExchangeAsync(
-                () =>
-                {
-                    var request = Request(HttpMethod.Get, path, null, null);
-                    if (pageRows is { } rows)
-                        request.Headers.TryAddWithoutValidation("x-ms-max-item-count", rows.ToString(CultureInfo.InvariantCulture));
-                    if (after is not null)
-                        request.Headers.TryAddWithoutValidation(ContinuationHeader, after);
-                    return request;
-                },
-                _timeout, cancel).ConfigureAwait(false);
-            continuation = Header(headers, ContinuationHeader);
-            foreach (var job in Expect<JsonArray>(answer, path))
-                yield return job!.AsObject();
-        }
-        while (continuation is not null);
-    }
+    public IAsyncEnumerable<JsonObject> ListJobsAsync(string? type = null, string? status = null, int? pageRows = null, CancellationToken cancel = default) =>
+        RowsAsync(HttpMethod.Get, $"jobs/v2/query?jobType={Uri.EscapeDataString(type ?? "")}&jobStatus={Uri.EscapeDataString(status ?? "")}", null, pageRows, cancel);
 
     private static string Job(string jobId) => $"jobs/v2/{Uri.EscapeDataString(jobId)}";
 }

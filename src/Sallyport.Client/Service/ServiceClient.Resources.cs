@@ -108,7 +108,11 @@ public sealed partial class ServiceClient
     /// <returns>Row after row, of all pages: what is written meanwhile neither doubles nor hides a row that stays.</returns>
     /// <exception cref="ServiceException">The hub answered with an error: of a query that is none it says where, and what was expected.</exception>
     /// <inheritdoc cref="SendAsync" path="/exception[@cref='T:System.TimeoutException']"/>
-    public async IAsyncEnumerable<JsonObject> QueryAsync(string query, int? pageRows = null, [EnumeratorCancellation] CancellationToken cancel = default)
+    public IAsyncEnumerable<JsonObject> QueryAsync(string query, int? pageRows = null, CancellationToken cancel = default) =>
+        RowsAsync(HttpMethod.Post, "devices/query", new JsonObject { ["query"] = query }, pageRows, cancel);
+
+    // Asks for page after page as the rows are taken.
+    private async IAsyncEnumerable<JsonObject> RowsAsync(HttpMethod method, string path, JsonNode? body, int? pageRows, [EnumeratorCancellation] CancellationToken cancel)
     {
         string? continuation = null;
         do
@@ -117,7 +121,7 @@ public sealed partial class ServiceClient
             var (answer, headers) = await ExchangeAsync(
                 () =>
                 {
-                    var request = Request(HttpMethod.Post, "devices/query", new JsonObject { ["query"] = query }, null);
+                    var request = Request(method, path, body, null);
                     if (pageRows is { } rows)
                         request.Headers.TryAddWithoutValidation("x-ms-max-item-count", rows.ToString(CultureInfo.InvariantCulture));
                     if (after is not null)
@@ -126,7 +130,7 @@ public sealed partial class ServiceClient
                 },
                 _timeout, cancel).ConfigureAwait(false);
             continuation = Header(headers, ContinuationHeader);
-            foreach (var row in Expect<JsonArray>(answer, "devices/query"))
+            foreach (var row in Expect<JsonArray>(answer, path))
                 yield return row!.AsObject();
         }
         while (continuation is not null);
