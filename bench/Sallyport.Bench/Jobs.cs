@@ -56,6 +56,7 @@ internal static class Jobs
         var chosen = TimeSpan.Zero;
         while (!running.IsCompleted)
         {
+            // Time is the subject: how far the job has come is looked at this often.
             await Task.WhenAny(running, Task.Delay(50));
             if (chosen == TimeSpan.Zero && jobs.Get(Scope.Everything, "bench").IsChosen)
                 chosen = clock.Elapsed;
@@ -89,6 +90,7 @@ internal static class Jobs
                 },
                 CancellationToken.None);
             waits.Add(clock.Elapsed.TotalMilliseconds);
+            // Time is the subject: somebody who writes a hundred times a second.
             await Task.Delay(10, CancellationToken.None);
         }
 

@@ -92,6 +92,7 @@ public sealed class ConfigurationRollout : IDisposable
                 catch (MetadataWriteException full) when (!full.IsPermanent)
                 {
                     _log.Delayed(full, RetryInterval);
+                    // The store took nothing (a full disk) and tells nobody when it does again.
                     await Task.Delay(RetryInterval, _time, cancel).ConfigureAwait(false);
                 }
             }

@@ -121,6 +121,7 @@ public sealed class ConnectionEvents
                 return false;
 
             _logger.LogWarning(WaitsEvent, "The event log takes no events of devices that come and go now ({Outcome}); they wait and are tried again.", outcome);
+            // The log tells nobody when it takes events again.
             await Task.Delay(RetryInterval, _time, cancel).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }

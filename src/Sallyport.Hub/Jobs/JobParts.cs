@@ -39,6 +39,7 @@ internal sealed class JobParts(
     public async ValueTask PaceAsync(int devices, CancellationToken cancel)
     {
         while (_pace.WaitTicks(time.GetTimestamp()) is > 0 and var ticks)
+            // Time is the subject: so many devices a second.
             await Task.Delay(TimeSpan.FromMilliseconds(Math.Ceiling(ticks * 1000.0 / time.TimestampFrequency)), time, cancel).ConfigureAwait(false);
         _pace.Take(devices, time.GetTimestamp());
     }

@@ -11,6 +11,7 @@ namespace Sallyport.Hub.Jobs;
 /// <remarks>Used by one task; only <see cref="End"/> and <see cref="IsWaiting"/> are for others.</remarks>
 internal sealed class JobRun : IDisposable
 {
+    // After a step that could not be done (a full disk, a trail that cannot be written): nobody tells when it can.
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
 
     private readonly JobParts _parts;

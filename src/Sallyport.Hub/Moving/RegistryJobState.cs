@@ -46,6 +46,7 @@ internal sealed class RegistryJobState(IMetadata metadata, string id)
                 wait = Pause;
             }
 
+            // Limits are over with time, and a full disk tells nobody when it is not.
             await Task.Delay(wait < Pause ? wait : Pause, time, cancel).ConfigureAwait(false);
         }
     }

@@ -23,6 +23,8 @@ public sealed class RegistryJobs(
     public const int MaxKept = 100;
 
     private const int MaxBlobNameLength = 1024;
+
+    // After a step that could not be done (a full disk): nobody tells when it can.
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
 
     private readonly Channel<bool> _enqueued = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });

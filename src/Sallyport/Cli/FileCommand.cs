@@ -126,6 +126,7 @@ internal static class FileCommand
             {
                 if (await call.Client.ReceiveFileNotificationAsync(call.Cancel).ConfigureAwait(false) is not { } notification)
                 {
+                    // Over REST nothing comes by itself: asked again.
                     await Task.Delay(PollInterval, call.Time, call.Cancel).ConfigureAwait(false);
                     continue;
                 }

@@ -147,6 +147,7 @@ internal static class JobCommand
             if (call.Time.GetElapsedTime(began) >= duration)
                 throw new FailedException(string.Create(CultureInfo.InvariantCulture, $"The job {id} is {job["status"]} after {duration.TotalSeconds:0} s. It goes on: see ./sallyport job show --job-id {id}"));
 
+            // Over REST nothing comes by itself: asked again, as often as was said.
             await Task.Delay(interval, call.Time, call.Cancel).ConfigureAwait(false);
             job = await call.Client.GetJobAsync(id, call.Cancel).ConfigureAwait(false);
         }

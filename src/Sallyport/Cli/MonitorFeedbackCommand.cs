@@ -27,6 +27,7 @@ internal static class MonitorFeedbackCommand
                     {
                         if (await call.Client.ReceiveFeedbackAsync(call.Cancel).ConfigureAwait(false) is not { } batch)
                         {
+                            // Over REST nothing comes by itself.
                             await Task.Delay(AskAgain, call.Time, call.Cancel).ConfigureAwait(false);
                             continue;
                         }

@@ -92,6 +92,7 @@ internal static class RegistryJobCommands
         var shown = -1;
         while (!leave && (string?)job["status"] is "enqueued" or "running")
         {
+            // Over REST nothing comes by itself: asked again.
             await Task.Delay(Between, call.Time, call.Cancel).ConfigureAwait(false);
             job = (await call.Client.SendAsync(HttpMethod.Get, PathOf((string)job["jobId"]!), cancel: call.Cancel).ConfigureAwait(false))!.AsObject();
             if ((int)job["progress"]! is var progress && progress / 10 != shown / 10)
